@@ -1,0 +1,137 @@
+//! Application events: what the decoders read out of payload heads.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::flow::{CommunityId, FiveTuple};
+use crate::time::Timestamp;
+
+/// One decoded message and the flow it travelled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppRecord {
+    pub time: Timestamp,
+    /// From the originator of the flow to its responder. ARP: sender and target address, ports and protocol 0.
+    pub tuple: FiveTuple,
+    pub community_id: Option<CommunityId>,
+    /// Sent by the responder of the flow.
+    pub from_responder: bool,
+    pub event: AppEvent,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppEvent {
+    Dns(Dns),
+    TlsClient(TlsClient),
+    TlsServer(TlsServer),
+    HttpRequest(HttpRequest),
+    HttpResponse(HttpResponse),
+    Ssh(SshBanner),
+    Dhcp(Dhcp),
+    Arp(Arp),
+}
+
+/// A DNS or mDNS message.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Dns {
+    pub id: u16,
+    pub response: bool,
+    pub multicast: bool,
+    /// First question, lower case, without the final dot.
+    pub name: String,
+    /// Number of the query type.
+    pub query_type: u16,
+    pub rcode: u8,
+    pub answers: Vec<DnsAnswer>,
+    /// More answers than were kept.
+    pub truncated: bool,
+    /// From the query to this response.
+    pub latency: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DnsAnswer {
+    pub record_type: u16,
+    /// Seconds.
+    pub ttl: u32,
+    pub data: DnsData,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum DnsData {
+    Address(IpAddr),
+    /// CNAME, PTR, NS, MX target.
+    Name(String),
+    Text(String),
+    Other,
+}
+
+/// A TLS ClientHello, over TCP or in a QUIC Initial.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TlsClient {
+    pub quic: bool,
+    pub server_name: Option<String>,
+    pub alpn: Vec<String>,
+    /// Highest version offered (0x0304 = TLS 1.3), GREASE left out.
+    pub version: u16,
+    /// MD5 in hexadecimal digits.
+    pub ja3: String,
+    pub ja4: String,
+}
+
+/// A TLS ServerHello.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TlsServer {
+    pub quic: bool,
+    /// Version chosen.
+    pub version: u16,
+    pub cipher: u16,
+    pub alpn: Option<String>,
+    pub ja3s: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct HttpRequest {
+    pub method: String,
+    pub host: Option<String>,
+    pub uri: String,
+    pub user_agent: Option<String>,
+    pub content_length: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct HttpResponse {
+    pub status: u16,
+    pub mime: Option<String>,
+    pub content_length: Option<u64>,
+    pub server: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SshBanner {
+    /// The identification line without CR LF.
+    pub banner: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Dhcp {
+    /// 1 DISCOVER, 2 OFFER, 3 REQUEST, 5 ACK …
+    pub message_type: u8,
+    pub client_mac: [u8; 6],
+    pub requested: Option<IpAddr>,
+    pub assigned: Option<IpAddr>,
+    pub server: Option<IpAddr>,
+    pub host_name: Option<String>,
+    pub vendor_class: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arp {
+    /// 1 request, 2 reply.
+    pub operation: u16,
+    pub sender_mac: [u8; 6],
+    pub sender: IpAddr,
+    pub target_mac: [u8; 6],
+    pub target: IpAddr,
+    /// Destination of the Ethernet frame.
+    pub frame_destination: [u8; 6],
+}

@@ -1,0 +1,205 @@
+//! A bidirectional flow: what the assembler emits and everything else consumes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// One end of a flow. For protocols without ports the port is 0; for ICMP it is the type or counter-type of
+/// Community ID v1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    pub ip: IpAddr,
+    pub port: u16,
+}
+
+/// 5-tuple from originator (who sent the first packet seen) to responder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FiveTuple {
+    pub originator: Endpoint,
+    pub responder: Endpoint,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// What one side of a flow sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub packets: u64,
+    /// IP total length: header and payload as the IP header states it.
+    pub bytes: u64,
+    /// Ethernet header to end of frame, without FCS.
+    pub wire_bytes: u64,
+    /// OR of the TCP flags.
+    pub tcp_flags: u8,
+    /// Packets that carried FIN, SYN, RST, PSH, ACK, URG, ECE, CWR.
+    pub flag_counts: [u32; 8],
+}
+
+/// Zeek's connection states. UDP and ICMP: [`ConnState::Sf`] when both directions were seen, else [`ConnState::S0`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnState {
+    S0,
+    S1,
+    Sf,
+    Rej,
+    S2,
+    S3,
+    Rsto,
+    Rstr,
+    Rstos0,
+    Rstrh,
+    Sh,
+    Shr,
+    Oth,
+}
+
+impl ConnState {
+    /// Name as Zeek writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::S0 => "S0",
+            Self::S1 => "S1",
+            Self::Sf => "SF",
+            Self::Rej => "REJ",
+            Self::S2 => "S2",
+            Self::S3 => "S3",
+            Self::Rsto => "RSTO",
+            Self::Rstr => "RSTR",
+            Self::Rstos0 => "RSTOS0",
+            Self::Rstrh => "RSTRH",
+            Self::Sh => "SH",
+            Self::Shr => "SHR",
+            Self::Oth => "OTH",
+        }
+    }
+
+    /// Reads a name as Zeek writes it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::S0,
+            Self::S1,
+            Self::Sf,
+            Self::Rej,
+            Self::S2,
+            Self::S3,
+            Self::Rsto,
+            Self::Rstr,
+            Self::Rstos0,
+            Self::Rstrh,
+            Self::Sh,
+            Self::Shr,
+            Self::Oth,
+        ]
+        .into_iter()
+        .find(|state| state.name() == name)
+    }
+
+    /// Slips' rule for Zeek states; `packets` of both sides decides for a connection that the responder reset (an
+    /// operating system retries three times).
+    #[must_use]
+    pub const fn is_established(self, packets: u64) -> bool {
+        match self {
+            Self::S0 | Self::Rej | Self::Rstos0 | Self::Rstrh | Self::Sh | Self::Shr => false,
+            Self::S1 | Self::Sf | Self::S2 | Self::S3 | Self::Rsto | Self::Oth => true,
+            Self::Rstr => packets > 3,
+        }
+    }
+}
+
+/// The tunnel in which a flow travelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tunnel {
+    pub kind: TunnelKind,
+    /// VXLAN/GENEVE network identifier or GRE key, where the kind has one.
+    pub vni: Option<u32>,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TunnelKind {
+    Vxlan,
+    Geneve,
+    Gre,
+    IpIp,
+    SixInFour,
+    GtpU,
+    Erspan,
+    IpInIpv6,
+}
+
+/// SHA-1 of Community ID v1 (seed 0); written `1:` and base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommunityId(pub [u8; 20]);
+
+/// Why a flow was reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FlowEnd {
+    /// Still open: the active timeout passed, or somebody asked for what is open.
+    Active,
+    Idle,
+    /// FIN from both sides or RST, and the wait for stragglers is over.
+    Closed,
+    /// The source ended (end of file, sensor stops).
+    SourceEnded,
+    /// Table full: the oldest had to go.
+    Evicted,
+}
+
+/// A bidirectional flow. `out` is what the originator sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    pub tuple: FiveTuple,
+    pub community_id: CommunityId,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// Totals since `first`.
+    pub out: Totals,
+    pub back: Totals,
+    pub state: ConnState,
+    /// Type and code of the first ICMP packet.
+    pub icmp: Option<(u8, u8)>,
+    /// VLAN ids from outer to inner.
+    pub vlan: Vec<u16>,
+    pub tunnel: Option<Tunnel>,
+    /// From SYN to SYN-ACK, where both were seen.
+    pub rtt: Option<Duration>,
+    /// Interface and direction that counted it first, then the others with their packets.
+    pub seen_at: Vec<SeenAt>,
+}
+
+/// Packets of a flow at an observation point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenAt {
+    pub interface: String,
+    pub egress: bool,
+    pub packets: u64,
+}
+
+/// A flow as reported at one moment. Long flows are reported several times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowUpdate {
+    /// Totals since the beginning of the flow.
+    pub flow: Flow,
+    /// What is new since the last report: add these and nothing counts twice.
+    pub new_out: Totals,
+    pub new_back: Totals,
+    /// 0 for the first report of this flow.
+    pub part: u32,
+    pub end: FlowEnd,
+}
+
+impl Flow {
+    #[must_use]
+    pub fn established(&self) -> bool {
+        self.state.is_established(self.out.packets + self.back.packets)
+    }
+
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.last.since(self.first)
+    }
+}

@@ -1,0 +1,7 @@
+//! The pure domain of lynceus: flows, windows, profiles, evidence, alerts. No I/O, no clock, no serde, no async.
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod evidence;
+pub mod flow;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Per-CPU counters of the hooks: law 1 is checked on them.

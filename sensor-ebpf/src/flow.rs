@@ -1,0 +1,128 @@
+//! Flow key and flow record: what the kernel aggregates and what user space merges.
+
+/// Identity of a flow: the 5-tuple without direction, the VLAN ids and the tunnel it came in.
+///
+/// Addresses are 16 bytes in network order, IPv4 as `::ffff:a.b.c.d`. The endpoint with the lower
+/// (address, port) is `low`, so both directions of a flow have the same key. For ICMP the ports are the
+/// type / counter-type pair of Community ID v1. Every byte of the struct is significant (no padding).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct FlowKey {
+    pub low: [u8; 16],
+    pub high: [u8; 16],
+    /// Host byte order.
+    pub low_port: u16,
+    /// Host byte order.
+    pub high_port: u16,
+    /// [`Vlan`] tags from outer to inner; 0 where there is none.
+    pub vlan: [u16; 2],
+    /// IP protocol number of the innermost header that was opened.
+    pub protocol: u8,
+    /// A [`TunnelKind`] as number; 0 where the flow is not in a tunnel.
+    pub tunnel: u8,
+    pub zero: [u8; 2],
+    /// VXLAN/GENEVE network identifier or GRE key; 0 where there is none.
+    pub vni: u32,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 48);
+
+/// Bit that tells a present VLAN tag with id 0 (priority tag) from no tag.
+pub const VLAN_PRESENT: u16 = 0x1000;
+
+/// The tunnel that carried a packet, if one was opened.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TunnelKind {
+    Vxlan = 1,
+    Geneve = 2,
+    Gre = 3,
+    IpIp = 4,
+    SixInFour = 5,
+    /// User space only.
+    GtpU = 6,
+    /// User space only.
+    Erspan = 7,
+    /// IPv4 or IPv6 in IPv6.
+    IpInIpv6 = 8,
+}
+
+/// Which end of a [`FlowKey`] something is about.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    Low = 0,
+    High = 1,
+}
+
+/// Direction in which a hook sees packets of an interface (IPFIX element 61).
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HookDirection {
+    Ingress = 0,
+    Egress = 1,
+}
+
+/// Observation point: an interface and a direction. A file has the point `{ 0, Ingress }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Point {
+    pub ifindex: u32,
+    pub direction: HookDirection,
+}
+
+/// What one side of a flow sent, as seen at one observation point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SideCounters {
+    pub packets: u64,
+    /// IP total length: header and payload as the IP header states it.
+    pub ip_bytes: u64,
+    /// Ethernet header to end of frame, without FCS.
+    pub wire_bytes: u64,
+    /// Nanoseconds since the source's clock origin; 0 where this side sent nothing.
+    pub first: u64,
+    pub last: u64,
+    /// OR of the TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128).
+    pub tcp_flags: u8,
+    pub ttl_min: u8,
+    pub ttl_max: u8,
+    /// Packets that carried each TCP flag, in the order of the bits above.
+    pub flag_counts: [u32; 8],
+    /// Packets that were later fragments.
+    pub fragments: u32,
+}
+
+/// Precise times of the TCP handshake (nanoseconds, `bpf_ktime_get_ns` or the capture's own clock); `None` where the
+/// packet was not seen or the clock's rate limit was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handshake {
+    pub syn: Option<u64>,
+    pub syn_ack: Option<u64>,
+    /// First packet of the originator after the SYN-ACK.
+    pub ack: Option<u64>,
+}
+
+/// One entry of the kernel's flow cache as user space sees it, spilled or read in place.
+///
+/// Counters are cumulative within (`cpu`, `incarnation`): a later reading of the same pair replaces an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    pub key: FlowKey,
+    pub point: Point,
+    pub cpu: u16,
+    pub incarnation: u64,
+    /// Sender of the first packet of this entry.
+    pub origin: Side,
+    pub sides: [SideCounters; 2],
+    pub handshake: Handshake,
+    /// Outer source and destination of the tunnel, as on the first packet of this entry.
+    pub outer: Option<([u8; 16], [u8; 16])>,
+}
+
+/// `::ffff:a.b.c.d`
+#[inline(always)]
+#[must_use]
+pub const fn v4_mapped(address: [u8; 4]) -> [u8; 16] {
+    [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, address[0], address[1], address[2], address[3],
+    ]
+}

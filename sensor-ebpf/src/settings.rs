@@ -1,0 +1,1 @@
+//! What user space tells the kernel programs at load.
