@@ -1,5 +1,6 @@
 //! Evidence: one finding about one profile in one window, with its explanation.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::flow::CommunityId;
@@ -158,9 +159,9 @@ pub struct Explanation {
 /// One number that the detector looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: f64,
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// What would be usual, where the detector knows.
     pub baseline: Option<f64>,
     /// From where on it counts.

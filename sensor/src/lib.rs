@@ -1,1 +1,3 @@
-//! placeholder
+//! The sensor: sources of traffic, decoders, flow assembly, profiles, and their way to the collector.
+
+pub mod source;

@@ -1,0 +1,46 @@
+//! Where traffic comes from. Every source ends in the same events, so everything behind it is the same code.
+
+use lynceus_model::app::AppRecord;
+use lynceus_model::flow::FlowUpdate;
+use lynceus_model::time::Timestamp;
+
+/// What a source tells the profiler.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Flow(Box<FlowUpdate>),
+    App(Box<AppRecord>),
+}
+
+impl Event {
+    /// Event time: when the flow began or the message was seen.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Flow(update) => update.flow.first,
+            Self::App(record) => record.time,
+        }
+    }
+}
+
+/// What the last call of [`Source::next`] left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Call again at once.
+    More,
+    /// Nothing now; call again after a short wait.
+    Idle,
+    /// Nothing will ever come again; everything was flushed.
+    Ended,
+}
+
+/// A source of events: kernel capture, a capture file, later flow logs.
+pub trait Source {
+    /// Appends the next events. A source appends a bounded number (at most about 4,096) per call.
+    ///
+    /// # Errors
+    /// What was readable before the fault was already handed out; the error names file and offset, or interface.
+    fn next(&mut self, events: &mut Vec<Event>) -> anyhow::Result<Status>;
+
+    /// Every event with an earlier time has been handed out, as far as the source can promise.
+    fn watermark(&self) -> Timestamp;
+}
