@@ -1,1 +1,39 @@
-fn main() {}
+//! The project's chores, each a command: `cargo xtask help`.
+//!
+//! Runs cargo and system tools; depends on no other crate of the workspace, so it always builds.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+#![forbid(unsafe_code)]
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod ci;
+mod shell;
+mod test;
+
+/// Chores of the lynceus repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what the tests need, runs all of them and prints the runner's summary
+    Test(test::Options),
+    /// Everything CI checks: formatting, lints, dependencies' licenses, tests
+    Ci(ci::Options),
+    /// Measures against the baselines of docs/benchmarks.md, side by side in one run
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Ci(options) => ci::run(&options),
+        Command::Bench(command) => bench::run(command),
+    }
+}

@@ -1,0 +1,21 @@
+//! `cargo xtask bench …`: one file a benchmark. Each prints a markdown table that `docs/benchmarks.md` quotes.
+
+use clap::Subcommand;
+
+mod report;
+
+/// Benchmarks; each runs its baselines in the same run and reports ratios.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The machine as the tables name it: cores, kernel, memory
+    Machine,
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Machine => {
+            println!("{}", report::machine());
+            Ok(())
+        }
+    }
+}
