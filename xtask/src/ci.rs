@@ -1,14 +1,10 @@
-//! `cargo xtask ci`: what CI checks, in the order in which a mistake is cheapest to find.
-
-use clap::Args;
+//! `cargo xtask lint` and `cargo xtask ci`: what CI checks, in the order in which a mistake is cheapest to find.
 
 use crate::shell::{command, execute};
 use crate::test;
 
-#[derive(Args)]
-pub(crate) struct Options {}
-
-pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
+/// Formatting, lints and the agreement of the committed eBPF object with its source.
+pub(crate) fn lint() -> anyhow::Result<()> {
     execute(command("cargo").args(["fmt", "--all", "--check"]))?;
     execute(command("cargo").args([
         "clippy",
@@ -18,6 +14,11 @@ pub(crate) fn run(_: &Options) -> anyhow::Result<()> {
         "--",
         "-D",
         "warnings",
-    ]))?;
+    ]))
+}
+
+/// The lints, then all tests: the same as `.ci/run`.
+pub(crate) fn run() -> anyhow::Result<()> {
+    lint()?;
     test::run(&test::Options::default())
 }

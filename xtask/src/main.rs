@@ -23,8 +23,10 @@ struct Arguments {
 enum Command {
     /// Installs what the tests need, runs all of them and prints the runner's summary
     Test(test::Options),
-    /// Everything CI checks: formatting, lints, dependencies' licenses, tests
-    Ci(ci::Options),
+    /// Checks formatting, lints and the committed eBPF object
+    Lint,
+    /// Everything CI checks: the lints, then the tests
+    Ci,
     /// Measures against the baselines of docs/benchmarks.md, side by side in one run
     #[command(subcommand)]
     Bench(bench::Command),
@@ -33,7 +35,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
-        Command::Ci(options) => ci::run(&options),
+        Command::Lint => ci::lint(),
+        Command::Ci => ci::run(),
         Command::Bench(command) => bench::run(command),
     }
 }

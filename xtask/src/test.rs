@@ -1,5 +1,9 @@
-//! `cargo xtask test`: installs what the tests need, runs all of them, and ends with the runner's summary.
+//! `cargo xtask test`: installs what the tests need, runs all of them, and ends with the sum over all test programs.
 
+use std::io::{BufRead, BufReader, Write, stdout};
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::shell::{command, execute, has, is_root};
@@ -8,10 +12,12 @@ use crate::shell::{command, execute, has, is_root};
 pub(crate) struct Options {
     /// Also the long forms: more kill points, original pace
     #[arg(long)]
-    pub(crate) soak: bool,
-    /// Skip the installation of packages
+    soak: bool,
+    /// Do not install packages
     #[arg(long)]
-    pub(crate) no_setup: bool,
+    no_setup: bool,
+    /// Only tests whose name contains this
+    filter: Option<String>,
 }
 
 /// Distribution package and a program of it that tells that it is there.
@@ -23,18 +29,57 @@ const PACKAGES: [(&str, &str); 3] = [
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.no_setup {
-        install_packages()?;
+        install_packages(&PACKAGES)?;
     }
+    // The system tests run the programs as a user does, so they are built first.
+    execute(command("cargo").args(["build", "--workspace", "--bins", "--locked"]))?;
     let mut tests = command("cargo");
     tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    tests.args(options.filter.as_deref());
+    // `--show-output`: a skipped test says so in its output, which must reach the reader and the count below.
+    tests.args(["--", "--show-output"]);
     if options.soak {
         tests.env("LYNCEUS_SOAK", "1");
     }
-    execute(&mut tests)
+    let mut child = tests
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start `cargo test`")?;
+    let lines = BufReader::new(
+        child
+            .stdout
+            .take()
+            .context("`cargo test` has no standard output")?,
+    )
+    .lines();
+    let mut sum = Sum::default();
+    for line in lines {
+        let line = line.context("failed to read what `cargo test` prints")?;
+        writeln!(stdout(), "{line}").context("failed to pass on what `cargo test` prints")?;
+        sum.take(&line);
+    }
+    let status = child.wait().context("failed to wait for `cargo test`")?;
+    for reason in &sum.skipped {
+        println!("{reason}");
+    }
+    println!(
+        "{} passed, {} failed, {} skipped",
+        sum.passed,
+        sum.failed,
+        sum.skipped.len() + sum.ignored
+    );
+    ensure!(status.success() && sum.failed == 0, "tests failed");
+    let unexcused = sum.skipped.iter().any(|reason| !reason.contains("../shared"));
+    ensure!(
+        !(unexcused && std::env::var_os("CI").is_some()),
+        "CI accepts no skipped test, except those for an absent ../shared"
+    );
+    Ok(())
 }
 
-fn install_packages() -> anyhow::Result<()> {
-    let missing: Vec<_> = PACKAGES
+/// Installs distribution packages whose program is missing, where this process may.
+pub(crate) fn install_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
+    let missing: Vec<_> = packages
         .iter()
         .filter(|(_, program)| !has(program))
         .map(|(package, _)| *package)
@@ -44,15 +89,66 @@ fn install_packages() -> anyhow::Result<()> {
     }
     if !has("apt-get") || !is_root() {
         eprintln!(
-            "not installed: {} (tests that need them will say that they were skipped)",
+            "not installed: {} (what needs them will say that it was skipped)",
             missing.join(" ")
         );
         return Ok(());
     }
-    execute(command("apt-get").arg("update").arg("-qq"))?;
+    execute(command("apt-get").args(["update", "-qq"]))?;
     execute(
         command("apt-get")
             .args(["install", "-y", "-qq", "--no-install-recommends"])
             .args(missing),
     )
+}
+
+/// What the test programs reported so far.
+#[derive(Default)]
+struct Sum {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+    skipped: Vec<String>,
+}
+
+impl Sum {
+    fn take(&mut self, line: &str) {
+        let line = line.trim();
+        if line.starts_with("skipped: ") {
+            self.skipped.push(line.to_owned());
+        } else if let Some(counts) = line.strip_prefix("test result: ") {
+            self.passed += count(counts, "passed");
+            self.failed += count(counts, "failed");
+            self.ignored += count(counts, "ignored");
+        }
+    }
+}
+
+/// The number that stands before `word` in `ok. 3 passed; 0 failed; …`.
+fn count(counts: &str, word: &str) -> usize {
+    let words: Vec<_> = counts.split([' ', ';']).filter(|part| !part.is_empty()).collect();
+    words
+        .windows(2)
+        .find(|pair| pair[1] == word)
+        .and_then(|pair| pair[0].parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_the_results_of_several_programs() {
+        let mut sum = Sum::default();
+        for line in [
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "skipped: needs root",
+            "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        ] {
+            sum.take(line);
+        }
+        assert_eq!((sum.passed, sum.failed, sum.ignored), (5, 4, 1));
+        assert_eq!(sum.skipped, ["skipped: needs root"]);
+    }
 }
