@@ -4,4 +4,5 @@
 pub mod app;
 pub mod evidence;
 pub mod flow;
+pub mod status;
 pub mod time;

@@ -1,0 +1,222 @@
+//! How a sensor is doing: the accounting law of each observation point, fill of its stores, and what was lost.
+
+use std::borrow::Cow;
+
+use crate::time::Timestamp;
+
+/// What a sensor says about itself. Counters are cumulative since `started`; a later status replaces an earlier one.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SensorStatus {
+    /// Version of the program.
+    pub version: String,
+    /// Release of the kernel; `None` when a file is read.
+    pub kernel: Option<String>,
+    pub started: Timestamp,
+    /// When the counters were read (wall clock).
+    pub read_at: Timestamp,
+    pub points: Vec<PointStatus>,
+    /// What each stage behind the hook let go.
+    pub losses: Vec<Loss>,
+    pub fills: Vec<Fill>,
+    /// Mean cost of the kernel programs; `None` where the kernel does not measure it.
+    pub nanos_per_packet: Option<f64>,
+}
+
+/// Packets of one observation point. The accounting law: `seen` = `recorded` + `resident` + sum of `refused`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PointStatus {
+    pub interface: String,
+    pub egress: bool,
+    /// How the program is attached: `xdp-native`, `xdp-generic`, `tcx`, `clsact`, `file`.
+    pub hook: String,
+    /// Packets that the hook was called for.
+    pub seen: u64,
+    /// Packets in flow records that left the kernel table.
+    pub recorded: u64,
+    /// Packets in entries that are still in the table.
+    pub resident: u64,
+    /// Packets without a flow, by reason.
+    pub refused: Vec<Counter>,
+    /// Packets that have a flow although something was wrong with them, by reason.
+    pub degraded: Vec<Counter>,
+}
+
+impl PointStatus {
+    /// Packets that the law cannot place: 0 at rest, small under load (the counters are not read at one moment).
+    #[must_use]
+    pub fn unaccounted(&self) -> i128 {
+        let refused: u128 = self.refused.iter().map(|counter| u128::from(counter.count)).sum();
+        let placed = u128::from(self.recorded) + u128::from(self.resident) + refused;
+        i128::from(self.seen) - i128::try_from(placed).unwrap_or(i128::MAX)
+    }
+}
+
+/// A count with the name of its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    pub reason: Cow<'static, str>,
+    pub count: u64,
+}
+
+/// Something that a stage behind the hook let go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Stage of the sensor: `queue`, `profiler`, `spool`, `export` …
+    pub stage: Cow<'static, str>,
+    pub reason: Cow<'static, str>,
+    /// What is counted: `packets`, `flows`, `heads`, `batches` …
+    pub unit: Cow<'static, str>,
+    pub count: u64,
+}
+
+/// How full a bounded store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    pub name: Cow<'static, str>,
+    pub used: u64,
+    pub limit: u64,
+    /// `bytes`, `entries`, `batches`.
+    pub unit: Cow<'static, str>,
+}
+
+/// A stretch of event time for which data is known to be missing. Detections in it are blind.
+///
+/// Counts are `None` where nobody can know them (the sensor was killed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub reason: GapReason,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub batches: Option<u64>,
+    pub flows: Option<u64>,
+    pub apps: Option<u64>,
+    pub deltas: Option<u64>,
+    /// Packets that stand in no flow, where the gap arose before the flow table.
+    pub packets: Option<u64>,
+}
+
+impl Gap {
+    /// Joins another gap of the same reason: outer bounds, sums; an unknown count stays unknown.
+    pub fn absorb(&mut self, other: &Self) {
+        let sum = |a: Option<u64>, b: Option<u64>| Some(a?.saturating_add(b?));
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.batches = sum(self.batches, other.batches);
+        self.flows = sum(self.flows, other.flows);
+        self.apps = sum(self.apps, other.apps);
+        self.deltas = sum(self.deltas, other.deltas);
+        self.packets = sum(self.packets, other.packets);
+    }
+}
+
+/// Why data is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GapReason {
+    /// The collector was away for longer than the spool can bridge.
+    SpoolFull,
+    /// Older than the spool keeps.
+    SpoolExpired,
+    /// The disk gave back other bytes than were written.
+    SpoolCorrupt,
+    /// The disk refused to write.
+    SpoolFailed,
+    /// The sensor ended without a goodbye; what it held in memory is gone.
+    SensorKilled,
+    /// The collector refused the batch for good.
+    Refused,
+    /// One item is larger than a message may be.
+    TooLarge,
+    /// Numbers are missing in the sequence and the sensor did not say why.
+    MissingSequence,
+    /// The kernel's table was lost with the sensor before it.
+    KernelTableLost,
+}
+
+impl GapReason {
+    pub const ALL: [Self; 9] = [
+        Self::SpoolFull,
+        Self::SpoolExpired,
+        Self::SpoolCorrupt,
+        Self::SpoolFailed,
+        Self::SensorKilled,
+        Self::Refused,
+        Self::TooLarge,
+        Self::MissingSequence,
+        Self::KernelTableLost,
+    ];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SpoolFull => "spool_full",
+            Self::SpoolExpired => "spool_expired",
+            Self::SpoolCorrupt => "spool_corrupt",
+            Self::SpoolFailed => "spool_failed",
+            Self::SensorKilled => "sensor_killed",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::MissingSequence => "missing_sequence",
+            Self::KernelTableLost => "kernel_table_lost",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_law_places_every_packet() {
+        let mut point = PointStatus {
+            seen: 100,
+            recorded: 60,
+            resident: 30,
+            refused: vec![Counter {
+                reason: "no_ip".into(),
+                count: 10,
+            }],
+            ..PointStatus::default()
+        };
+        assert_eq!(point.unaccounted(), 0);
+        point.seen = 103;
+        assert_eq!(point.unaccounted(), 3);
+        point.seen = 99;
+        assert_eq!(point.unaccounted(), -1);
+    }
+
+    #[test]
+    fn a_gap_with_unknown_counts_stays_unknown() {
+        let known = Gap {
+            reason: GapReason::SpoolFull,
+            first: Timestamp(10),
+            last: Timestamp(20),
+            batches: Some(1),
+            flows: Some(5),
+            apps: Some(0),
+            deltas: Some(2),
+            packets: None,
+        };
+        let mut joined = known.clone();
+        joined.absorb(&Gap {
+            first: Timestamp(5),
+            last: Timestamp(12),
+            flows: None,
+            ..known.clone()
+        });
+        assert_eq!(
+            joined,
+            Gap {
+                first: Timestamp(5),
+                batches: Some(2),
+                flows: None,
+                deltas: Some(4),
+                ..known
+            }
+        );
+    }
+}
