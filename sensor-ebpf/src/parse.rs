@@ -8,6 +8,11 @@ pub trait Frame {
     fn wire_len(&self) -> u32;
     /// Returns `N` bytes at `offset` if all of them are present.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// The outermost VLAN tag's control word (host byte order), where the network card or the kernel took the tag out
+    /// of the frame. The parser treats it as the frame's first tag; `wire_len` counts its four bytes; offsets do not.
+    fn stripped_tag(&self) -> Option<u16> {
+        None
+    }
 }
 
 /// What the first byte of a frame is.
