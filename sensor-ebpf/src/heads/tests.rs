@@ -1,0 +1,250 @@
+use super::*;
+use crate::flow::FlowKey;
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Frame for Bytes<'_> {
+    fn wire_len(&self) -> u32 {
+        self.0.len() as u32
+    }
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.0.get(offset..)?.first_chunk().copied()
+    }
+}
+
+fn packet(protocol: u8, port: u16, seq: u32, flags: u8, payload_len: usize) -> Packet {
+    Packet {
+        key: FlowKey {
+            protocol,
+            low_port: port,
+            high_port: 40_000,
+            ..FlowKey::default()
+        },
+        sender: Side::High,
+        ip_len: 40 + payload_len as u32,
+        ip_offset: 0,
+        payload_offset: 0,
+        payload_len: payload_len as u32,
+        ttl: 64,
+        tcp_flags: flags,
+        tcp_seq: seq,
+        icmp: None,
+        fragment: Fragment::Whole,
+        outer: None,
+        degraded: None,
+    }
+}
+
+/// Sends segments of one TCP direction; returns what was chosen for each.
+fn tcp(flow: &mut FlowHeads, port: u16, segments: &[(u32, u8, &[u8])]) -> Vec<Choice> {
+    segments
+        .iter()
+        .map(|(seq, flags, bytes)| {
+            select(
+                &Bytes(bytes),
+                &packet(TCP, port, *seq, *flags, bytes.len()),
+                flow,
+                &HeadLimits::DEFAULT,
+                || true,
+            )
+        })
+        .collect()
+}
+
+fn hello(length: u16) -> Vec<u8> {
+    let [high, low] = length.to_be_bytes();
+    let mut bytes = vec![0x16, 3, 1, high, low, 1, 0, high, low];
+    bytes.resize(usize::from(length), 7);
+    bytes
+}
+
+#[test]
+fn a_split_hello_is_taken_whole_and_nothing_after_it() {
+    let hello = hello(2000);
+    let (first, second) = hello.split_at(1400);
+    let mut flow = FlowHeads::default();
+    let choices = tcp(
+        &mut flow,
+        443,
+        &[
+            (99, SYN, b""),
+            (100, 16, first),
+            (1500, 16, second),
+            (2400, 16, b"encrypted bytes"),
+        ],
+    );
+    assert_eq!(
+        choices,
+        [
+            Choice::Pass,
+            Choice::Take { bytes: 1400 },
+            Choice::Take { bytes: 600 },
+            Choice::Pass
+        ]
+    );
+}
+
+#[test]
+fn segments_out_of_order_and_a_lone_record_header_are_taken() {
+    let hello = hello(2000);
+    let (first, second) = hello.split_at(1400);
+    let choices = tcp(
+        &mut FlowHeads::default(),
+        8443,
+        &[(99, SYN, b""), (1500, 16, second), (100, 16, first)],
+    );
+    assert_eq!(
+        choices[1..],
+        [Choice::Take { bytes: 600 }, Choice::Take { bytes: 1400 }]
+    );
+
+    let (header, rest) = hello.split_at(5);
+    let choices = tcp(
+        &mut FlowHeads::default(),
+        443,
+        &[(99, SYN, b""), (100, 24, header), (105, 24, rest)],
+    );
+    assert_eq!(
+        choices[1..],
+        [Choice::Take { bytes: 5 }, Choice::Take { bytes: 1995 }]
+    );
+}
+
+#[test]
+fn a_stream_of_something_else_costs_nothing_and_stays_closed() {
+    let mut flow = FlowHeads::default();
+    let choices = tcp(
+        &mut flow,
+        25,
+        &[
+            (99, SYN, b""),
+            (100, 16, b"220 mail ready"),
+            (114, 16, b"250 and some"),
+        ],
+    );
+    assert_eq!(choices, [Choice::Pass; 3]);
+}
+
+#[test]
+fn a_stretch_ends_after_its_packets_and_the_next_head_opens_another() {
+    let body = [7u8; 1000];
+    let head = b"HTTP/1.1 200 OK\r\n\r\n";
+    let mut segments: Vec<(u32, u8, &[u8])> = vec![(100, 16, head)];
+    segments.extend((0..6).map(|index| (119 + index * 1000, 16, body.as_slice())));
+    segments.push((50_000, 16, head));
+    let choices = tcp(&mut FlowHeads::default(), 80, &segments);
+    let taken = Choice::Take { bytes: 1000 };
+    assert_eq!(
+        choices,
+        [
+            Choice::Take { bytes: 19 },
+            taken,
+            taken,
+            taken,
+            Choice::Refuse(HeadRefused::FlowPackets),
+            Choice::Pass,
+            Choice::Pass,
+            Choice::Take { bytes: 19 },
+        ]
+    );
+}
+
+#[test]
+fn big_segments_are_bounded_by_bytes() {
+    let mut certificate = vec![0x16, 3, 3, 0, 80, 2, 0, 0, 76];
+    certificate.resize(60_000, 0);
+    let choices = tcp(
+        &mut FlowHeads::default(),
+        443,
+        &[(1, 16, &certificate), (4000, 16, &certificate[9..99])],
+    );
+    assert_eq!(
+        choices,
+        [
+            Choice::Take { bytes: 8192 },
+            Choice::Refuse(HeadRefused::FlowBytes)
+        ]
+    );
+}
+
+#[test]
+fn every_dns_message_of_a_long_connection_is_taken() {
+    let message = b"\x00\x0b\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00";
+    let mut flow = FlowHeads::default();
+    for index in 0..50u32 {
+        let choices = tcp(&mut flow, 53, &[(index * 13, 24, message)]);
+        assert_eq!(choices, [Choice::Take { bytes: 13 }]);
+    }
+    assert_eq!(
+        tcp(&mut flow, 53, &[(9000, 24, b"not a message of DNS")]),
+        [Choice::Pass]
+    );
+}
+
+#[test]
+fn datagrams_by_port_or_content() {
+    let mut initial = vec![0xc3, 0, 0, 0, 1, 8, 1, 2, 3];
+    initial.resize(1200, 0);
+    let mut version_2 = initial.clone();
+    version_2[..5].copy_from_slice(&[0xd3, 0x6b, 0x33, 0x43, 0xcf]);
+    let mut handshake = initial.clone();
+    handshake[0] = 0xe3;
+    for (port, bytes, wanted) in [
+        (53, b"0123456789ab".as_slice(), true),
+        (5353, b"0123456789ab", true),
+        (67, &[0; 300], true),
+        (1900, b"M-SEARCH * HTTP/1.1\r\n", true),
+        (4444, &initial, true),
+        (443, &version_2, true),
+        (443, &handshake, false),
+        (123, &[0x23; 48], false),
+    ] {
+        let choice = select(
+            &Bytes(bytes),
+            &packet(UDP, port, 0, 0, bytes.len()),
+            &mut FlowHeads::default(),
+            &HeadLimits::DEFAULT,
+            || true,
+        );
+        assert_eq!(choice != Choice::Pass, wanted, "{port}");
+    }
+}
+
+#[test]
+fn a_refused_source_leaves_the_flow_as_it_was() {
+    let hello = hello(500);
+    let mut flow = FlowHeads::default();
+    let choice = select(
+        &Bytes(&hello),
+        &packet(TCP, 443, 5, 16, hello.len()),
+        &mut flow,
+        &HeadLimits::DEFAULT,
+        || false,
+    );
+    assert_eq!(choice, Choice::Refuse(HeadRefused::SourceRate));
+    assert_eq!(flow, FlowHeads::default());
+}
+
+#[test]
+fn a_source_gets_its_burst_then_its_rate_and_survives_time_going_back() {
+    let limits = HeadLimits::new(4, 8192, 100, 50);
+    let mut bucket = SourceBucket::default();
+    let start = 1_700_000_000_000_000_000;
+    let taken = (0..1000).filter(|_| bucket.take(start, &limits)).count();
+    assert_eq!(taken, 50);
+    let taken = (1..=1000u64)
+        .filter(|tick| bucket.take(start + tick * 1_000_000, &limits))
+        .count();
+    assert_eq!(taken, 100);
+    assert!(bucket.take(5, &limits), "another clock starts anew");
+}
+
+#[test]
+fn arp_is_found_behind_vlan_tags() {
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 0, 1, 0x81, 0, 0, 5, 8, 6, 0, 1]);
+    let place = arp_place(&Bytes(&frame), Link::Ethernet).unwrap();
+    assert_eq!((place.offset, place.ethernet), (18, true));
+    assert_eq!(place.source[10..], [2, 0, 0, 0, 0, 1]);
+    assert_eq!(arp_place(&Bytes(&frame[..16]), Link::Ethernet), None);
+}
