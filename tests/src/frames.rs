@@ -131,7 +131,7 @@ fn transport_checksum(from: &Host, to: &Host, protocol: u8, segment: &[u8]) -> u
 }
 
 /// RFC 1071.
-fn checksum(bytes: &[u8], initial: u32) -> u16 {
+pub(crate) fn checksum(bytes: &[u8], initial: u32) -> u16 {
     let mut sum = initial;
     for pair in bytes.chunks(2) {
         sum += u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));

@@ -1,0 +1,106 @@
+//! The shared captures beside the repository and their truth.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// A capture of `../shared/captures`.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub id: String,
+    pub path: PathBuf,
+    /// Link type as the index names it (`ether`, `linux-sll`, …); `None` where the truth could not be made.
+    pub link: Option<String>,
+    /// `None` where the truth could not be made (the file is damaged).
+    pub packets: Option<u64>,
+}
+
+/// The repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// `../shared` beside the repository; prints why the test is skipped where there is none.
+#[must_use]
+#[expect(
+    clippy::print_stdout,
+    reason = "the skip line is what the runner and CI look for"
+)]
+pub fn shared() -> Option<PathBuf> {
+    let shared = repository().join("../shared");
+    if !shared.join("captures/index.jsonl").is_file() {
+        println!("skipped: no ../shared");
+        return None;
+    }
+    Some(shared)
+}
+
+/// Every capture of the index, in its order.
+///
+/// # Errors
+/// The index cannot be read; the error names the line.
+pub fn captures(shared: &Path) -> Result<Vec<Capture>> {
+    #[derive(Deserialize)]
+    struct Line {
+        r#type: String,
+        #[serde(default)]
+        id: String,
+        #[serde(default)]
+        file: String,
+        #[serde(default)]
+        link: String,
+        #[serde(default)]
+        packets: String,
+    }
+
+    let folder = shared.join("captures");
+    let index = folder.join("index.jsonl");
+    let text = fs::read_to_string(&index).with_context(|| format!("read {}", index.display()))?;
+    let mut captures = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line: Line =
+            serde_json::from_str(line).with_context(|| format!("{}:{}", index.display(), number + 1))?;
+        if line.r#type != "capture" {
+            continue;
+        }
+        let name = Path::new(&line.file)
+            .file_name()
+            .with_context(|| format!("{}: no file name", line.id))?;
+        captures.push(Capture {
+            path: folder.join("files").join(name),
+            link: Some(line.link).filter(|link| !link.is_empty() && link != "?"),
+            packets: line.packets.parse().ok(),
+            id: line.id,
+        });
+    }
+    Ok(captures)
+}
+
+/// First line of a truth file: what the independent reader saw of the capture as a whole.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TruthHeader {
+    pub packets: u64,
+    /// Packets of which the file holds less than there was on the wire.
+    pub cut_packets: u64,
+    pub malformed_packets: u64,
+}
+
+/// Reads the first line of the truth of a capture.
+///
+/// # Errors
+/// There is no truth for it, or it is not readable.
+pub fn truth_header(shared: &Path, id: &str) -> Result<TruthHeader> {
+    let path = truth_path(shared, id);
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let line = text.lines().next().unwrap_or("");
+    serde_json::from_str(line).with_context(|| format!("{}:1", path.display()))
+}
+
+/// Where the truth of a capture stands.
+#[must_use]
+pub fn truth_path(shared: &Path, id: &str) -> PathBuf {
+    shared.join("captures/truth").join(format!("{id}.jsonl"))
+}

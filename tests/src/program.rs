@@ -1,0 +1,189 @@
+//! The built programs (`lynceus`, `lynceus-sensor`, `lynceus-collector`) as children that do not outlive their test.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::fixtures::repository;
+
+/// Path of a program of this workspace, built with the profile of the test.
+///
+/// `cargo test` builds only the libraries of other packages, so the first call for a program runs `cargo build`.
+///
+/// # Errors
+/// The build failed.
+pub fn built(name: &str) -> Result<PathBuf> {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = built.get(name) {
+        return Ok(path.clone());
+    }
+    // The test itself is `target/PROFILE/deps/system-…`.
+    let test = std::env::current_exe().context("path of the test")?;
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .with_context(|| format!("{} is not in a target folder", test.display()))?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(repository())
+        .args(["build", "--quiet", "--bin", name])
+        .stdin(Stdio::null());
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    let status = command.status().context("start cargo")?;
+    ensure!(status.success(), "cargo build --bin {name}: {status}");
+    let path = folder.join(name);
+    ensure!(path.is_file(), "cargo built no {}", path.display());
+    built.insert(name.to_owned(), path.clone());
+    Ok(path)
+}
+
+/// A running program; killed with SIGKILL when the guard goes.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<std::io::Result<Vec<u8>>>>,
+    stderr: Option<JoinHandle<std::io::Result<Vec<u8>>>>,
+}
+
+impl Running {
+    /// Starts a command and waits until a line of its stderr contains `ready`.
+    ///
+    /// # Errors
+    /// It cannot be started, ended before it was ready (the error holds its stderr) or was not ready in time.
+    pub fn start(mut command: Command, ready: &str, patience: Duration) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", command.get_program().display()))?;
+        let stdout = child.stdout.take().context("stdout was asked for")?;
+        let stderr = child.stderr.take().context("stderr was asked for")?;
+        let (tell, told) = std::sync::mpsc::channel();
+        let mark = ready.to_owned();
+        let mut running = Self {
+            child,
+            stdout: Some(thread::spawn(move || read_all(stdout))),
+            stderr: Some(thread::spawn(move || {
+                let mut reader = BufReader::new(stderr);
+                let mut text = Vec::new();
+                loop {
+                    let start = text.len();
+                    if reader.read_until(b'\n', &mut text)? == 0 {
+                        return Ok(text);
+                    }
+                    if text[start..]
+                        .windows(mark.len())
+                        .any(|window| window == mark.as_bytes())
+                    {
+                        // Nobody waits any more after the first time.
+                        let _ = tell.send(());
+                    }
+                }
+            })),
+        };
+        match told.recv_timeout(patience) {
+            Ok(()) => Ok(running),
+            Err(reason) => {
+                running.kill();
+                let stderr = running.stderr_text();
+                bail!("not ready ({reason}): {stderr}")
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, e.g. `libc::SIGTERM`.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).context("process id")?;
+        // SAFETY: kill takes two integers; the child has not been waited for, so its id is still its own.
+        match unsafe { libc::kill(pid, signal) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()).context("signal the program"),
+        }
+    }
+
+    /// Waits for the end and returns what the program wrote.
+    ///
+    /// # Errors
+    /// It did not end in time; it was killed then.
+    pub fn wait(mut self, patience: Duration) -> Result<Output> {
+        let deadline = Instant::now() + patience;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().context("wait for the program")? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                self.kill();
+                bail!("did not end within {patience:?}: {}", self.stderr_text());
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        self.output(status)
+    }
+
+    /// SIGTERM, then [`Self::wait`].
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn terminate(self, patience: Duration) -> Result<Output> {
+        self.signal(libc::SIGTERM)?;
+        self.wait(patience)
+    }
+
+    /// SIGKILL, and waits until the kernel has buried it.
+    pub fn kill(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn output(&mut self, status: ExitStatus) -> Result<Output> {
+        Ok(Output {
+            status,
+            stdout: joined(&mut self.stdout)?,
+            stderr: joined(&mut self.stderr)?,
+        })
+    }
+
+    fn stderr_text(&mut self) -> String {
+        joined(&mut self.stderr).map_or_else(
+            |error| error.to_string(),
+            |text| String::from_utf8_lossy(&text).into(),
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn read_all(mut from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    from.read_to_end(&mut all)?;
+    Ok(all)
+}
+
+fn joined(reader: &mut Option<JoinHandle<std::io::Result<Vec<u8>>>>) -> Result<Vec<u8>> {
+    let reader = reader.take().context("output was read already")?;
+    let bytes = reader.join().ok().context("reader of the output panicked")?;
+    bytes.context("read the output")
+}

@@ -1,0 +1,9 @@
+//! Traffic whose sender knows exactly what it sent.
+
+pub mod flood;
+pub mod socket;
+pub mod tcp;
+
+pub use flood::Flood;
+pub use socket::{FrameSocket, Sent, pin_to_cpu};
+pub use tcp::{Bulk, bulk_tcp};

@@ -1,0 +1,7 @@
+//! System tests on the real kernel and the built programs. One binary, so that root tests can take turns.
+//!
+//! Without root they print `skipped: needs root`; `cargo xtask test` runs them with it.
+
+mod system {
+    mod harness;
+}
