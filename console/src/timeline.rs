@@ -1,0 +1,318 @@
+//! The timeline of a profile: what happened, in the order of event time, one line per flow and below it what the
+//! application messages of that flow say.
+//!
+//! Pure: flows and application messages in, sentences out. Long rows of alike attempts (scans) become one line.
+
+mod notes;
+mod run;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::app::{AppEvent, AppRecord, DnsData};
+use lynceus_model::flow::{CommunityId, ConnState, Flow};
+use lynceus_model::time::Timestamp;
+
+use crate::{human, service};
+
+pub use run::{Item, Run, group};
+
+/// Characters of a host name: DNS allows 253.
+const MAX_NAME: usize = 253;
+
+/// Seen from the profile: who spoke first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The profile is the originator.
+    To,
+    /// The profile is the responder.
+    From,
+}
+
+impl Direction {
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::To => "to",
+            Self::From => "from",
+        }
+    }
+}
+
+/// One line of the timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub time: Timestamp,
+    /// `HTTPS`, `ping`, `ARP`; empty where the port has no name.
+    pub what: String,
+    pub direction: Direction,
+    pub peer: IpAddr,
+    /// From DNS answers in this window, else from the flow's own messages.
+    pub peer_name: Option<String>,
+    /// `443/tcp`, `icmp`, `arp`.
+    pub port: String,
+    /// `established`, `refused`, `no answer` …
+    pub outcome: &'static str,
+    pub established: bool,
+    /// IP bytes by the profile and by its peer.
+    pub sent: u64,
+    pub received: u64,
+    pub packets: u64,
+    pub duration: Duration,
+    /// Interpretation: what the messages of the flow say.
+    pub notes: Vec<String>,
+    pub community_id: Option<CommunityId>,
+}
+
+/// Builds the timeline of `profile`. Flows that do not touch it are left out.
+#[must_use]
+pub fn build(profile: IpAddr, flows: &[Flow], messages: &[AppRecord]) -> Vec<Entry> {
+    let names = names(messages);
+    let mut by_flow: HashMap<CommunityId, Vec<&AppRecord>> = HashMap::new();
+    let mut entries = Vec::with_capacity(flows.len());
+    for record in messages {
+        match (&record.event, record.community_id) {
+            (AppEvent::Arp(arp), _) => entries.extend(arp_entry(profile, record, arp)),
+            (_, Some(id)) => by_flow.entry(id).or_default().push(record),
+            (_, None) => {}
+        }
+    }
+    for flow in flows {
+        let own = by_flow.get(&flow.community_id).map_or(&[][..], Vec::as_slice);
+        entries.extend(flow_entry(profile, flow, own, &names));
+    }
+    entries.sort_by(|a, b| (a.time, a.community_id, a.peer).cmp(&(b.time, b.community_id, b.peer)));
+    entries
+}
+
+/// Last name that a DNS answer gave to each address.
+fn names(messages: &[AppRecord]) -> HashMap<IpAddr, String> {
+    let mut names = HashMap::new();
+    for record in messages {
+        let AppEvent::Dns(dns) = &record.event else {
+            continue;
+        };
+        for answer in &dns.answers {
+            if let DnsData::Address(ip) = answer.data {
+                names.insert(ip, human::printable(&dns.name, MAX_NAME));
+            }
+        }
+    }
+    names
+}
+
+fn flow_entry(
+    profile: IpAddr,
+    flow: &Flow,
+    messages: &[&AppRecord],
+    names: &HashMap<IpAddr, String>,
+) -> Option<Entry> {
+    let (originator, responder) = (flow.tuple.originator, flow.tuple.responder);
+    let direction = match profile {
+        ip if ip == originator.ip => Direction::To,
+        ip if ip == responder.ip => Direction::From,
+        _ => return None,
+    };
+    let (peer, sent, received) = match direction {
+        Direction::To => (responder.ip, flow.out.bytes, flow.back.bytes),
+        Direction::From => (originator.ip, flow.back.bytes, flow.out.bytes),
+    };
+    let protocol = flow.tuple.protocol;
+    let what = match flow.icmp {
+        Some((kind, code)) if matches!(protocol, 1 | 58) => service::icmp(protocol == 58, kind, code),
+        _ if !service::has_ports(protocol) => String::new(),
+        _ => service::name(responder.port, protocol)
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    let established = flow.established();
+    Some(Entry {
+        time: flow.first,
+        what,
+        direction,
+        peer,
+        peer_name: names
+            .get(&peer)
+            .cloned()
+            .or_else(|| Some(human::printable(&notes::peer_name(messages)?, MAX_NAME))),
+        port: service::port(responder.port, protocol),
+        outcome: outcome(protocol, flow.state),
+        established,
+        sent,
+        received,
+        packets: flow.out.packets + flow.back.packets,
+        duration: flow.duration(),
+        notes: notes::of(messages),
+        community_id: Some(flow.community_id),
+    })
+}
+
+/// A connection state in words.
+const fn outcome(protocol: u8, state: ConnState) -> &'static str {
+    if protocol != 6 {
+        return match state {
+            ConnState::Sf => "answered",
+            _ => "no answer",
+        };
+    }
+    match state {
+        ConnState::S0 => "no answer",
+        ConnState::S1 => "established",
+        ConnState::Sf => "established, closed",
+        ConnState::Rej => "refused",
+        ConnState::S2 | ConnState::S3 => "established, half closed",
+        ConnState::Rsto => "established, reset by originator",
+        ConnState::Rstr => "reset by responder",
+        ConnState::Rstos0 => "no answer, then reset",
+        ConnState::Rstrh => "only a reset answer",
+        ConnState::Sh => "closed without answer",
+        ConnState::Shr => "only answers seen",
+        ConnState::Oth => "seen from the middle",
+    }
+}
+
+fn arp_entry(profile: IpAddr, record: &AppRecord, arp: &lynceus_model::app::Arp) -> Option<Entry> {
+    let (direction, peer) = match profile {
+        ip if ip == arp.sender => (Direction::To, arp.target),
+        ip if ip == arp.target => (Direction::From, arp.sender),
+        _ => return None,
+    };
+    let (what, outcome) = match arp.operation {
+        1 if arp.sender == arp.target => ("ARP announces", "own address"),
+        1 => ("ARP asks", "who has it"),
+        2 => ("ARP answers", "it is here"),
+        _ => ("ARP", "other operation"),
+    };
+    Some(Entry {
+        time: record.time,
+        what: what.to_owned(),
+        direction,
+        peer,
+        peer_name: None,
+        port: "arp".to_owned(),
+        outcome,
+        established: false,
+        sent: 0,
+        received: 0,
+        packets: 1,
+        duration: Duration::ZERO,
+        notes: Vec::new(),
+        community_id: None,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use lynceus_model::app::{Dns, DnsAnswer, TlsClient};
+    use lynceus_model::flow::{Endpoint, FiveTuple, Totals};
+
+    pub(crate) fn flow(
+        seconds: i64,
+        from: &str,
+        to: &str,
+        port: u16,
+        protocol: u8,
+        state: ConnState,
+    ) -> Flow {
+        let tuple = FiveTuple {
+            originator: Endpoint {
+                ip: from.parse().unwrap(),
+                port: 40_000,
+            },
+            responder: Endpoint {
+                ip: to.parse().unwrap(),
+                port,
+            },
+            protocol,
+        };
+        let answered = matches!(state, ConnState::Sf | ConnState::S1);
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(&seconds.to_be_bytes());
+        Flow {
+            tuple,
+            community_id: CommunityId(id),
+            first: Timestamp::from_secs(seconds),
+            last: Timestamp::from_secs(seconds + 2),
+            out: Totals {
+                packets: 4,
+                bytes: 480,
+                ..Totals::default()
+            },
+            back: if answered {
+                Totals {
+                    packets: 4,
+                    bytes: 6400,
+                    ..Totals::default()
+                }
+            } else {
+                Totals::default()
+            },
+            state,
+            icmp: None,
+            vlan: Vec::new(),
+            tunnel: None,
+            rtt: None,
+            seen_at: Vec::new(),
+        }
+    }
+
+    pub(crate) fn message(flow: &Flow, from_responder: bool, event: AppEvent) -> AppRecord {
+        AppRecord {
+            time: flow.first,
+            tuple: flow.tuple,
+            community_id: Some(flow.community_id),
+            from_responder,
+            event,
+        }
+    }
+
+    #[test]
+    fn a_name_learned_from_dns_stands_at_the_later_flow() {
+        let dns = flow(10, "10.0.0.5", "10.0.0.1", 53, 17, ConnState::Sf);
+        let web = flow(11, "10.0.0.5", "93.184.216.34", 443, 6, ConnState::Sf);
+        let answer = Dns {
+            response: true,
+            name: "example.com".into(),
+            query_type: 1,
+            answers: vec![DnsAnswer {
+                record_type: 1,
+                ttl: 60,
+                data: DnsData::Address("93.184.216.34".parse().unwrap()),
+            }],
+            latency: Some(Duration::from_millis(12)),
+            ..Dns::default()
+        };
+        let hello = TlsClient {
+            server_name: Some("www.example.com".into()),
+            version: 0x0304,
+            ja4: "t13d1516h2_8daaf6152771_02713d6af862".into(),
+            ..TlsClient::default()
+        };
+        let messages = [
+            message(&dns, true, AppEvent::Dns(answer)),
+            message(&web, false, AppEvent::TlsClient(hello)),
+        ];
+        let entries = build("10.0.0.5".parse().unwrap(), &[web, dns], &messages);
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].what, "DNS");
+        assert_eq!(entries[0].outcome, "answered");
+        assert_eq!(entries[0].notes, ["A example.com → 93.184.216.34 (12.0 ms)"]);
+        assert_eq!(entries[1].peer_name.as_deref(), Some("example.com"));
+        assert_eq!(
+            entries[1].notes,
+            ["offers TLS 1.3 to www.example.com, JA4 t13d1516h2_8daaf6152771_02713d6af862"]
+        );
+        assert_eq!((entries[1].sent, entries[1].received), (480, 6400));
+    }
+
+    #[test]
+    fn the_responder_sees_the_same_flow_from_its_side() {
+        let flow = flow(1, "10.0.0.9", "10.0.0.5", 445, 6, ConnState::Sf);
+        let entries = build("10.0.0.5".parse().unwrap(), std::slice::from_ref(&flow), &[]);
+        assert_eq!(entries[0].direction, Direction::From);
+        assert_eq!((entries[0].sent, entries[0].received), (6400, 480));
+        assert!(build("10.0.0.77".parse().unwrap(), &[flow], &[]).is_empty());
+    }
+}
