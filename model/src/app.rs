@@ -26,6 +26,7 @@ pub enum AppEvent {
     HttpRequest(HttpRequest),
     HttpResponse(HttpResponse),
     Ssh(SshBanner),
+    SshKeyExchange(SshKeyExchange),
     Dhcp(Dhcp),
     Arp(Arp),
 }
@@ -36,7 +37,8 @@ pub struct Dns {
     pub id: u16,
     pub response: bool,
     pub multicast: bool,
-    /// First question, lower case, without the final dot.
+    /// First question, lower case, without the final dot (the root is empty). Bytes that are no printable ASCII, and
+    /// dots and backslashes inside a label, stand as `\DDD` (RFC 1035 §5.1).
     pub name: String,
     /// Number of the query type.
     pub query_type: u16,
@@ -59,8 +61,9 @@ pub struct DnsAnswer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum DnsData {
     Address(IpAddr),
-    /// CNAME, PTR, NS, MX target.
+    /// Target of CNAME, PTR, NS, DNAME, MX and SRV; written like [`Dns::name`].
     Name(String),
+    /// The strings of a TXT record, one after another; bytes that are not UTF-8 become U+FFFD.
     Text(String),
     Other,
 }
@@ -112,6 +115,13 @@ pub struct SshBanner {
     pub banner: String,
 }
 
+/// What an SSH side offers for the key exchange (`SSH_MSG_KEXINIT`, RFC 4253 §7.1).
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SshKeyExchange {
+    /// HASSH if the client sent it, HASSHServer if the server did: MD5 in hexadecimal digits.
+    pub hassh: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Dhcp {
     /// 1 DISCOVER, 2 OFFER, 3 REQUEST, 5 ACK …
@@ -132,6 +142,6 @@ pub struct Arp {
     pub sender: IpAddr,
     pub target_mac: [u8; 6],
     pub target: IpAddr,
-    /// Destination of the Ethernet frame.
-    pub frame_destination: [u8; 6],
+    /// Destination of the Ethernet frame, where the link has one (Linux cooked captures have none).
+    pub frame_destination: Option<[u8; 6]>,
 }

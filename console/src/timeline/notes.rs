@@ -103,6 +103,7 @@ fn note(messages: &[&AppRecord], index: usize) -> Option<String> {
             format!("SSH {side} is {}", clean(&ssh.banner))
         }
         AppEvent::Dhcp(dhcp) => dhcp_note(dhcp),
+        AppEvent::SshKeyExchange(keys) => format!("SSH key exchange, HASSH {}", keys.hassh),
         AppEvent::Arp(_) => return None,
     })
 }
