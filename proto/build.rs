@@ -1,0 +1,23 @@
+//! Compiles the `.proto` files with protox, so nobody needs a protoc binary.
+
+use std::error::Error;
+use std::path::Path;
+
+const FILES: [&str; 5] = [
+    "lynceus/v1/app.proto",
+    "lynceus/v1/evidence.proto",
+    "lynceus/v1/flow.proto",
+    "lynceus/v1/ingest.proto",
+    "lynceus/v1/status.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new("proto");
+    println!("cargo:rerun-if-changed={}", root.display());
+    let descriptors = protox::compile(FILES.iter().map(|file| root.join(file)), [root])?;
+    tonic_prost_build::configure()
+        // Payloads are cut out of the received buffer without a copy.
+        .bytes(".lynceus.v1.Batch.payload")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
