@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lynceus_model::app::{
-    AppEvent, AppRecord, Arp, Dhcp, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner, TlsClient,
-    TlsServer,
+    AppEvent, AppRecord, Arp, Dhcp, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner,
+    SshKeyExchange, TlsClient, TlsServer,
 };
 use lynceus_model::time::Timestamp;
 
@@ -27,6 +27,7 @@ impl TryFrom<v1::AppRecord> for AppRecord {
             Event::HttpRequest(request) => AppEvent::HttpRequest(nested("http_request", request)?),
             Event::HttpResponse(response) => AppEvent::HttpResponse(nested("http_response", response)?),
             Event::Ssh(banner) => AppEvent::Ssh(nested("ssh", banner)?),
+            Event::SshKeyExchange(offer) => AppEvent::SshKeyExchange(nested("ssh_key_exchange", offer)?),
             Event::Dhcp(message) => AppEvent::Dhcp(nested("dhcp", message)?),
             Event::Arp(packet) => AppEvent::Arp(nested("arp", packet)?),
         };
@@ -52,6 +53,7 @@ impl From<AppRecord> for v1::AppRecord {
             AppEvent::HttpRequest(request) => Event::HttpRequest(request.into()),
             AppEvent::HttpResponse(response) => Event::HttpResponse(response.into()),
             AppEvent::Ssh(banner) => Event::Ssh(banner.into()),
+            AppEvent::SshKeyExchange(offer) => Event::SshKeyExchange(offer.into()),
             AppEvent::Dhcp(message) => Event::Dhcp(message.into()),
             AppEvent::Arp(packet) => Event::Arp(packet.into()),
         };
@@ -258,6 +260,24 @@ impl From<SshBanner> for v1::Ssh {
     }
 }
 
+impl TryFrom<v1::SshKeyExchange> for SshKeyExchange {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::SshKeyExchange) -> Checked<Self> {
+        Ok(Self {
+            hassh: text("hassh", wire.hassh)?,
+        })
+    }
+}
+
+impl From<SshKeyExchange> for v1::SshKeyExchange {
+    fn from(offer: SshKeyExchange) -> Self {
+        Self {
+            hassh: cut_text(offer.hassh),
+        }
+    }
+}
+
 impl TryFrom<v1::Dhcp> for Dhcp {
     type Error = Invalid;
 
@@ -298,7 +318,10 @@ impl TryFrom<v1::Arp> for Arp {
             sender: address("sender", &wire.sender)?,
             target_mac: mac("target_mac", &wire.target_mac)?,
             target: address("target", &wire.target)?,
-            frame_destination: mac("frame_destination", &wire.frame_destination)?,
+            frame_destination: wire
+                .frame_destination
+                .map(|bytes| mac("frame_destination", &bytes))
+                .transpose()?,
         })
     }
 }
@@ -311,7 +334,7 @@ impl From<Arp> for v1::Arp {
             sender: address_bytes(packet.sender),
             target_mac: packet.target_mac.to_vec(),
             target: address_bytes(packet.target),
-            frame_destination: packet.frame_destination.to_vec(),
+            frame_destination: packet.frame_destination.map(|bytes| bytes.to_vec()),
         }
     }
 }
