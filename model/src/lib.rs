@@ -1,8 +1,11 @@
 //! The pure domain of lynceus: flows, windows, profiles, evidence, alerts. No I/O, no clock, no serde, no async.
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod app;
 pub mod evidence;
 pub mod flow;
+pub mod profile;
 pub mod status;
 pub mod time;
+pub mod window;
