@@ -20,12 +20,59 @@ pub struct FlowKey {
     pub protocol: u8,
     /// A [`TunnelKind`] as number; 0 where the flow is not in a tunnel.
     pub tunnel: u8,
-    pub zero: [u8; 2],
-    /// VXLAN/GENEVE network identifier or GRE key; 0 where there is none.
+    /// A [`OneWay`] as number; 0 for everything that can have an answer in the same flow.
+    pub one_way: u8,
+    pub zero: u8,
+    /// VXLAN/GENEVE network identifier or GRE key; 0 where there is none. A GTP-U tunnel identifier is not kept: it
+    /// differs between the two directions of one flow.
     pub vni: u32,
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 48);
+
+impl FlowKey {
+    /// Sets addresses and ports in normal order and returns which end the source is.
+    #[inline(always)]
+    pub fn set_ends(&mut self, source: ([u8; 16], u16), destination: ([u8; 16], u16)) -> Side {
+        let (from, to) = (words(source.0), words(destination.0));
+        // Compared in words: a byte-wise comparison becomes a loop or a call in the kernel programs.
+        let source_is_low = if from.0 != to.0 {
+            from.0 < to.0
+        } else if from.1 != to.1 {
+            from.1 < to.1
+        } else {
+            source.1 <= destination.1
+        };
+        if source_is_low {
+            (self.low, self.low_port) = source;
+            (self.high, self.high_port) = destination;
+            Side::Low
+        } else {
+            (self.low, self.low_port) = destination;
+            (self.high, self.high_port) = source;
+            Side::High
+        }
+    }
+}
+
+/// An address as two numbers that order like its bytes.
+#[inline(always)]
+fn words(address: [u8; 16]) -> (u64, u64) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+    (
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+    )
+}
+
+/// Direction of an ICMP message that has no answering type. Community ID v1 does not reorder such flows, so the same
+/// message in the other direction is another flow, even where type and code are equal.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OneWay {
+    LowToHigh = 1,
+    HighToLow = 2,
+}
 
 /// Bit that tells a present VLAN tag with id 0 (priority tag) from no tag.
 pub const VLAN_PRESENT: u16 = 0x1000;
@@ -45,14 +92,47 @@ pub enum TunnelKind {
     Erspan = 7,
     /// IPv4 or IPv6 in IPv6.
     IpInIpv6 = 8,
+    /// MPLS labels directly in IP or UDP. User space only.
+    MplsInIp = 9,
+}
+
+impl TunnelKind {
+    /// Reads [`FlowKey::tunnel`].
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Vxlan,
+            2 => Self::Geneve,
+            3 => Self::Gre,
+            4 => Self::IpIp,
+            5 => Self::SixInFour,
+            6 => Self::GtpU,
+            7 => Self::Erspan,
+            8 => Self::IpInIpv6,
+            9 => Self::MplsInIp,
+            _ => return None,
+        })
+    }
 }
 
 /// Which end of a [`FlowKey`] something is about.
 #[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Side {
+    #[default]
     Low = 0,
     High = 1,
+}
+
+impl Side {
+    #[inline(always)]
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
 }
 
 /// Direction in which a hook sees packets of an interface (IPFIX element 61).

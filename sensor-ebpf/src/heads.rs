@@ -234,7 +234,7 @@ pub fn arp_place<F: Frame>(frame: &F, link: Link) -> Option<ArpPlace> {
                 ethernet: false,
             });
         }
-        Link::RawIp | Link::Null => return None,
+        Link::RawIp | Link::Null | Link::Ppp => return None,
     };
     for _ in 0..3 {
         match u16::from_be_bytes(frame.load::<2>(at)?) {
