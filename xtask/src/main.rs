@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod demo;
 mod shell;
 mod test;
 
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows lynceus at work on made-up traffic through a real veth pair and the real kernel program
+    Demo(demo::Options),
     /// Installs what the tests need, runs all of them and prints the runner's summary
     Test(test::Options),
     /// Checks formatting, lints and the committed eBPF object
@@ -34,6 +37,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Lint => ci::lint(),
         Command::Ci => ci::run(),

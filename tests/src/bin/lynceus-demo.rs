@@ -1,0 +1,111 @@
+//! The demo of the README: the scenario's frames go through a real veth pair into the real kernel program, and
+//! `lynceus live` shows what it made of them. Without root the same frames go through a file.
+#![allow(clippy::print_stdout, reason = "a command line program")]
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use lynceus_tests::netns::{Pair, VethOptions};
+use lynceus_tests::program;
+use lynceus_tests::scenario::{self, TimedFrame};
+use lynceus_tests::traffic::FrameSocket;
+
+/// What `lynceus live` writes to stderr once its hooks are attached.
+const READY: &str = "capturing on";
+/// Time for the last window sweep and for profiles to reach the collector before the program is asked to stop.
+const SETTLE: Duration = Duration::from_secs(2);
+
+fn main() -> Result<ExitCode> {
+    let frames = scenario::demo();
+    let lynceus = program::built("lynceus")?;
+    let status = match Pair::new(VethOptions::default()) {
+        Ok(pair) => live(&lynceus, &pair, &frames)?,
+        Err(reason) => {
+            println!("No network namespaces here ({reason:#}); the same frames go through a file instead.\n");
+            analyze(&lynceus, &frames)?
+        }
+    };
+    ensure!(status.success(), "lynceus ended with {status}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends the frames at their pace into one end of a veth pair; `lynceus live` listens on the other.
+fn live(lynceus: &std::path::Path, pair: &Pair, frames: &[TimedFrame]) -> Result<std::process::ExitStatus> {
+    let mut command = pair.receiver.command(lynceus);
+    let store = tempfile::tempdir().context("folder for the demo's store")?;
+    command
+        .args(["live", "--no-console", "-i", Pair::RX, "--store"])
+        .arg(store.path());
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("start lynceus live")?;
+    let stderr = child.stderr.take().context("stderr was asked for")?;
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            println!("{line}");
+            if line.contains(READY) {
+                // Nobody waits any more after the first time.
+                let _ = tell.send(());
+            }
+        }
+    });
+    let ready = told.recv_timeout(Duration::from_secs(30));
+    let sent = match ready {
+        Ok(()) => pair.sender.run(|| send(frames)),
+        Err(_) => Err(anyhow::anyhow!("lynceus live was not ready within 30 s")),
+    };
+    thread::sleep(SETTLE);
+    interrupt(child.id())?;
+    let status = child.wait().context("wait for lynceus live")?;
+    // The reader only prints; a panic of it was printed too.
+    let _ = reader.join();
+    println!("\nThe sender counted {} frames; compare `seen` above.", sent?);
+    Ok(status)
+}
+
+/// Returns the number of frames sent.
+fn send(frames: &[TimedFrame]) -> Result<u64> {
+    let socket = FrameSocket::open(Pair::TX)?;
+    let start = Instant::now();
+    let mut count = 0;
+    for frame in frames {
+        thread::sleep((start + frame.at).saturating_duration_since(Instant::now()));
+        count += socket.send_all([frame.bytes.as_slice()])?.frames;
+    }
+    Ok(count)
+}
+
+fn analyze(lynceus: &std::path::Path, frames: &[TimedFrame]) -> Result<std::process::ExitStatus> {
+    let folder = tempfile::tempdir().context("folder for the demo's capture")?;
+    let path = folder.path().join("demo.pcap");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("the clock stands before 1970")?;
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    scenario::write_pcap(frames, now, BufWriter::new(file)).context("write the demo's capture")?;
+    Command::new(lynceus)
+        .arg("analyze")
+        .arg(&path)
+        .status()
+        .context("start lynceus analyze")
+}
+
+fn interrupt(pid: u32) -> Result<()> {
+    let status = Command::new("kill")
+        .args(["-INT", &pid.to_string()])
+        .status()
+        .context("start kill")?;
+    ensure!(
+        status.success(),
+        "lynceus live was gone before it was asked to stop"
+    );
+    Ok(())
+}
