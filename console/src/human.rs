@@ -88,7 +88,7 @@ pub fn number(value: f64) -> String {
 pub fn quantity(value: f64, unit: &str) -> String {
     match unit {
         "B" | "bytes" if value >= 0.0 && value.is_finite() => bytes(value as u64),
-        "s" | "seconds" if value >= 0.0 && value < 1e12 => duration(Duration::from_secs_f64(value)),
+        "s" | "seconds" if (0.0..1e12).contains(&value) => duration(Duration::from_secs_f64(value)),
         "" => number(value),
         unit => format!("{} {unit}", number(value)),
     }

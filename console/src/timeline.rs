@@ -82,7 +82,7 @@ pub fn build(profile: IpAddr, flows: &[Flow], messages: &[AppRecord]) -> Vec<Ent
         let own = by_flow.get(&flow.community_id).map_or(&[][..], Vec::as_slice);
         entries.extend(flow_entry(profile, flow, own, &names));
     }
-    entries.sort_by(|a, b| (a.time, a.community_id, a.peer).cmp(&(b.time, b.community_id, b.peer)));
+    entries.sort_by_key(|entry| (entry.time, entry.community_id, entry.peer));
     entries
 }
 
