@@ -1,3 +1,5 @@
 //! The sensor: sources of traffic, decoders, flow assembly, profiles, and their way to the collector.
 
+pub mod clock;
+pub mod queue;
 pub mod source;
