@@ -146,37 +146,39 @@ impl v1::Payload {
         }
     }
 
-    /// Whether a receiver takes it.
-    #[must_use]
-    pub fn fits(&self) -> bool {
-        let longest = self.flows.len().max(self.apps.len()).max(self.gaps.len());
-        longest <= limits::BATCH_ITEMS && self.encoded_len() <= limits::BATCH_BYTES
+    /// Cuts it into parts that a receiver takes, in order. `Err` carries one item that is too large even alone.
+    pub fn split(self, each: impl FnMut(Result<Self, Self>)) {
+        self.split_to(limits::BATCH_BYTES, each);
     }
 
-    /// Cuts it into parts of which each [`fits`](Self::fits), in order. What does not fit even alone comes back as
-    /// the last part's sibling: `Err` carries a payload of one item.
-    pub fn split(self, mut each: impl FnMut(Result<Self, Self>)) {
-        // Depth first, so that the order stays; a stack of log2(items) entries.
+    /// [`split`](Self::split) with another limit of encoded bytes.
+    pub fn split_to(self, bytes: usize, mut each: impl FnMut(Result<Self, Self>)) {
+        // Depth first keeps the order; the stack grows with the logarithm of the number of items.
         let mut stack = vec![self];
         while let Some(mut payload) = stack.pop() {
-            if payload.fits() {
+            if payload.longest_list() <= limits::BATCH_ITEMS && payload.encoded_len() <= bytes {
                 each(Ok(payload));
-                continue;
-            }
-            let items = payload.flows.len() + payload.apps.len() + payload.gaps.len();
-            if items <= 1 {
+            } else if payload.items() <= 1 {
                 each(Err(payload));
-                continue;
+            } else {
+                let rest = payload.second_half();
+                stack.push(rest);
+                stack.push(payload);
             }
-            let rest = payload.second_half();
-            stack.push(rest);
-            stack.push(payload);
         }
+    }
+
+    fn items(&self) -> usize {
+        self.flows.len() + self.apps.len() + self.gaps.len()
+    }
+
+    fn longest_list(&self) -> usize {
+        self.flows.len().max(self.apps.len()).max(self.gaps.len())
     }
 
     /// Takes off the later half of each list; with one item in each list, whole lists.
     fn second_half(&mut self) -> Self {
-        if self.flows.len() <= 1 && self.apps.len() <= 1 && self.gaps.len() <= 1 {
+        if self.longest_list() <= 1 {
             let flows = std::mem::take(&mut self.flows);
             if !flows.is_empty() {
                 let rest = std::mem::take(self);

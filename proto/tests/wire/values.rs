@@ -1,0 +1,491 @@
+//! Any value of the model that a sensor may send.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::app::{
+    AppEvent, AppRecord, Arp, Dhcp, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner,
+    SshKeyExchange, TlsClient, TlsServer,
+};
+use lynceus_model::evidence::{
+    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
+};
+use lynceus_model::flow::{
+    CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, SeenAt, Totals, Tunnel,
+    TunnelKind,
+};
+use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, SensorStatus};
+use lynceus_model::time::Timestamp;
+use lynceus_proto::batch::Content;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn content() -> impl Strategy<Value = Content> {
+    (
+        vec(flow_update(), 0..4),
+        vec(app_record(), 0..4),
+        vec(gap(), 0..3),
+    )
+        .prop_map(|(flows, apps, gaps)| Content { flows, apps, gaps })
+}
+
+pub(crate) fn time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp)
+}
+
+pub(crate) fn flow_update() -> impl Strategy<Value = FlowUpdate> {
+    let end = select(vec![
+        FlowEnd::Active,
+        FlowEnd::Idle,
+        FlowEnd::Closed,
+        FlowEnd::SourceEnded,
+        FlowEnd::Evicted,
+    ]);
+    (flow(), totals(), totals(), any::<u32>(), end).prop_map(|(flow, new_out, new_back, part, end)| {
+        FlowUpdate {
+            flow,
+            new_out,
+            new_back,
+            part,
+            end,
+        }
+    })
+}
+
+pub(crate) fn flow() -> impl Strategy<Value = Flow> {
+    let head = (
+        tuple(),
+        community_id(),
+        time(),
+        time(),
+        totals(),
+        totals(),
+        conn_state(),
+    );
+    let rest = (
+        option::of(any::<(u8, u8)>()),
+        vec(any::<u16>(), 0..=8),
+        option::of(tunnel()),
+        option::of(duration()),
+        vec(seen_at(), 0..3),
+    );
+    (head, rest).prop_map(
+        |((tuple, community_id, first, last, out, back, state), (icmp, vlan, tunnel, rtt, seen_at))| Flow {
+            tuple,
+            community_id,
+            first,
+            last,
+            out,
+            back,
+            state,
+            icmp,
+            vlan,
+            tunnel,
+            rtt,
+            seen_at,
+        },
+    )
+}
+
+pub(crate) fn app_record() -> impl Strategy<Value = AppRecord> {
+    (
+        time(),
+        tuple(),
+        option::of(community_id()),
+        any::<bool>(),
+        app_event(),
+    )
+        .prop_map(|(time, tuple, community_id, from_responder, event)| AppRecord {
+            time,
+            tuple,
+            community_id,
+            from_responder,
+            event,
+        })
+}
+
+fn app_event() -> impl Strategy<Value = AppEvent> {
+    prop_oneof![
+        dns().prop_map(AppEvent::Dns),
+        tls_client().prop_map(AppEvent::TlsClient),
+        tls_server().prop_map(AppEvent::TlsServer),
+        http_request().prop_map(AppEvent::HttpRequest),
+        http_response().prop_map(AppEvent::HttpResponse),
+        text().prop_map(|banner| AppEvent::Ssh(SshBanner { banner })),
+        text().prop_map(|hassh| AppEvent::SshKeyExchange(SshKeyExchange { hassh })),
+        dhcp().prop_map(AppEvent::Dhcp),
+        arp().prop_map(AppEvent::Arp),
+    ]
+}
+
+fn dns() -> impl Strategy<Value = Dns> {
+    let data = prop_oneof![
+        any::<IpAddr>().prop_map(DnsData::Address),
+        text().prop_map(DnsData::Name),
+        text().prop_map(DnsData::Text),
+        Just(DnsData::Other),
+    ];
+    let answer = (any::<u16>(), any::<u32>(), data).prop_map(|(record_type, ttl, data)| DnsAnswer {
+        record_type,
+        ttl,
+        data,
+    });
+    let head = (
+        any::<u16>(),
+        any::<bool>(),
+        any::<bool>(),
+        text(),
+        any::<u16>(),
+        any::<u8>(),
+    );
+    (head, vec(answer, 0..4), any::<bool>(), option::of(duration())).prop_map(
+        |((id, response, multicast, name, query_type, rcode), answers, truncated, latency)| Dns {
+            id,
+            response,
+            multicast,
+            name,
+            query_type,
+            rcode,
+            answers,
+            truncated,
+            latency,
+        },
+    )
+}
+
+fn tls_client() -> impl Strategy<Value = TlsClient> {
+    (
+        any::<bool>(),
+        option::of(text()),
+        vec(text(), 0..3),
+        any::<u16>(),
+        text(),
+        text(),
+    )
+        .prop_map(|(quic, server_name, alpn, version, ja3, ja4)| TlsClient {
+            quic,
+            server_name,
+            alpn,
+            version,
+            ja3,
+            ja4,
+        })
+}
+
+fn tls_server() -> impl Strategy<Value = TlsServer> {
+    (
+        any::<bool>(),
+        any::<u16>(),
+        any::<u16>(),
+        option::of(text()),
+        text(),
+    )
+        .prop_map(|(quic, version, cipher, alpn, ja3s)| TlsServer {
+            quic,
+            version,
+            cipher,
+            alpn,
+            ja3s,
+        })
+}
+
+fn http_request() -> impl Strategy<Value = HttpRequest> {
+    (
+        text(),
+        option::of(text()),
+        text(),
+        option::of(text()),
+        option::of(any::<u64>()),
+    )
+        .prop_map(|(method, host, uri, user_agent, content_length)| HttpRequest {
+            method,
+            host,
+            uri,
+            user_agent,
+            content_length,
+        })
+}
+
+fn http_response() -> impl Strategy<Value = HttpResponse> {
+    (
+        any::<u16>(),
+        option::of(text()),
+        option::of(any::<u64>()),
+        option::of(text()),
+    )
+        .prop_map(|(status, mime, content_length, server)| HttpResponse {
+            status,
+            mime,
+            content_length,
+            server,
+        })
+}
+
+fn dhcp() -> impl Strategy<Value = Dhcp> {
+    (
+        any::<u8>(),
+        any::<[u8; 6]>(),
+        any::<(Option<IpAddr>, Option<IpAddr>, Option<IpAddr>)>(),
+        option::of(text()),
+        option::of(text()),
+    )
+        .prop_map(
+            |(message_type, client_mac, (requested, assigned, server), host_name, vendor_class)| Dhcp {
+                message_type,
+                client_mac,
+                requested,
+                assigned,
+                server,
+                host_name,
+                vendor_class,
+            },
+        )
+}
+
+fn arp() -> impl Strategy<Value = Arp> {
+    any::<(u16, [u8; 6], IpAddr, [u8; 6], IpAddr, Option<[u8; 6]>)>().prop_map(
+        |(operation, sender_mac, sender, target_mac, target, frame_destination)| Arp {
+            operation,
+            sender_mac,
+            sender,
+            target_mac,
+            target,
+            frame_destination,
+        },
+    )
+}
+
+pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
+    let who = (
+        any::<[u8; 16]>(),
+        select(EvidenceType::ALL.to_vec()),
+        any::<IpAddr>(),
+        any::<IpAddr>(),
+        select(vec![AttackerSide::Source, AttackerSide::Destination]),
+        any::<Option<IpAddr>>(),
+        any::<Option<u16>>(),
+        any::<Option<u8>>(),
+    );
+    let what = (
+        select(vec![
+            ThreatLevel::Info,
+            ThreatLevel::Low,
+            ThreatLevel::Medium,
+            ThreatLevel::High,
+            ThreatLevel::Critical,
+        ]),
+        0.0..=1.0_f64,
+        text(),
+        explanation(),
+        vec(community_id(), 0..=Evidence::MAX_FLOWS),
+    );
+    (who, what, any::<i64>(), time(), time(), time()).prop_map(
+        |(who, what, window, window_start, first, last)| Evidence {
+            id: EvidenceId(who.0),
+            kind: who.1,
+            profile: who.2,
+            window_start,
+            window,
+            attacker: who.3,
+            attacker_side: who.4,
+            victim: who.5,
+            dst_port: who.6,
+            protocol: who.7,
+            threat_level: what.0,
+            confidence: Confidence::new(what.1),
+            description: what.2,
+            explanation: what.3,
+            flows: what.4,
+            first,
+            last,
+        },
+    )
+}
+
+fn explanation() -> impl Strategy<Value = Explanation> {
+    let number = || -1e300..1e300_f64;
+    let feature = (
+        name(),
+        number(),
+        name(),
+        option::of(number()),
+        option::of(number()),
+    )
+        .prop_map(|(name, value, unit, baseline, threshold)| Feature {
+            name: name.into(),
+            value,
+            unit: unit.into(),
+            baseline,
+            threshold,
+        });
+    (vec(feature, 0..4), text()).prop_map(|(features, text)| Explanation { features, text })
+}
+
+pub(crate) fn gap() -> impl Strategy<Value = Gap> {
+    let count = || any::<Option<u64>>();
+    (
+        select(GapReason::ALL.to_vec()),
+        time(),
+        time(),
+        (count(), count(), count(), count(), count()),
+    )
+        .prop_map(
+            |(reason, first, last, (batches, flows, apps, deltas, packets))| Gap {
+                reason,
+                first,
+                last,
+                batches,
+                flows,
+                apps,
+                deltas,
+                packets,
+            },
+        )
+}
+
+pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
+    let loss = (name(), name(), name(), any::<u64>()).prop_map(|(stage, reason, unit, count)| Loss {
+        stage: stage.into(),
+        reason: reason.into(),
+        unit: unit.into(),
+        count,
+    });
+    let fill = (name(), any::<u64>(), any::<u64>(), name()).prop_map(|(fill, used, limit, unit)| Fill {
+        name: fill.into(),
+        used,
+        limit,
+        unit: unit.into(),
+    });
+    (
+        name(),
+        option::of(name()),
+        time(),
+        time(),
+        vec(point_status(), 0..3),
+        vec(loss, 0..3),
+        vec(fill, 0..3),
+        option::of(0.0..1e9_f64),
+    )
+        .prop_map(
+            |(version, kernel, started, read_at, points, losses, fills, nanos_per_packet)| SensorStatus {
+                version,
+                kernel,
+                started,
+                read_at,
+                points,
+                losses,
+                fills,
+                nanos_per_packet,
+            },
+        )
+}
+
+fn point_status() -> impl Strategy<Value = PointStatus> {
+    let counter = || {
+        let one = (name(), any::<u64>()).prop_map(|(reason, count)| Counter {
+            reason: reason.into(),
+            count,
+        });
+        vec(one, 0..3)
+    };
+    (
+        name(),
+        any::<bool>(),
+        name(),
+        any::<(u64, u64, u64)>(),
+        counter(),
+        counter(),
+    )
+        .prop_map(
+            |(interface, egress, hook, (seen, recorded, resident), refused, degraded)| PointStatus {
+                interface,
+                egress,
+                hook,
+                seen,
+                recorded,
+                resident,
+                refused,
+                degraded,
+            },
+        )
+}
+
+fn tuple() -> impl Strategy<Value = FiveTuple> {
+    any::<((IpAddr, u16), (IpAddr, u16), u8)>().prop_map(|(originator, responder, protocol)| FiveTuple {
+        originator: Endpoint {
+            ip: originator.0,
+            port: originator.1,
+        },
+        responder: Endpoint {
+            ip: responder.0,
+            port: responder.1,
+        },
+        protocol,
+    })
+}
+
+fn totals() -> impl Strategy<Value = Totals> {
+    let any_totals = any::<(u64, u64, u64, u8, [u32; 8])>().prop_map(
+        |(packets, bytes, wire_bytes, tcp_flags, flag_counts)| Totals {
+            packets,
+            bytes,
+            wire_bytes,
+            tcp_flags,
+            flag_counts,
+        },
+    );
+    prop_oneof![Just(Totals::default()), any_totals]
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let kind = select(vec![
+        TunnelKind::Vxlan,
+        TunnelKind::Geneve,
+        TunnelKind::Gre,
+        TunnelKind::IpIp,
+        TunnelKind::SixInFour,
+        TunnelKind::GtpU,
+        TunnelKind::Erspan,
+        TunnelKind::IpInIpv6,
+    ]);
+    (kind, any::<(Option<u32>, IpAddr, IpAddr)>()).prop_map(|(kind, (vni, source, destination))| Tunnel {
+        kind,
+        vni,
+        source,
+        destination,
+    })
+}
+
+fn conn_state() -> impl Strategy<Value = ConnState> {
+    let names = [
+        "S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR", "OTH",
+    ];
+    select(names.to_vec()).prop_map(|name| ConnState::from_name(name).unwrap())
+}
+
+fn seen_at() -> impl Strategy<Value = SeenAt> {
+    (name(), any::<bool>(), any::<u64>()).prop_map(|(interface, egress, packets)| SeenAt {
+        interface,
+        egress,
+        packets,
+    })
+}
+
+pub(crate) fn community_id() -> impl Strategy<Value = CommunityId> {
+    any::<[u8; 20]>().prop_map(CommunityId)
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_nanos)
+}
+
+pub(crate) fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z.]{0,20}", ".{0,40}"]
+}
+
+/// Shorter than the limit of names, whatever the characters.
+pub(crate) fn name() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z_]{0,12}", ".{0,40}"]
+}
