@@ -5,6 +5,8 @@ pub mod alert;
 pub mod app;
 pub mod evidence;
 pub mod flow;
+mod id;
+pub mod letters;
 pub mod profile;
 pub mod status;
 pub mod time;

@@ -5,7 +5,7 @@ use super::key::LetterKey;
 use crate::window::SensorId;
 
 /// Behavioral letters of one tuple, written by one sensor.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Letters {
     /// Flows that were written. Grows with each symbol, so a larger version replaces a smaller one.
     pub version: u64,
