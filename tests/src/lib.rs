@@ -4,6 +4,7 @@
 //! A root test starts with `let Some(_root) = need_root() else { return };` so that it says that it was skipped.
 
 pub mod fixtures;
+pub mod foreign;
 pub mod frames;
 pub mod netns;
 pub mod program;

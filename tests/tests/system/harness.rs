@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use lynceus_tests::foreign::{ForeignProgram, Hook};
 use lynceus_tests::frames::{Host, udp};
 use lynceus_tests::need_root;
 use lynceus_tests::netns::{Netns, Pair, VethOptions};
@@ -78,4 +79,25 @@ fn bulk_tcp_travels_as_super_packets_and_counts_as_segments() {
         arrived < bulk.client_packets / 4,
         "no super packets: {arrived} of {bulk:?}"
     );
+}
+
+#[test]
+fn a_foreign_program_counts_what_passes() {
+    let Some(_root) = need_root() else { return };
+    for (hook, frames) in [
+        (Hook::TcxIngress, 100),
+        (Hook::XdpNative, 200),
+        (Hook::XdpGeneric, 300),
+    ] {
+        let pair = Pair::new(VethOptions::default()).unwrap();
+        let program = ForeignProgram::counting(&pair.receiver, Pair::RX, hook).unwrap();
+        let mut flood = Flood::new(&B, 80, frames);
+        let sent = pair.sender.run(|| {
+            pin_to_cpu(0)?;
+            FrameSocket::open(Pair::TX)?.send_made(None, |buffer| flood.next_into(buffer))
+        });
+        assert_eq!(sent.unwrap().frames, u64::from(frames));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(program.packets().unwrap(), Some(u64::from(frames)), "{hook:?}");
+    }
 }
