@@ -3,6 +3,7 @@
 //!
 //! A root test starts with `let Some(_root) = need_root() else { return };` so that it says that it was skipped.
 
+mod bpf;
 pub mod fixtures;
 pub mod foreign;
 pub mod frames;

@@ -7,7 +7,7 @@ use lynceus_tests::foreign::{ForeignProgram, Hook};
 use lynceus_tests::frames::{Host, udp};
 use lynceus_tests::need_root;
 use lynceus_tests::netns::{Netns, Pair, VethOptions};
-use lynceus_tests::traffic::{Flood, FrameSocket, bulk_tcp, pin_to_cpu};
+use lynceus_tests::traffic::{Blast, Flood, FrameSocket, bulk_tcp, pin_to_cpu};
 
 const A: Host = Host::new(Ipv4Addr::new(192, 0, 2, 1));
 const B: Host = Host::new(Ipv4Addr::new(192, 0, 2, 2));
@@ -100,4 +100,19 @@ fn a_foreign_program_counts_what_passes() {
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(program.packets().unwrap(), Some(u64::from(frames)), "{hook:?}");
     }
+}
+
+#[test]
+fn a_blast_reaches_the_other_end() {
+    let Some(_root) = need_root() else { return };
+    let pair = Pair::new(VethOptions::default()).unwrap();
+    let program = ForeignProgram::counting(&pair.receiver, Pair::RX, Hook::XdpNative).unwrap();
+    let blast = Blast::new(&B).unwrap();
+    let ifindex = pair.sender.ifindex(Pair::TX).unwrap();
+    pair.sender.run(|| blast.send(ifindex, 200_000)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(blast.made().unwrap(), 200_000);
+    let seen = program.packets().unwrap().expect("it counts");
+    assert!((1..=200_000).contains(&seen), "{seen}");
+    println!("{seen} of 200000 arrived");
 }
