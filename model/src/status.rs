@@ -7,6 +7,8 @@ use crate::time::Timestamp;
 /// What a sensor says about itself. Counters are cumulative since `started`; a later status replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SensorStatus {
+    /// Name for people, as the host name.
+    pub name: String,
     /// Version of the program.
     pub version: String,
     /// Release of the kernel; `None` when a file is read.
@@ -88,9 +90,10 @@ pub struct Gap {
     pub first: Timestamp,
     pub last: Timestamp,
     pub batches: Option<u64>,
+    /// Window updates.
+    pub updates: Option<u64>,
     pub flows: Option<u64>,
     pub apps: Option<u64>,
-    pub deltas: Option<u64>,
     /// Packets that stand in no flow, where the gap arose before the flow table.
     pub packets: Option<u64>,
 }
@@ -104,7 +107,7 @@ impl Gap {
         self.batches = sum(self.batches, other.batches);
         self.flows = sum(self.flows, other.flows);
         self.apps = sum(self.apps, other.apps);
-        self.deltas = sum(self.deltas, other.deltas);
+        self.updates = sum(self.updates, other.updates);
         self.packets = sum(self.packets, other.packets);
     }
 }
@@ -198,7 +201,7 @@ mod tests {
             batches: Some(1),
             flows: Some(5),
             apps: Some(0),
-            deltas: Some(2),
+            updates: Some(2),
             packets: None,
         };
         let mut joined = known.clone();
@@ -214,7 +217,7 @@ mod tests {
                 first: Timestamp(5),
                 batches: Some(2),
                 flows: None,
-                deltas: Some(4),
+                updates: Some(4),
                 ..known
             }
         );

@@ -1,5 +1,6 @@
 //! Who and when: the sensor, the profile and the window that everything else hangs on.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::app::AppRecord;
@@ -11,6 +12,19 @@ use crate::time::Timestamp;
 /// and renamed hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SensorId(pub [u8; 16]);
+
+/// As UUIDs are written: lower case, with hyphens.
+impl fmt::Display for SensorId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                formatter.write_str("-")?;
+            }
+            write!(formatter, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
 
 /// Identity of a window of a profile: `[start, start + width)` of one IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,45 +1,15 @@
 //! Batches: the unit that is sent, committed and acknowledged.
 
-use std::fmt;
+mod payload;
 
-use lynceus_model::app::AppRecord;
-use lynceus_model::flow::FlowUpdate;
 use lynceus_model::status::Gap;
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::{SensorId, WindowUpdate};
 use prost::Message;
 use prost::bytes::Bytes;
 
 use crate::field::{Checked, Invalid, Problem, array, bounded, limits, list, required};
 use crate::v1;
-
-/// Name of a sensor: 1 to 64 of `A-Z a-z 0-9 . _ -`. Where TLS is used it stands in the client certificate (SAN).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SensorId(String);
-
-impl SensorId {
-    /// # Errors
-    /// The text is empty, too long, or has another character.
-    pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
-        bounded("sensor_id", text.len(), 64)?;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if text.is_empty() || !text.bytes().all(allowed) {
-            return Err(Invalid::new("sensor_id", Problem::Unknown { value: text }));
-        }
-        Ok(Self(text))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SensorId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
 
 /// Random, new for each start of the sensor: a sequence number never names two contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,7 +22,7 @@ pub struct StreamId {
     pub stream: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId {
     pub sensor: SensorId,
     pub stream: StreamId,
@@ -63,15 +33,14 @@ pub struct BatchId {
 /// What a batch carries.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Content {
-    pub flows: Vec<FlowUpdate>,
-    pub apps: Vec<AppRecord>,
+    pub updates: Vec<WindowUpdate>,
     pub gaps: Vec<Gap>,
 }
 
 impl Content {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty() && self.apps.is_empty() && self.gaps.is_empty()
+        self.updates.is_empty() && self.gaps.is_empty()
     }
 }
 
@@ -90,14 +59,19 @@ impl Batch {
     #[must_use]
     pub fn local(id: BatchId, content: Content) -> Self {
         let mut bounds = Bounds::default();
-        content
-            .flows
-            .iter()
-            .for_each(|update| bounds.add(update.flow.first.0, update.flow.last.0));
-        content
-            .apps
-            .iter()
-            .for_each(|record| bounds.add(record.time.0, record.time.0));
+        for update in &content.updates {
+            if let Some((first, last)) = update.delta.span {
+                bounds.add(first.0, last.0);
+            }
+            update
+                .flows
+                .iter()
+                .for_each(|flow| bounds.add(flow.flow.first.0, flow.flow.last.0));
+            update
+                .apps
+                .iter()
+                .for_each(|record| bounds.add(record.time.0, record.time.0));
+        }
         content
             .gaps
             .iter()
@@ -115,8 +89,7 @@ impl Batch {
 impl From<Content> for v1::Payload {
     fn from(content: Content) -> Self {
         Self {
-            flows: content.flows.into_iter().map(Into::into).collect(),
-            apps: content.apps.into_iter().map(Into::into).collect(),
+            updates: content.updates.into_iter().map(Into::into).collect(),
             gaps: content.gaps.into_iter().map(Into::into).collect(),
         }
     }
@@ -127,85 +100,14 @@ impl TryFrom<v1::Payload> for Content {
 
     fn try_from(wire: v1::Payload) -> Checked<Self> {
         Ok(Self {
-            flows: list("flows", wire.flows, limits::BATCH_ITEMS, FlowUpdate::try_from)?,
-            apps: list("apps", wire.apps, limits::BATCH_ITEMS, AppRecord::try_from)?,
+            updates: list(
+                "updates",
+                wire.updates,
+                limits::BATCH_ITEMS,
+                WindowUpdate::try_from,
+            )?,
             gaps: list("gaps", wire.gaps, limits::BATCH_ITEMS, Gap::try_from)?,
         })
-    }
-}
-
-impl v1::Payload {
-    #[must_use]
-    pub fn counts(&self) -> v1::Counts {
-        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        v1::Counts {
-            flows: count(self.flows.len()),
-            apps: count(self.apps.len()),
-            deltas: 0,
-            gaps: count(self.gaps.len()),
-        }
-    }
-
-    /// Cuts it into parts that a receiver takes, in order. `Err` carries one item that is too large even alone.
-    pub fn split(self, each: impl FnMut(Result<Self, Self>)) {
-        self.split_to(limits::BATCH_BYTES, each);
-    }
-
-    /// [`split`](Self::split) with another limit of encoded bytes.
-    pub fn split_to(self, bytes: usize, mut each: impl FnMut(Result<Self, Self>)) {
-        // Depth first keeps the order; the stack grows with the logarithm of the number of items.
-        let mut stack = vec![self];
-        while let Some(mut payload) = stack.pop() {
-            if payload.longest_list() <= limits::BATCH_ITEMS && payload.encoded_len() <= bytes {
-                each(Ok(payload));
-            } else if payload.items() <= 1 {
-                each(Err(payload));
-            } else {
-                let rest = payload.second_half();
-                stack.push(rest);
-                stack.push(payload);
-            }
-        }
-    }
-
-    fn items(&self) -> usize {
-        self.flows.len() + self.apps.len() + self.gaps.len()
-    }
-
-    fn longest_list(&self) -> usize {
-        self.flows.len().max(self.apps.len()).max(self.gaps.len())
-    }
-
-    /// Takes off the later half of each list; with one item in each list, whole lists.
-    fn second_half(&mut self) -> Self {
-        if self.longest_list() <= 1 {
-            let flows = std::mem::take(&mut self.flows);
-            if !flows.is_empty() {
-                let rest = std::mem::take(self);
-                self.flows = flows;
-                return rest;
-            }
-            let apps = std::mem::take(&mut self.apps);
-            let rest = std::mem::take(self);
-            self.apps = apps;
-            return rest;
-        }
-        Self {
-            flows: self.flows.split_off(self.flows.len().div_ceil(2)),
-            apps: self.apps.split_off(self.apps.len().div_ceil(2)),
-            gaps: self.gaps.split_off(self.gaps.len().div_ceil(2)),
-        }
-    }
-
-    fn bounds(&self) -> (Timestamp, Timestamp) {
-        let mut bounds = Bounds::default();
-        let flows = self.flows.iter().filter_map(|update| update.flow.as_ref());
-        flows.for_each(|flow| bounds.add(flow.first, flow.last));
-        self.apps
-            .iter()
-            .for_each(|record| bounds.add(record.time, record.time));
-        self.gaps.iter().for_each(|gap| bounds.add(gap.first, gap.last));
-        bounds.ends()
     }
 }
 
@@ -216,7 +118,7 @@ impl v1::Batch {
         let (first, last) = payload.bounds();
         let bytes = Bytes::from(payload.encode_to_vec());
         Self {
-            sensor_id: id.sensor.as_str().to_owned(),
+            sensor_id: id.sensor.0.to_vec(),
             stream: Some(id.stream.into()),
             seq: id.seq,
             first: first.0,
@@ -236,7 +138,7 @@ impl v1::Batch {
             return Err(Invalid::new("seq", Problem::Range { value: 0 }));
         }
         Ok(BatchId {
-            sensor: SensorId::new(self.sensor_id.clone())?,
+            sensor: SensorId(array("sensor_id", &self.sensor_id, "16")?),
             stream: required("stream", self.stream.as_ref())?.try_into()?,
             seq: self.seq,
         })

@@ -1,5 +1,6 @@
-//! Evidence on the wire.
+//! Evidence and alerts on the wire.
 
+use lynceus_model::alert::{Alert, AlertId, Term};
 use lynceus_model::evidence::{
     AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
 };
@@ -74,11 +75,11 @@ impl From<Evidence> for v1::Evidence {
     }
 }
 
-pub(crate) fn evidence_id(field: &'static str, bytes: &[u8]) -> Checked<EvidenceId> {
+fn evidence_id(field: &'static str, bytes: &[u8]) -> Checked<EvidenceId> {
     array(field, bytes, "16").map(EvidenceId)
 }
 
-pub(crate) const fn threat_level_number(level: ThreatLevel) -> v1::ThreatLevel {
+const fn threat_level_number(level: ThreatLevel) -> v1::ThreatLevel {
     match level {
         ThreatLevel::Info => v1::ThreatLevel::Info,
         ThreatLevel::Low => v1::ThreatLevel::Low,
@@ -165,6 +166,70 @@ impl From<Feature> for v1::Feature {
             unit: cut_name(feature.unit),
             baseline: feature.baseline,
             threshold: feature.threshold,
+        }
+    }
+}
+
+impl TryFrom<v1::Alert> for Alert {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Alert) -> Checked<Self> {
+        Ok(Self {
+            id: AlertId(array("id", &wire.id, "16")?),
+            profile: address("profile", &wire.profile)?,
+            window: wire.window,
+            window_start: Timestamp(wire.window_start),
+            sum: finite("sum", wire.sum)?,
+            threshold: finite("threshold", wire.threshold)?,
+            terms: list("terms", wire.terms, limits::TERMS, Term::try_from)?,
+            flows: list("flows", wire.flows, Self::MAX_FLOWS, |id| community_id("id", &id))?,
+            first: Timestamp(wire.first),
+            last: Timestamp(wire.last),
+            confidence: confidence(wire.confidence)?,
+        })
+    }
+}
+
+impl From<Alert> for v1::Alert {
+    fn from(alert: Alert) -> Self {
+        let flows = alert.flows.into_iter().take(Alert::MAX_FLOWS);
+        Self {
+            id: alert.id.0.to_vec(),
+            profile: address_bytes(alert.profile),
+            window: alert.window,
+            window_start: alert.window_start.0,
+            sum: alert.sum,
+            threshold: alert.threshold,
+            terms: alert
+                .terms
+                .into_iter()
+                .take(limits::TERMS)
+                .map(Into::into)
+                .collect(),
+            flows: flows.map(|id| id.0.to_vec()).collect(),
+            first: alert.first.0,
+            last: alert.last.0,
+            confidence: alert.confidence.value(),
+        }
+    }
+}
+
+impl TryFrom<v1::Term> for Term {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Term) -> Checked<Self> {
+        Ok(Self {
+            evidence: evidence_id("evidence_id", &wire.evidence_id)?,
+            weight: finite("weight", wire.weight)?,
+        })
+    }
+}
+
+impl From<Term> for v1::Term {
+    fn from(term: Term) -> Self {
+        Self {
+            evidence_id: term.evidence.0.to_vec(),
+            weight: term.weight,
         }
     }
 }

@@ -30,6 +30,8 @@ pub mod limits {
     pub const COUNTERS: usize = 256;
     /// Features in an explanation.
     pub const FEATURES: usize = 64;
+    /// Terms of one alert; the lightest are left out when sent.
+    pub const TERMS: usize = 4096;
     /// Streams that a sensor may still hold batches of: one for each start since the collector was last reached.
     pub const STREAMS: usize = 4096;
 }

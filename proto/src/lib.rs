@@ -10,6 +10,7 @@ pub mod batch;
 mod evidence;
 mod field;
 mod flow;
+mod profile;
 pub mod session;
 mod status;
 

@@ -1,7 +1,9 @@
 //! The conversation around the batches: hello, welcome, acknowledgement.
 
-use crate::batch::{SensorId, StreamId};
-use crate::field::{Checked, Invalid, Problem, bounded, limits, list, required};
+use lynceus_model::window::SensorId;
+
+use crate::batch::StreamId;
+use crate::field::{Checked, Invalid, Problem, array, bounded, limits, list, required};
 use crate::v1;
 
 /// First message of a sensor.
@@ -35,7 +37,7 @@ pub struct Ack {
 impl From<Hello> for v1::Hello {
     fn from(hello: Hello) -> Self {
         Self {
-            sensor_id: hello.sensor.as_str().to_owned(),
+            sensor_id: hello.sensor.0.to_vec(),
             streams: hello.streams.into_iter().map(Into::into).collect(),
         }
     }
@@ -46,7 +48,7 @@ impl TryFrom<v1::Hello> for Hello {
 
     fn try_from(wire: v1::Hello) -> Checked<Self> {
         Ok(Self {
-            sensor: SensorId::new(wire.sensor_id)?,
+            sensor: SensorId(array("sensor_id", &wire.sensor_id, "16")?),
             streams: list("streams", wire.streams, limits::STREAMS, |stream| {
                 (&stream).try_into()
             })?,

@@ -11,6 +11,7 @@ impl TryFrom<v1::SensorStatus> for SensorStatus {
 
     fn try_from(wire: v1::SensorStatus) -> Checked<Self> {
         Ok(Self {
+            name: name("name", wire.name)?,
             version: name("version", wire.version)?,
             kernel: wire.kernel.map(|kernel| name("kernel", kernel)).transpose()?,
             started: Timestamp(wire.started),
@@ -29,6 +30,7 @@ impl TryFrom<v1::SensorStatus> for SensorStatus {
 impl From<SensorStatus> for v1::SensorStatus {
     fn from(status: SensorStatus) -> Self {
         Self {
+            name: cut_name(status.name),
             version: cut_name(status.version),
             kernel: status.kernel.map(cut_name),
             started: status.started.0,
@@ -166,7 +168,7 @@ impl TryFrom<v1::Gap> for Gap {
             batches: wire.batches,
             flows: wire.flows,
             apps: wire.apps,
-            deltas: wire.deltas,
+            updates: wire.updates,
             packets: wire.packets,
         })
     }
@@ -181,7 +183,7 @@ impl From<Gap> for v1::Gap {
             batches: gap.batches,
             flows: gap.flows,
             apps: gap.apps,
-            deltas: gap.deltas,
+            updates: gap.updates,
             packets: gap.packets,
         }
     }

@@ -1,10 +1,12 @@
 //! Bytes that no sensor of ours sent.
 
+use lynceus_model::alert::Alert;
 use lynceus_model::app::AppRecord;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::status::SensorStatus;
-use lynceus_proto::batch::{Batch, BatchId, BootId, Content, SensorId, StreamId};
+use lynceus_model::window::{SensorId, WindowUpdate};
+use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
 use lynceus_proto::session::{Ack, Hello, Welcome};
 use lynceus_proto::{Problem, v1};
 use proptest::collection::vec;
@@ -20,6 +22,8 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = v1::CollectorMessage::decode(bytes);
     let _ = v1::Batch::decode(bytes).map(Batch::try_from);
     let _ = v1::Payload::decode(bytes).map(Content::try_from);
+    let _ = v1::WindowUpdate::decode(bytes).map(WindowUpdate::try_from);
+    let _ = v1::Alert::decode(bytes).map(Alert::try_from);
     let _ = v1::FlowUpdate::decode(bytes).map(FlowUpdate::try_from);
     let _ = v1::AppRecord::decode(bytes).map(AppRecord::try_from);
     let _ = v1::Evidence::decode(bytes).map(Evidence::try_from);
@@ -31,7 +35,7 @@ fn decode_as_everything(bytes: &[u8]) {
 
 fn id() -> BatchId {
     BatchId {
-        sensor: SensorId::new("edge-1").unwrap(),
+        sensor: SensorId([1; 16]),
         stream: StreamId {
             boot: BootId([1; 16]),
             stream: 0,
@@ -101,21 +105,14 @@ fn an_identity_must_be_whole() {
     );
     assert_eq!(
         field(v1::Batch {
-            sensor_id: "a b".into(),
+            sensor_id: Vec::new(),
             ..sealed.clone()
         }),
         "sensor_id"
     );
     assert_eq!(
         field(v1::Batch {
-            sensor_id: String::new(),
-            ..sealed.clone()
-        }),
-        "sensor_id"
-    );
-    assert_eq!(
-        field(v1::Batch {
-            sensor_id: "a".repeat(65),
+            sensor_id: vec![0; 17],
             ..sealed.clone()
         }),
         "sensor_id"
@@ -146,8 +143,7 @@ fn an_identity_must_be_whole() {
 
 #[test]
 fn the_error_names_the_field_inside_the_batch() {
-    let mut payload = v1::Payload::default();
-    payload.flows.push(v1::FlowUpdate {
+    let flow = v1::FlowUpdate {
         flow: Some(v1::Flow {
             tuple: Some(v1::FiveTuple {
                 originator_ip: vec![10, 0, 0, 1],
@@ -157,9 +153,24 @@ fn the_error_names_the_field_inside_the_batch() {
             ..v1::Flow::default()
         }),
         ..v1::FlowUpdate::default()
-    });
+    };
+    let payload = v1::Payload {
+        updates: vec![v1::WindowUpdate {
+            delta: Some(v1::ProfileDelta {
+                profile: vec![10, 0, 0, 1],
+                ..v1::ProfileDelta::default()
+            }),
+            stage: v1::Stage::Refreshed.into(),
+            flows: vec![flow],
+            apps: Vec::new(),
+        }],
+        gaps: Vec::new(),
+    };
     let error = Batch::try_from(v1::Batch::seal(&id(), &payload)).unwrap_err();
-    assert_eq!(error.field, "payload.flows[0].flow.tuple.originator_port");
+    assert_eq!(
+        error.field,
+        "payload.updates[0].flows[0].flow.tuple.originator_port"
+    );
     assert_eq!(error.problem, Problem::Range { value: 70_000 });
 }
 

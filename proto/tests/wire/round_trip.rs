@@ -2,8 +2,10 @@
 
 use std::fmt::Debug;
 
+use lynceus_model::profile::ProfileDelta;
 use lynceus_model::status::SensorStatus;
-use lynceus_proto::batch::{Batch, BatchId, BootId, Content, SensorId, StreamId};
+use lynceus_model::window::{SensorId, Stage};
+use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
 use lynceus_proto::session::{Ack, Hello, Welcome};
 use lynceus_proto::{Invalid, v1};
 use proptest::collection::vec;
@@ -23,20 +25,11 @@ where
 }
 
 fn batch_id() -> impl Strategy<Value = BatchId> {
-    (
-        "[A-Za-z0-9._-]{1,64}",
-        any::<[u8; 16]>(),
-        any::<u32>(),
-        1..=u64::MAX,
-    )
-        .prop_map(|(name, boot, stream, seq)| BatchId {
-            sensor: SensorId::new(name).unwrap(),
-            stream: StreamId {
-                boot: BootId(boot),
-                stream,
-            },
-            seq,
-        })
+    (any::<[u8; 16]>(), stream_id(), 1..=u64::MAX).prop_map(|(sensor, stream, seq)| BatchId {
+        sensor: SensorId(sensor),
+        stream,
+        seq,
+    })
 }
 
 fn stream_id() -> impl Strategy<Value = StreamId> {
@@ -78,6 +71,16 @@ proptest! {
     }
 
     #[test]
+    fn an_alert(alert in values::alert()) {
+        prop_assert_eq!(travel::<_, v1::Alert>(alert.clone()), alert);
+    }
+
+    #[test]
+    fn a_window_update(update in values::window_update()) {
+        prop_assert_eq!(travel::<_, v1::WindowUpdate>(update.clone()), update);
+    }
+
+    #[test]
     fn a_gap(gap in values::gap()) {
         prop_assert_eq!(travel::<_, v1::Gap>(gap.clone()), gap);
     }
@@ -88,8 +91,8 @@ proptest! {
     }
 
     #[test]
-    fn a_hello(name in "[a-z0-9-]{1,64}", streams in vec(stream_id(), 0..5)) {
-        let hello = Hello { sensor: SensorId::new(name).unwrap(), streams };
+    fn a_hello(sensor: [u8; 16], streams in vec(stream_id(), 0..5)) {
+        let hello = Hello { sensor: SensorId(sensor), streams };
         prop_assert_eq!(travel::<Hello, v1::Hello>(hello.clone()), hello);
     }
 
@@ -107,42 +110,66 @@ proptest! {
         prop_assert_eq!(received, Batch::local(id, content));
     }
 
-    /// Cutting a batch at any size loses nothing and keeps the order of each kind.
+    /// Cutting a batch at any size loses nothing and keeps the order; profiles merge to the same.
     #[test]
-    fn a_split_payload(content in values::content(), copies in 1..4_usize) {
-        let one = v1::Payload::from(content);
-        let mut whole = v1::Payload::default();
-        for _ in 0..copies {
-            whole.flows.extend(one.flows.iter().cloned());
-            whole.apps.extend(one.apps.iter().cloned());
-            whole.gaps.extend(one.gaps.iter().cloned());
-        }
-        let largest = whole.encoded_len() / 3;
-        let mut joined = v1::Payload::default();
-        whole.clone().split_to(largest, |part| {
-            let part = match part {
-                Ok(part) => {
-                    assert!(part.encoded_len() <= largest);
-                    part
-                }
-                Err(single) => {
-                    assert!(single.encoded_len() > largest);
-                    assert_eq!(single.flows.len() + single.apps.len() + single.gaps.len(), 1);
-                    single
-                }
-            };
-            joined.flows.extend(part.flows);
-            joined.apps.extend(part.apps);
-            joined.gaps.extend(part.gaps);
+    fn a_split_payload(content in values::content(), divisor in 2..40_usize) {
+        let whole = v1::Payload::from(content.clone());
+        let largest = whole.encoded_len() / divisor;
+        let mut parts = Vec::new();
+        whole.split_to(largest, |part| {
+            if let Ok(part) = &part {
+                assert!(part.encoded_len() <= largest);
+            }
+            let (Ok(part) | Err(part)) = part;
+            parts.push(Content::try_from(part).unwrap());
         });
-        prop_assert_eq!(joined, whole);
+        let gaps: Vec<_> = parts.iter().flat_map(|part| part.gaps.clone()).collect();
+        prop_assert_eq!(&gaps, &content.gaps);
+        let flows = |contents: &[Content]| -> Vec<_> {
+            contents.iter().flat_map(|one| &one.updates).flat_map(|update| update.flows.clone()).collect()
+        };
+        prop_assert_eq!(flows(&parts), flows(std::slice::from_ref(&content)));
+        let mut updates = parts.into_iter().flat_map(|part| part.updates);
+        for expected in content.updates {
+            let mut joined = updates.next().unwrap();
+            while joined.apps.len() < expected.apps.len()
+                || joined.flows.len() < expected.flows.len()
+                || joined.stage != expected.stage
+            {
+                prop_assert_eq!(joined.stage, Stage::Partial);
+                let next = updates.next().unwrap();
+                prop_assert!(joined.delta.merge(&next.delta));
+                joined.flows.extend(next.flows);
+                joined.apps.extend(next.apps);
+                joined.stage = next.stage;
+            }
+            prop_assert_eq!(joined, expected);
+        }
+        prop_assert!(updates.next().is_none());
     }
+}
+
+/// Past the limits of its tables a profile travels with its sketches, and goes on merging as if it had stayed.
+#[test]
+fn a_truncated_profile() {
+    let whole = values::profile::scanner(3_000);
+    assert!(whole.truncated());
+    let wire = v1::ProfileDelta::from(&whole);
+    assert!(wire.encoded_len() < 1 << 20, "{} bytes", wire.encoded_len());
+    let travelled =
+        ProfileDelta::try_from(v1::ProfileDelta::decode(wire.encode_to_vec().as_slice()).unwrap()).unwrap();
+    assert_eq!(travelled, whole);
+
+    let more = values::profile::scanner(4_000);
+    let (mut here, mut there) = (whole, travelled);
+    assert!(here.merge(&more) && there.merge(&more));
+    assert_eq!(here, there);
 }
 
 #[test]
 fn an_empty_batch() {
     let id = BatchId {
-        sensor: SensorId::new("edge-1").unwrap(),
+        sensor: SensorId([1; 16]),
         stream: StreamId {
             boot: BootId([7; 16]),
             stream: 0,

@@ -1,8 +1,11 @@
 //! Any value of the model that a sensor may send.
 
+pub(crate) mod profile;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lynceus_model::alert::{Alert, AlertId, Term};
 use lynceus_model::app::{
     AppEvent, AppRecord, Arp, Dhcp, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner,
     SshKeyExchange, TlsClient, TlsServer,
@@ -16,6 +19,7 @@ use lynceus_model::flow::{
 };
 use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::{Stage, WindowUpdate};
 use lynceus_proto::batch::Content;
 use proptest::collection::vec;
 use proptest::option;
@@ -23,12 +27,23 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 pub(crate) fn content() -> impl Strategy<Value = Content> {
+    (vec(window_update(), 0..3), vec(gap(), 0..3)).prop_map(|(updates, gaps)| Content { updates, gaps })
+}
+
+pub(crate) fn window_update() -> impl Strategy<Value = WindowUpdate> {
+    let stage = select(vec![Stage::Partial, Stage::Refreshed, Stage::Closed]);
     (
+        profile::delta(),
+        stage,
         vec(flow_update(), 0..4),
         vec(app_record(), 0..4),
-        vec(gap(), 0..3),
     )
-        .prop_map(|(flows, apps, gaps)| Content { flows, apps, gaps })
+        .prop_map(|(delta, stage, flows, apps)| WindowUpdate {
+            delta,
+            stage,
+            flows,
+            apps,
+        })
 }
 
 pub(crate) fn time() -> impl Strategy<Value = Timestamp> {
@@ -304,6 +319,34 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
     )
 }
 
+pub(crate) fn alert() -> impl Strategy<Value = Alert> {
+    let term = (any::<[u8; 16]>(), 0.0..1.0_f64).prop_map(|(evidence, weight)| Term {
+        evidence: EvidenceId(evidence),
+        weight,
+    });
+    let numbers = (0.0..1e9_f64, 0.0..1e3_f64, 0.0..=1.0_f64);
+    (
+        any::<([u8; 16], IpAddr, i64)>(),
+        (time(), time(), time()),
+        numbers,
+        vec(term, 0..5),
+        vec(community_id(), 0..5),
+    )
+        .prop_map(|((id, profile, window), times, numbers, terms, flows)| Alert {
+            id: AlertId(id),
+            profile,
+            window,
+            window_start: times.0,
+            sum: numbers.0,
+            threshold: numbers.1,
+            terms,
+            flows,
+            first: times.1,
+            last: times.2,
+            confidence: Confidence::new(numbers.2),
+        })
+}
+
 fn explanation() -> impl Strategy<Value = Explanation> {
     let number = || -1e300..1e300_f64;
     let feature = (
@@ -332,14 +375,14 @@ pub(crate) fn gap() -> impl Strategy<Value = Gap> {
         (count(), count(), count(), count(), count()),
     )
         .prop_map(
-            |(reason, first, last, (batches, flows, apps, deltas, packets))| Gap {
+            |(reason, first, last, (batches, updates, flows, apps, packets))| Gap {
                 reason,
                 first,
                 last,
                 batches,
                 flows,
                 apps,
-                deltas,
+                updates,
                 packets,
             },
         )
@@ -359,7 +402,7 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
         unit: unit.into(),
     });
     (
-        name(),
+        (name(), name()),
         option::of(name()),
         time(),
         time(),
@@ -369,15 +412,18 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
         option::of(0.0..1e9_f64),
     )
         .prop_map(
-            |(version, kernel, started, read_at, points, losses, fills, nanos_per_packet)| SensorStatus {
-                version,
-                kernel,
-                started,
-                read_at,
-                points,
-                losses,
-                fills,
-                nanos_per_packet,
+            |((name, version), kernel, started, read_at, points, losses, fills, nanos_per_packet)| {
+                SensorStatus {
+                    name,
+                    version,
+                    kernel,
+                    started,
+                    read_at,
+                    points,
+                    losses,
+                    fills,
+                    nanos_per_packet,
+                }
             },
         )
 }
