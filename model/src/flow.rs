@@ -198,6 +198,18 @@ impl Flow {
         self.state.is_established(self.out.packets + self.back.packets)
     }
 
+    /// The first packet seen came from the server, so `tuple.responder` is the client: a TCP flow that was seen from its
+    /// SYN-ACK on.
+    #[must_use]
+    pub const fn roles_turned(&self) -> bool {
+        const TCP: u8 = 6;
+        const SYN: usize = 1;
+        const ACK: usize = 4;
+        let [out, back] = [&self.out.flag_counts, &self.back.flag_counts];
+        // The originator's every SYN came with an ACK, and it sent nothing without one; no SYN from the other side.
+        self.tuple.protocol == TCP && out[SYN] > 0 && back[SYN] == 0 && self.out.packets == out[ACK] as u64
+    }
+
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.last.since(self.first)

@@ -1,6 +1,7 @@
 //! The pure domain of lynceus: flows, windows, profiles, evidence, alerts. No I/O, no clock, no serde, no async.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod alert;
 pub mod app;
 pub mod evidence;
@@ -8,6 +9,7 @@ pub mod flow;
 mod id;
 pub mod letters;
 pub mod profile;
+pub mod profiler;
 pub mod status;
 pub mod time;
 pub mod window;

@@ -167,7 +167,7 @@ proptest! {
         prop_assert!(error <= 0.15 * distinct.len() as f64, "{} of {}", error, distinct.len());
         for (key, estimate) in delta.client_ports.heavy() {
             let sum: u64 = pieces.iter().filter(|piece| piece.port == key.port).map(|piece| piece.bytes + 3).sum();
-            prop_assert!(estimate.bytes >= sum);
+            prop_assert!(estimate.bytes() >= sum);
             prop_assert!(key.fixed_hash() != 0);
         }
     }

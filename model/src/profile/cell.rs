@@ -1,6 +1,7 @@
 //! The numbers in a row, and how two observations of the same row join.
 
-use crate::flow::CommunityId;
+use super::hash::mix;
+use crate::flow::{CommunityId, Flow};
 use crate::time::Timestamp;
 
 /// Something whose merging is commutative, associative and has no memory of how it was cut.
@@ -88,7 +89,15 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// `seed`: identity of the report. `counts`: what it adds.
+    /// Draws of a report of `flow`.
+    #[must_use]
+    pub fn of(flow: &Flow, part: u32, counts: &Counts) -> Self {
+        let id = &flow.community_id.0;
+        let word = u64::from_be_bytes([id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7]]);
+        Self::new(mix(word ^ u64::from(part), flow.first.0 as u64), counts)
+    }
+
+    /// `seed`: identity of the report, well mixed. `counts`: what it adds.
     #[must_use]
     pub fn new(seed: u64, counts: &Counts) -> Self {
         Self {

@@ -60,8 +60,8 @@ pub struct ArpKey {
 }
 
 impl ArpKey {
-    /// Length of a slot: that of the interval in which Slips looks for an ARP scan.
-    pub const SLOT_SECONDS: i64 = 30;
+    /// Length of a slot: the time over which Slips merges evidence of one ARP scan.
+    pub const SLOT_SECONDS: i64 = 10;
 }
 
 /// The tuple of [`TupleKey`] without the state: what letters are written for.

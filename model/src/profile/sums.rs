@@ -1,9 +1,9 @@
 //! Sums by key in fixed space: count-min (Cormode and Muthukrishnan, 2005) with fixed seeds.
 
-use super::cell::Merge;
+use super::cell::{Counts, Merge};
 use super::hash::mix;
 
-/// Four rows of 128 columns of (flows, packets, bytes): an estimate is never too small, and with probability 98 %
+/// Four rows of 128 columns of (flows, packets, bytes sent, bytes received): an estimate is never too small, and with probability 98 %
 /// too large by less than e/128 = 2.1 % of the sum over all keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
@@ -15,23 +15,34 @@ pub struct Sums {
 pub struct Estimate {
     pub flows: u64,
     pub packets: u64,
-    pub bytes: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
+impl Estimate {
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes_sent.saturating_add(self.bytes_received)
+    }
 }
 
 impl Sums {
     const ROWS: usize = 4;
     const COLUMNS: usize = 128;
-    const VALUES: usize = 3;
+    const VALUES: usize = 4;
     /// Numbers that [`Sums::cells`] gives.
     pub const CELLS: usize = Self::ROWS * Self::COLUMNS * Self::VALUES;
 
-    pub(crate) fn add(&mut self, hash: u64, flows: u64, packets: u64, bytes: u64) {
+    pub(crate) fn add(&mut self, hash: u64, counts: &Counts) {
+        let values = [
+            counts.flows,
+            counts.packets(),
+            counts.bytes_sent,
+            counts.bytes_received,
+        ];
         for row in 0..Self::ROWS {
             let at = Self::place(hash, row);
-            for (cell, value) in self.cells[at..at + Self::VALUES]
-                .iter_mut()
-                .zip([flows, packets, bytes])
-            {
+            for (cell, value) in self.cells[at..at + Self::VALUES].iter_mut().zip(values) {
                 *cell = cell.saturating_add(value);
             }
         }
@@ -46,11 +57,12 @@ impl Sums {
                 *least = (*least).min(*cell);
             }
         }
-        let [flows, packets, bytes] = least;
+        let [flows, packets, bytes_sent, bytes_received] = least;
         Estimate {
             flows,
             packets,
-            bytes,
+            bytes_sent,
+            bytes_received,
         }
     }
 

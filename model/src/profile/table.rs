@@ -1,6 +1,6 @@
 //! A bounded table of counts: exact rows for a sample of the keys, and past its bound the heavy rows by estimate.
 
-use super::cell::{Cell, Counts, Merge};
+use super::cell::{Cell, Merge};
 use super::distinct::Distinct;
 use super::key::Key;
 use super::sample::Sample;
@@ -51,7 +51,7 @@ impl<K: Key> Row<K> {
     pub const fn bytes(&self) -> u64 {
         match self {
             Self::Exact(_, cell) => cell.counts.bytes(),
-            Self::Estimated(_, estimate) => estimate.bytes,
+            Self::Estimated(_, estimate) => estimate.bytes(),
         }
     }
 
@@ -243,9 +243,7 @@ impl<K: Key> Table<K> {
 
 impl<K: Key> Heavy<K> {
     fn add(&mut self, hash: u64, key: K, cell: &Cell) {
-        let Counts { flows, .. } = cell.counts;
-        self.sums
-            .add(hash, flows, cell.counts.packets(), cell.counts.bytes());
+        self.sums.add(hash, &cell.counts);
         draw(&mut self.by_bytes, cell.draws.bytes, key);
         draw(&mut self.by_flows, cell.draws.flows, key);
     }
