@@ -1,9 +1,8 @@
-//! Aligned text tables for the terminal: headings, left and right columns, one style per cell.
+//! Aligned tables: headings, left and right columns, every column as wide as its widest cell.
 
-use std::fmt::Write as _;
-
-use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
+
+use crate::text::{Line, Tone};
 
 /// Which end of a column the text stands at: words left, numbers right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,33 +11,27 @@ pub enum Align {
     Right,
 }
 
-/// A cell and how it looks. Widths are counted without the style.
+/// A cell and what it means.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
-    pub text: String,
-    pub style: Style,
+    text: String,
+    tone: Tone,
 }
 
 impl Cell {
     #[must_use]
-    pub fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self {
-            text: text.into(),
-            style,
-        }
+    pub fn toned(tone: Tone, text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self {
-            text: text.into(),
-            style: Style::new(),
-        }
+        Self::toned(Tone::Plain, text)
     }
 }
 
-/// Rows under headings, every column as wide as its widest cell.
+/// Rows under headings.
 #[derive(Clone, Debug)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
@@ -48,10 +41,7 @@ pub struct Table {
 impl Table {
     #[must_use]
     pub const fn new(columns: Vec<(&'static str, Align)>) -> Self {
-        Self {
-            columns,
-            rows: Vec::new(),
-        }
+        Self { columns, rows: Vec::new() }
     }
 
     /// Missing cells stay empty, cells without a column are left out.
@@ -64,48 +54,38 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The whole table, each line indented by `indent` blanks and ended by a line feed.
+    /// Headings and rows, each indented by `indent` blanks.
     #[must_use]
-    pub fn render(&self, indent: usize) -> String {
-        let widths = self.widths();
-        let mut text = String::new();
-        let heading = Style::new().bold();
-        let headings = self.columns.iter().map(|(name, _)| Cell::styled(*name, heading));
-        self.line(&mut text, indent, &widths, &headings.collect::<Vec<_>>());
-        for row in &self.rows {
-            self.line(&mut text, indent, &widths, row);
-        }
-        text
-    }
-
-    fn widths(&self) -> Vec<usize> {
+    pub fn lines(&self, indent: usize) -> Vec<Line> {
+        let headings: Vec<Cell> = self.columns.iter().map(|(name, _)| Cell::toned(Tone::Heading, *name)).collect();
         let mut widths: Vec<usize> = self.columns.iter().map(|(name, _)| name.width()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.text.width());
             }
         }
-        widths
+        std::iter::once(&headings).chain(&self.rows).map(|cells| self.line(indent, &widths, cells)).collect()
     }
 
-    fn line(&self, text: &mut String, indent: usize, widths: &[usize], cells: &[Cell]) {
-        let mut line = " ".repeat(indent);
-        for (index, ((_, align), width)) in self.columns.iter().zip(widths).enumerate() {
-            if index > 0 {
-                line.push_str("  ");
-            }
-            let empty = Cell::default();
-            let cell = cells.get(index).unwrap_or(&empty);
-            let pad = " ".repeat(width.saturating_sub(cell.text.width()));
-            let style = cell.style;
-            // Writing into a String cannot fail.
-            let _ = match align {
-                Align::Left => write!(line, "{style}{}{style:#}{pad}", cell.text),
-                Align::Right => write!(line, "{pad}{style}{}{style:#}", cell.text),
+    fn line(&self, indent: usize, widths: &[usize], cells: &[Cell]) -> Line {
+        let mut line = Line::default();
+        // Blanks are kept back until something follows them: no line ends in blanks.
+        let mut blanks = indent;
+        for (index, cell) in cells.iter().take(widths.len()).enumerate() {
+            let missing = widths[index].saturating_sub(cell.text.width());
+            let (before, after) = match self.columns[index].1 {
+                Align::Left => (0, missing),
+                Align::Right => (missing, 0),
             };
+            blanks += before;
+            if !cell.text.is_empty() {
+                line.0.push((Tone::Plain, " ".repeat(blanks)));
+                line.0.push((cell.tone, cell.text.clone()));
+                blanks = 0;
+            }
+            blanks += after + 2;
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        line
     }
 }
 
@@ -115,17 +95,19 @@ mod tests {
 
     #[test]
     fn columns_line_up_by_display_width() {
-        let mut table = Table::new(vec![
-            ("profile", Align::Left),
-            ("bytes", Align::Right),
-            ("note", Align::Left),
-        ]);
+        let mut table = Table::new(vec![("profile", Align::Left), ("bytes", Align::Right), ("note", Align::Left)]);
         table.row(vec!["10.0.0.1".into(), "9 kB".into(), "größe".into()]);
         table.row(vec!["2001:db8::1".into(), "10.5 MB".into()]);
-        let plain = anstream::adapter::strip_str(&table.render(2)).to_string();
+        table.row(vec!["::".into(), "".into(), "x".into(), "no column".into()]);
+        let lines: Vec<String> = table.lines(2).iter().map(Line::plain).collect();
         assert_eq!(
-            plain,
-            "  profile        bytes  note\n  10.0.0.1        9 kB  größe\n  2001:db8::1  10.5 MB\n"
+            lines,
+            [
+                "  profile        bytes  note",
+                "  10.0.0.1        9 kB  größe",
+                "  2001:db8::1  10.5 MB",
+                "  ::                    x"
+            ]
         );
     }
 }

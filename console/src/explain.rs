@@ -1,0 +1,161 @@
+//! Why: an evidence or an alert with everything behind it, as text for terminal and screen.
+
+use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceId};
+
+use crate::human::{self, Clock};
+use crate::service;
+use crate::table::{Align, Table};
+use crate::text::{Line, Tone};
+use crate::view::AlertView;
+
+/// Longest description that is printed; detectors write one sentence.
+const MAX_DESCRIPTION: usize = 400;
+/// Community IDs that are printed; the whole list is in the JSON output.
+const MAX_FLOWS: usize = 8;
+
+/// Heading line of an evidence: level, type, description.
+#[must_use]
+pub fn headline(evidence: &Evidence) -> Line {
+    let level = evidence.threat_level;
+    Line::toned(Tone::of_level(level), format!("{:<8}", level.name()))
+        .and(Tone::Plain, format!(" {}", human::printable(&evidence.description, MAX_DESCRIPTION)))
+}
+
+/// Everything about one evidence.
+#[must_use]
+pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
+    let level = evidence.threat_level;
+    let weight = match evidence.attacker_side {
+        AttackerSide::Source => {
+            format!("adds {} to the sum of its window", human::number(contribution(evidence)))
+        }
+        AttackerSide::Destination => "adds nothing: the attacker is the other side".to_owned(),
+    };
+    let mut lines = vec![
+        Line::toned(Tone::Heading, evidence.kind.name()),
+        human::printable(&evidence.description, MAX_DESCRIPTION).into(),
+        Line::default(),
+        Line::toned(Tone::Quiet, "threat level  ")
+            .and(Tone::of_level(level), level.name())
+            .and(Tone::Plain, format!(" × confidence {:.2}: {weight}", evidence.confidence.value())),
+        Line::toned(Tone::Quiet, "who           ").and(Tone::Plain, who(evidence)),
+        Line::toned(Tone::Quiet, "when          ").and(
+            Tone::Plain,
+            format!(
+                "{} to {} {}, {} long",
+                clock.date_time(evidence.first),
+                clock.date_time(evidence.last),
+                clock.label(),
+                human::duration(evidence.last.since(evidence.first))
+            ),
+        ),
+        Line::toned(Tone::Quiet, "id            ").and(Tone::Plain, uuid(evidence.id)),
+        Line::default(),
+    ];
+    lines.extend(features(evidence));
+    if !evidence.explanation.text.is_empty() {
+        lines.push(human::printable(&evidence.explanation.text, MAX_DESCRIPTION).into());
+        lines.push(Line::default());
+    }
+    lines.extend(flows(evidence));
+    lines
+}
+
+fn who(evidence: &Evidence) -> String {
+    let mut who = format!("attacker {}", evidence.attacker);
+    if let Some(victim) = evidence.victim {
+        who.push_str(&format!(", victim {victim}"));
+    }
+    if let (Some(port), Some(protocol)) = (evidence.dst_port, evidence.protocol) {
+        let name = service::name(port, protocol).map_or_else(String::new, |name| format!(" ({name})"));
+        who.push_str(&format!(", port {}{name}", service::port(port, protocol)));
+    }
+    who
+}
+
+/// The numbers that the detector looked at, next to what is usual and from where on it counts.
+fn features(evidence: &Evidence) -> Vec<Line> {
+    let features = &evidence.explanation.features;
+    if features.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new(vec![
+        ("what was seen", Align::Left),
+        ("value", Align::Right),
+        ("threshold", Align::Right),
+        ("usual", Align::Right),
+    ]);
+    for feature in features {
+        let quantity = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| human::quantity(v, &feature.unit));
+        table.row(vec![
+            feature.name.replace('_', " ").into(),
+            quantity(Some(feature.value)).into(),
+            quantity(feature.threshold).into(),
+            quantity(feature.baseline).into(),
+        ]);
+    }
+    let mut lines = table.lines(0);
+    lines.push(Line::default());
+    lines
+}
+
+fn flows(evidence: &Evidence) -> Vec<Line> {
+    if evidence.flows.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![Line::toned(Tone::Heading, "flows (Community ID)")];
+    lines.extend(evidence.flows.iter().take(MAX_FLOWS).map(|id| Line::from(format!("  {}", community_id(*id)))));
+    if evidence.flows.len() > MAX_FLOWS {
+        lines.push(Line::toned(Tone::Quiet, format!("  and {} more", evidence.flows.len() - MAX_FLOWS)));
+    }
+    lines
+}
+
+/// Everything about one alert; `known` holds the evidence of its window.
+#[must_use]
+pub fn alert(alert: &AlertView, known: &[Evidence], clock: &Clock) -> Vec<Line> {
+    let mut lines = vec![
+        Line::toned(Tone::Alert, format!("ALERT for {}", alert.key.profile)).and(
+            Tone::Plain,
+            format!(", window {} from {} {}", alert.number, clock.date_minute(alert.key.start), clock.label()),
+        ),
+        format!(
+            "The accumulated threat reached {} at {}; the threshold is {}.",
+            human::number(alert.sum),
+            clock.date_time(alert.time),
+            human::number(alert.threshold)
+        )
+        .into(),
+        Line::default(),
+        Line::toned(Tone::Heading, "terms of the sum").and(Tone::Quiet, " (weight of the threat level × confidence)"),
+    ];
+    for term in &alert.terms {
+        let weight = format!("{:>7} ", format!("{:.2}", term.weight));
+        let line = Line::toned(Tone::Heading, weight);
+        lines.push(match known.iter().find(|evidence| evidence.id == term.evidence) {
+            Some(evidence) => line
+                .and(Tone::of_level(evidence.threat_level), format!(" {:<8}", evidence.threat_level.name()))
+                .and(Tone::Quiet, format!(" × {:.2}", evidence.confidence.value()))
+                .and(Tone::Plain, format!("  {}", human::printable(&evidence.description, MAX_DESCRIPTION))),
+            None => line.and(Tone::Quiet, format!(" evidence {}", uuid(term.evidence))),
+        });
+    }
+    lines.push(Line::toned(Tone::Heading, format!("{:>7} ", format!("{:.2}", alert.sum))).and(Tone::Plain, " sum"));
+    lines
+}
+
+/// What an evidence adds to the sum of its window.
+#[must_use]
+pub fn contribution(evidence: &Evidence) -> f64 {
+    match evidence.attacker_side {
+        AttackerSide::Source => evidence.threat_level.weight() * evidence.confidence.value(),
+        AttackerSide::Destination => 0.0,
+    }
+}
+
+/// The usual form of a UUID.
+#[must_use]
+pub fn uuid(id: EvidenceId) -> String {
+    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}

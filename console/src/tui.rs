@@ -1,0 +1,14 @@
+//! The terminal UI: a pure state ([`App`]) that takes keys and data, views that draw it, and a thin shell around both.
+
+mod app;
+mod cursor;
+pub mod keys;
+mod theme;
+mod timeline_pane;
+mod tree;
+mod views;
+mod widgets;
+
+pub use app::{App, Connection, Effect, Input};
+pub use theme::Theme;
+pub use views::draw;
