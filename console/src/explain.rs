@@ -1,12 +1,12 @@
 //! Why: an evidence or an alert with everything behind it, as text for terminal and screen.
 
+use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceId};
 
 use crate::human::{self, Clock};
 use crate::service;
 use crate::table::{Align, Table};
 use crate::text::{Line, Tone};
-use crate::view::AlertView;
 
 /// Longest description that is printed; detectors write one sentence.
 const MAX_DESCRIPTION: usize = 400;
@@ -17,8 +17,10 @@ const MAX_FLOWS: usize = 8;
 #[must_use]
 pub fn headline(evidence: &Evidence) -> Line {
     let level = evidence.threat_level;
-    Line::toned(Tone::of_level(level), format!("{:<8}", level.name()))
-        .and(Tone::Plain, format!(" {}", human::printable(&evidence.description, MAX_DESCRIPTION)))
+    Line::toned(Tone::of_level(level), format!("{:<8}", level.name())).and(
+        Tone::Plain,
+        format!(" {}", human::printable(&evidence.description, MAX_DESCRIPTION)),
+    )
 }
 
 /// Everything about one evidence.
@@ -27,7 +29,10 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
     let level = evidence.threat_level;
     let weight = match evidence.attacker_side {
         AttackerSide::Source => {
-            format!("adds {} to the sum of its window", human::number(contribution(evidence)))
+            format!(
+                "adds {} to the sum of its window",
+                human::number(contribution(evidence))
+            )
         }
         AttackerSide::Destination => "adds nothing: the attacker is the other side".to_owned(),
     };
@@ -37,7 +42,10 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
         Line::default(),
         Line::toned(Tone::Quiet, "threat level  ")
             .and(Tone::of_level(level), level.name())
-            .and(Tone::Plain, format!(" × confidence {:.2}: {weight}", evidence.confidence.value())),
+            .and(
+                Tone::Plain,
+                format!(" × confidence {:.2}: {weight}", evidence.confidence.value()),
+            ),
         Line::toned(Tone::Quiet, "who           ").and(Tone::Plain, who(evidence)),
         Line::toned(Tone::Quiet, "when          ").and(
             Tone::Plain,
@@ -86,7 +94,8 @@ fn features(evidence: &Evidence) -> Vec<Line> {
         ("usual", Align::Right),
     ]);
     for feature in features {
-        let quantity = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| human::quantity(v, &feature.unit));
+        let quantity =
+            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| human::quantity(v, &feature.unit));
         table.row(vec![
             feature.name.replace('_', " ").into(),
             quantity(Some(feature.value)).into(),
@@ -104,43 +113,66 @@ fn flows(evidence: &Evidence) -> Vec<Line> {
         return Vec::new();
     }
     let mut lines = vec![Line::toned(Tone::Heading, "flows (Community ID)")];
-    lines.extend(evidence.flows.iter().take(MAX_FLOWS).map(|id| Line::from(format!("  {}", community_id(*id)))));
+    lines.extend(
+        evidence
+            .flows
+            .iter()
+            .take(MAX_FLOWS)
+            .map(|id| Line::from(format!("  {}", community_id(*id)))),
+    );
     if evidence.flows.len() > MAX_FLOWS {
-        lines.push(Line::toned(Tone::Quiet, format!("  and {} more", evidence.flows.len() - MAX_FLOWS)));
+        lines.push(Line::toned(
+            Tone::Quiet,
+            format!("  and {} more", evidence.flows.len() - MAX_FLOWS),
+        ));
     }
     lines
 }
 
 /// Everything about one alert; `known` holds the evidence of its window.
 #[must_use]
-pub fn alert(alert: &AlertView, known: &[Evidence], clock: &Clock) -> Vec<Line> {
+pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
     let mut lines = vec![
-        Line::toned(Tone::Alert, format!("ALERT for {}", alert.key.profile)).and(
+        Line::toned(Tone::Alert, format!("ALERT for {}", alert.profile)).and(
             Tone::Plain,
-            format!(", window {} from {} {}", alert.number, clock.date_minute(alert.key.start), clock.label()),
+            format!(
+                ", window {} from {} {}",
+                alert.window,
+                clock.date_minute(alert.window_start),
+                clock.label()
+            ),
         ),
         format!(
             "The accumulated threat reached {} at {}; the threshold is {}.",
             human::number(alert.sum),
-            clock.date_time(alert.time),
+            clock.date_time(alert.last),
             human::number(alert.threshold)
         )
         .into(),
         Line::default(),
-        Line::toned(Tone::Heading, "terms of the sum").and(Tone::Quiet, " (weight of the threat level × confidence)"),
+        Line::toned(Tone::Heading, "terms of the sum")
+            .and(Tone::Quiet, " (weight of the threat level × confidence)"),
     ];
     for term in &alert.terms {
         let weight = format!("{:>7} ", format!("{:.2}", term.weight));
         let line = Line::toned(Tone::Heading, weight);
         lines.push(match known.iter().find(|evidence| evidence.id == term.evidence) {
             Some(evidence) => line
-                .and(Tone::of_level(evidence.threat_level), format!(" {:<8}", evidence.threat_level.name()))
+                .and(
+                    Tone::of_level(evidence.threat_level),
+                    format!(" {:<8}", evidence.threat_level.name()),
+                )
                 .and(Tone::Quiet, format!(" × {:.2}", evidence.confidence.value()))
-                .and(Tone::Plain, format!("  {}", human::printable(&evidence.description, MAX_DESCRIPTION))),
+                .and(
+                    Tone::Plain,
+                    format!("  {}", human::printable(&evidence.description, MAX_DESCRIPTION)),
+                ),
             None => line.and(Tone::Quiet, format!(" evidence {}", uuid(term.evidence))),
         });
     }
-    lines.push(Line::toned(Tone::Heading, format!("{:>7} ", format!("{:.2}", alert.sum))).and(Tone::Plain, " sum"));
+    lines.push(
+        Line::toned(Tone::Heading, format!("{:>7} ", format!("{:.2}", alert.sum))).and(Tone::Plain, " sum"),
+    );
     lines
 }
 

@@ -21,7 +21,10 @@ pub struct Cell {
 impl Cell {
     #[must_use]
     pub fn toned(tone: Tone, text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone }
+        Self {
+            text: text.into(),
+            tone,
+        }
     }
 }
 
@@ -41,7 +44,10 @@ pub struct Table {
 impl Table {
     #[must_use]
     pub const fn new(columns: Vec<(&'static str, Align)>) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
     }
 
     /// Missing cells stay empty, cells without a column are left out.
@@ -57,14 +63,21 @@ impl Table {
     /// Headings and rows, each indented by `indent` blanks.
     #[must_use]
     pub fn lines(&self, indent: usize) -> Vec<Line> {
-        let headings: Vec<Cell> = self.columns.iter().map(|(name, _)| Cell::toned(Tone::Heading, *name)).collect();
+        let headings: Vec<Cell> = self
+            .columns
+            .iter()
+            .map(|(name, _)| Cell::toned(Tone::Heading, *name))
+            .collect();
         let mut widths: Vec<usize> = self.columns.iter().map(|(name, _)| name.width()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.text.width());
             }
         }
-        std::iter::once(&headings).chain(&self.rows).map(|cells| self.line(indent, &widths, cells)).collect()
+        std::iter::once(&headings)
+            .chain(&self.rows)
+            .map(|cells| self.line(indent, &widths, cells))
+            .collect()
     }
 
     fn line(&self, indent: usize, widths: &[usize], cells: &[Cell]) -> Line {
@@ -95,7 +108,11 @@ mod tests {
 
     #[test]
     fn columns_line_up_by_display_width() {
-        let mut table = Table::new(vec![("profile", Align::Left), ("bytes", Align::Right), ("note", Align::Left)]);
+        let mut table = Table::new(vec![
+            ("profile", Align::Left),
+            ("bytes", Align::Right),
+            ("note", Align::Left),
+        ]);
         table.row(vec!["10.0.0.1".into(), "9 kB".into(), "größe".into()]);
         table.row(vec!["2001:db8::1".into(), "10.5 MB".into()]);
         table.row(vec!["::".into(), "".into(), "x".into(), "no column".into()]);

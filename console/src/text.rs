@@ -34,7 +34,7 @@ impl Tone {
         }
     }
 
-    const fn ansi(self) -> Style {
+    fn ansi(self) -> Style {
         let color = |color: AnsiColor| Style::new().fg_color(Some(anstyle::Color::Ansi(color)));
         match self {
             Self::Plain => Style::new(),

@@ -9,6 +9,8 @@ mod tree;
 mod views;
 mod widgets;
 
+#[cfg(test)]
+pub(crate) use app::tests;
 pub use app::{App, Connection, Effect, Input};
 pub use theme::Theme;
 pub use views::draw;

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use lynceus_model::evidence::{Evidence, EvidenceId};
+use lynceus_model::alert::Alert;
+use lynceus_model::evidence::Evidence;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
 
 use crate::timeline::Entry;
 
@@ -39,7 +41,10 @@ impl ProfileView {
     /// Highest accumulated threat of its windows.
     #[must_use]
     pub fn threat(&self) -> f64 {
-        self.windows.iter().map(|window| window.threat).fold(0.0, f64::max)
+        self.windows
+            .iter()
+            .map(|window| window.threat)
+            .fold(0.0, f64::max)
     }
 
     #[must_use]
@@ -86,17 +91,10 @@ pub struct WindowView {
     pub threshold: f64,
 }
 
-/// Identity of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WindowKey {
-    pub profile: IpAddr,
-    pub start: Timestamp,
-}
-
 /// Everything about one window that the screens show.
 #[derive(Clone, Debug)]
 pub struct WindowDetail {
-    pub key: WindowKey,
+    pub id: WindowId,
     pub end: Timestamp,
     pub number: i64,
     /// In order of time.
@@ -104,26 +102,8 @@ pub struct WindowDetail {
     /// Flows that the timeline leaves out: there are more than it shows at once.
     pub left_out: u64,
     pub evidence: Vec<Evidence>,
-    pub alerts: Vec<AlertView>,
+    pub alerts: Vec<Alert>,
     pub tables: Tables,
-}
-
-/// An alert and the sum behind it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AlertView {
-    pub key: WindowKey,
-    pub number: i64,
-    pub time: Timestamp,
-    pub sum: f64,
-    pub threshold: f64,
-    pub terms: Vec<TermView>,
-}
-
-/// One term of an alert's sum: weight of the threat level × confidence.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TermView {
-    pub evidence: EvidenceId,
-    pub weight: f64,
 }
 
 /// The tables behind Kalipso's hotkeys.

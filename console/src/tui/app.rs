@@ -1,14 +1,16 @@
 //! State of the terminal UI. Pure: keys and data come in, at most one request for the outside comes out.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
+use lynceus_model::window::WindowId;
 
 use super::cursor::Cursor;
 use super::keys::{self, Action, Screen};
 use super::timeline_pane::TimelinePane;
 use super::tree::Tree;
 use crate::human::Clock;
-use crate::view::{AlertView, Overview, SensorView, WindowDetail, WindowKey};
+use crate::view::{Overview, SensorView, WindowDetail};
 
 /// What happens to the UI.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Fetch this window; a later request replaces an earlier one.
-    Load(WindowKey),
+    Load(WindowId),
     Quit,
 }
 
@@ -87,7 +89,7 @@ pub struct App {
     /// The window on the screen; its entries are in `timeline`.
     pub(super) detail: Option<WindowDetail>,
     /// The window that was asked for.
-    pub(super) wanted: Option<WindowKey>,
+    pub(super) wanted: Option<WindowId>,
     pub(super) findings: Vec<Finding>,
     pub(super) evidence_cursor: Cursor,
     /// Lines scrolled in [`Screen::Why`], [`Screen::Sensors`] and the help.
@@ -141,7 +143,11 @@ impl App {
                 self.tree.set(overview.profiles);
                 let moved = self.want_selected();
                 // The window on the screen may have grown.
-                if self.connection == Connection::Live { moved.or(self.wanted.map(Effect::Load)) } else { moved }
+                if self.connection == Connection::Live {
+                    moved.or(self.wanted.map(Effect::Load))
+                } else {
+                    moved
+                }
             }
             Input::Detail(detail) => {
                 self.take_detail(*detail);
@@ -185,7 +191,9 @@ impl App {
             Action::Help => self.open_text(None),
             Action::Back => return self.back(),
             Action::Filter => self.start_filter(),
-            Action::NextPane | Action::PreviousPane if self.screen != Screen::Main => self.lower = !self.lower,
+            Action::NextPane | Action::PreviousPane if self.screen != Screen::Main => {
+                self.lower = !self.lower
+            }
             Action::NextPane => self.pane = self.pane.next(),
             Action::PreviousPane => self.pane = self.pane.previous(),
             Action::Follow => {
@@ -258,7 +266,10 @@ impl App {
     }
 
     const fn show(&mut self, screen: Screen) {
-        self.table_cursors = [Cursor { selected: 0, offset: 0 }; 2];
+        self.table_cursors = [Cursor {
+            selected: 0,
+            offset: 0,
+        }; 2];
         self.lower = false;
         self.open_text(Some(screen));
     }
@@ -298,7 +309,8 @@ impl App {
                     let len = self.timeline.lines().len();
                     self.timeline.cursor.step(lines, len);
                     // Who moves up wants to stay there; who goes to the end wants to stay at the end.
-                    self.follow = self.connection == Connection::Live && self.timeline.cursor.selected + 1 >= len;
+                    self.follow =
+                        self.connection == Connection::Live && self.timeline.cursor.selected + 1 >= len;
                 }
                 Pane::Evidence => self.evidence_cursor.step(lines, self.findings.len()),
             },
@@ -323,14 +335,21 @@ impl App {
     }
 
     fn take_detail(&mut self, mut detail: WindowDetail) {
-        if self.wanted.is_some_and(|wanted| wanted != detail.key) {
+        if self.wanted.is_some_and(|wanted| wanted != detail.id) {
             return;
         }
-        let same = self.detail.as_ref().is_some_and(|shown| shown.key == detail.key);
+        let same = self.detail.as_ref().is_some_and(|shown| shown.id == detail.id);
         let entries = std::mem::take(&mut detail.entries);
-        if same { self.timeline.refresh(entries) } else { self.timeline.show(entries) }
+        if same {
+            self.timeline.refresh(entries)
+        } else {
+            self.timeline.show(entries)
+        }
         detail.evidence.sort_by(|a, b| {
-            b.threat_level.cmp(&a.threat_level).then(a.first.cmp(&b.first)).then(a.id.cmp(&b.id))
+            b.threat_level
+                .cmp(&a.threat_level)
+                .then(a.first.cmp(&b.first))
+                .then(a.id.cmp(&b.id))
         });
         self.findings = (0..detail.alerts.len())
             .map(Finding::Alert)
@@ -340,7 +359,7 @@ impl App {
         self.go_to_newest();
     }
 
-    const fn go_to_newest(&mut self) {
+    fn go_to_newest(&mut self) {
         if self.follow {
             let len = self.timeline.lines().len();
             self.timeline.cursor.last(len);
@@ -392,7 +411,7 @@ impl App {
 /// What the cursor of the evidence pane points at.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FindingRef<'a> {
-    Alert(&'a AlertView),
+    Alert(&'a Alert),
     Evidence(&'a Evidence),
 }
 

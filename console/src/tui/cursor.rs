@@ -10,7 +10,10 @@ pub struct Cursor {
 impl Cursor {
     /// Moves by `lines`, not past either end.
     pub fn step(&mut self, lines: isize, len: usize) {
-        self.selected = self.selected.saturating_add_signed(lines).min(len.saturating_sub(1));
+        self.selected = self
+            .selected
+            .saturating_add_signed(lines)
+            .min(len.saturating_sub(1));
     }
 
     pub const fn first(&mut self) {
@@ -25,7 +28,10 @@ impl Cursor {
     pub fn visible(&mut self, len: usize, height: usize) -> std::ops::Range<usize> {
         self.selected = self.selected.min(len.saturating_sub(1));
         let lowest = (self.selected + 1).saturating_sub(height.max(1));
-        self.offset = self.offset.clamp(lowest, self.selected).min(len.saturating_sub(height));
+        self.offset = self
+            .offset
+            .clamp(lowest, self.selected)
+            .min(len.saturating_sub(height));
         self.offset..(self.offset + height).min(len)
     }
 }

@@ -75,7 +75,9 @@ impl Screen {
         match self {
             Self::Main => Scope::Main,
             Self::Why | Self::Sensors => Scope::Text,
-            Self::SourcePorts | Self::DestinationIps | Self::DestinationPorts | Self::ServerPorts => Scope::Tables,
+            Self::SourcePorts | Self::DestinationIps | Self::DestinationPorts | Self::ServerPorts => {
+                Scope::Tables
+            }
             Self::OutTuples | Self::InTuples => Scope::Tuples,
         }
     }
@@ -102,11 +104,17 @@ pub struct Press {
 
 impl Press {
     const fn ch(c: char) -> Self {
-        Self { code: KeyCode::Char(c), ctrl: false }
+        Self {
+            code: KeyCode::Char(c),
+            ctrl: false,
+        }
     }
 
     const fn ctrl(c: char) -> Self {
-        Self { code: KeyCode::Char(c), ctrl: true }
+        Self {
+            code: KeyCode::Char(c),
+            ctrl: true,
+        }
     }
 
     const fn code(code: KeyCode) -> Self {
@@ -114,7 +122,10 @@ impl Press {
     }
 
     fn of(event: KeyEvent) -> Self {
-        Self { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
+        Self {
+            code: event.code,
+            ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
+        }
     }
 
     /// As the help prints it.
@@ -156,7 +167,11 @@ impl Binding {
     /// `j ↓`
     #[must_use]
     pub fn names(&self) -> String {
-        self.keys.iter().map(|press| press.name()).collect::<Vec<_>>().join(" ")
+        self.keys
+            .iter()
+            .map(|press| press.name())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -167,7 +182,13 @@ const fn bind(
     help: &'static str,
     scopes: &'static [Scope],
 ) -> Binding {
-    Binding { keys, action, help, hint, scopes }
+    Binding {
+        keys,
+        action,
+        help,
+        hint,
+        scopes,
+    }
 }
 
 const EVERYWHERE: &[Scope] = &[Scope::Everywhere];
@@ -177,13 +198,55 @@ const OF_A_WINDOW: &[Scope] = &[Scope::Main, Scope::Tables, Scope::Tuples];
 
 /// Every key of the terminal UI. Letters of Kalipso keep their meaning (`docs/decisions/0080`).
 pub const BINDINGS: &[Binding] = &[
-    bind(&[Press::ch('?'), Press::ch('h')], Action::Help, Some("help"), "this help", EVERYWHERE),
-    bind(&[Press::ch('/')], Action::Filter, Some("filter"), "filter the pane in focus while you type", MAIN),
-    bind(&[Press::code(KeyCode::Enter)], Action::Open, Some("open"), "unfold, or show why", MAIN),
-    bind(&[Press::code(KeyCode::Tab)], Action::NextPane, Some("pane"), "next pane", PANES),
-    bind(&[Press::code(KeyCode::BackTab)], Action::PreviousPane, None, "previous pane", PANES),
-    bind(&[Press::ch('j'), Press::code(KeyCode::Down)], Action::Down, None, "down", EVERYWHERE),
-    bind(&[Press::ch('k'), Press::code(KeyCode::Up)], Action::Up, None, "up", EVERYWHERE),
+    bind(
+        &[Press::ch('?'), Press::ch('h')],
+        Action::Help,
+        Some("help"),
+        "this help",
+        EVERYWHERE,
+    ),
+    bind(
+        &[Press::ch('/')],
+        Action::Filter,
+        Some("filter"),
+        "filter the pane in focus while you type",
+        MAIN,
+    ),
+    bind(
+        &[Press::code(KeyCode::Enter)],
+        Action::Open,
+        Some("open"),
+        "unfold, or show why",
+        MAIN,
+    ),
+    bind(
+        &[Press::code(KeyCode::Tab)],
+        Action::NextPane,
+        Some("pane"),
+        "next pane",
+        PANES,
+    ),
+    bind(
+        &[Press::code(KeyCode::BackTab)],
+        Action::PreviousPane,
+        None,
+        "previous pane",
+        PANES,
+    ),
+    bind(
+        &[Press::ch('j'), Press::code(KeyCode::Down)],
+        Action::Down,
+        None,
+        "down",
+        EVERYWHERE,
+    ),
+    bind(
+        &[Press::ch('k'), Press::code(KeyCode::Up)],
+        Action::Up,
+        None,
+        "up",
+        EVERYWHERE,
+    ),
     bind(
         &[Press::code(KeyCode::PageDown), Press::ctrl('f')],
         Action::PageDown,
@@ -191,9 +254,27 @@ pub const BINDINGS: &[Binding] = &[
         "a page down",
         EVERYWHERE,
     ),
-    bind(&[Press::code(KeyCode::PageUp), Press::ctrl('b')], Action::PageUp, None, "a page up", EVERYWHERE),
-    bind(&[Press::ch('g'), Press::code(KeyCode::Home)], Action::First, None, "to the beginning", EVERYWHERE),
-    bind(&[Press::ch('G'), Press::code(KeyCode::End)], Action::Last, None, "to the end", EVERYWHERE),
+    bind(
+        &[Press::code(KeyCode::PageUp), Press::ctrl('b')],
+        Action::PageUp,
+        None,
+        "a page up",
+        EVERYWHERE,
+    ),
+    bind(
+        &[Press::ch('g'), Press::code(KeyCode::Home)],
+        Action::First,
+        None,
+        "to the beginning",
+        EVERYWHERE,
+    ),
+    bind(
+        &[Press::ch('G'), Press::code(KeyCode::End)],
+        Action::Last,
+        None,
+        "to the end",
+        EVERYWHERE,
+    ),
     bind(
         &[Press::ch('l'), Press::code(KeyCode::Right)],
         Action::Open,
@@ -202,10 +283,34 @@ pub const BINDINGS: &[Binding] = &[
         MAIN,
     ),
     bind(&[Press::code(KeyCode::Left)], Action::Fold, None, "fold it", MAIN),
-    bind(&[Press::ch('[')], Action::PreviousWindow, None, "previous window of the profile", OF_A_WINDOW),
-    bind(&[Press::ch(']')], Action::NextWindow, Some("window"), "next window of the profile", OF_A_WINDOW),
-    bind(&[Press::ch('f')], Action::Follow, Some("follow"), "follow: stay at the newest line", MAIN),
-    bind(&[Press::ch('s')], Action::Sort, Some("sort"), "sort profiles by threat, address, traffic", MAIN),
+    bind(
+        &[Press::ch('[')],
+        Action::PreviousWindow,
+        None,
+        "previous window of the profile",
+        OF_A_WINDOW,
+    ),
+    bind(
+        &[Press::ch(']')],
+        Action::NextWindow,
+        Some("window"),
+        "next window of the profile",
+        OF_A_WINDOW,
+    ),
+    bind(
+        &[Press::ch('f')],
+        Action::Follow,
+        Some("follow"),
+        "follow: stay at the newest line",
+        MAIN,
+    ),
+    bind(
+        &[Press::ch('s')],
+        Action::Sort,
+        Some("sort"),
+        "sort profiles by threat, address, traffic",
+        MAIN,
+    ),
     bind(
         &[Press::ch('e')],
         Action::Show(Screen::SourcePorts),
@@ -255,8 +360,20 @@ pub const BINDINGS: &[Binding] = &[
         "sensors: where every packet went",
         EVERYWHERE,
     ),
-    bind(&[Press::code(KeyCode::Esc)], Action::Back, Some("back"), "close, or clear the filter", EVERYWHERE),
-    bind(&[Press::ch('q'), Press::ctrl('c')], Action::Quit, Some("quit"), "quit", EVERYWHERE),
+    bind(
+        &[Press::code(KeyCode::Esc)],
+        Action::Back,
+        Some("back"),
+        "close, or clear the filter",
+        EVERYWHERE,
+    ),
+    bind(
+        &[Press::ch('q'), Press::ctrl('c')],
+        Action::Quit,
+        Some("quit"),
+        "quit",
+        EVERYWHERE,
+    ),
 ];
 
 /// What `event` does in `screen`.
@@ -294,8 +411,15 @@ mod tests {
         for screen in Screen::ALL {
             for binding in of(screen) {
                 for press in binding.keys {
-                    let modifiers = if press.ctrl { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
-                    assert_eq!(action(screen, KeyEvent::new(press.code, modifiers)), Some(binding.action));
+                    let modifiers = if press.ctrl {
+                        KeyModifiers::CONTROL
+                    } else {
+                        KeyModifiers::NONE
+                    };
+                    assert_eq!(
+                        action(screen, KeyEvent::new(press.code, modifiers)),
+                        Some(binding.action)
+                    );
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! Styles by meaning. Nothing is told by color alone, so that `NO_COLOR` loses nothing.
 
-use lynceus_model::evidence::ThreatLevel;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::BorderType;
+
+use crate::text::Tone;
 
 /// How things look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,11 @@ impl Theme {
     }
 
     const fn fg(self, color: Color) -> Style {
-        if self.color { Style::new().fg(color) } else { Style::new() }
+        if self.color {
+            Style::new().fg(color)
+        } else {
+            Style::new()
+        }
     }
 
     /// Flagged by an alert.
@@ -55,27 +60,42 @@ impl Theme {
     /// Of less weight than the rest.
     #[must_use]
     pub const fn quiet(self) -> Style {
-        if self.color { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
+        if self.color {
+            Style::new().fg(Color::DarkGray)
+        } else {
+            Style::new().add_modifier(Modifier::DIM)
+        }
     }
 
     #[must_use]
     pub const fn selected(self, focused: bool) -> Style {
-        if focused { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new().add_modifier(Modifier::BOLD) }
+        if focused {
+            Style::new().add_modifier(Modifier::REVERSED)
+        } else {
+            Style::new().add_modifier(Modifier::BOLD)
+        }
     }
 
     #[must_use]
     pub const fn border(self, focused: bool) -> (Style, BorderType) {
-        if focused { (self.fg(Color::Magenta), BorderType::Thick) } else { (self.quiet(), BorderType::Plain) }
+        if focused {
+            (self.fg(Color::Magenta), BorderType::Thick)
+        } else {
+            (self.quiet(), BorderType::Plain)
+        }
     }
 
+    /// The look of a shared line of text.
     #[must_use]
-    pub const fn level(self, level: ThreatLevel) -> Style {
-        match level {
-            ThreatLevel::Info => self.quiet(),
-            ThreatLevel::Low => Style::new(),
-            ThreatLevel::Medium => self.warning(),
-            ThreatLevel::High => self.fg(Color::Red),
-            ThreatLevel::Critical => self.alert(),
+    pub const fn tone(self, tone: Tone) -> Style {
+        match tone {
+            Tone::Plain => Style::new(),
+            Tone::Heading => self.heading(),
+            Tone::Good => self.good(),
+            Tone::Warning => self.warning(),
+            Tone::Bad => self.fg(Color::Red),
+            Tone::Alert => self.alert(),
+            Tone::Quiet => self.quiet(),
         }
     }
 }

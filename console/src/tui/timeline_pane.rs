@@ -16,7 +16,6 @@ pub(super) enum Line {
 #[derive(Debug, Default)]
 pub(super) struct TimelinePane {
     entries: Vec<Entry>,
-    items: Vec<Item>,
     lines: Vec<Line>,
     /// First entry of each row that is unfolded.
     unfolded: HashSet<usize>,
@@ -65,7 +64,10 @@ impl TimelinePane {
                 self.unfolded.remove(&first);
             }
             self.arrange();
-            let position = self.lines.iter().position(|line| matches!(line, Line::Run { run, .. } if run.first == first));
+            let position = self
+                .lines
+                .iter()
+                .position(|line| matches!(line, Line::Run { run, .. } if run.first == first));
             self.cursor.selected = position.unwrap_or(self.cursor.selected);
         }
     }
@@ -82,27 +84,33 @@ impl TimelinePane {
         match here {
             Line::Run { run, .. } => Some(run.first),
             Line::Entry { in_run: true, .. } => {
-                self.lines[..self.cursor.selected].iter().rev().find_map(|line| match line {
-                    Line::Run { run, .. } => Some(run.first),
-                    _ => None,
-                })
+                self.lines[..self.cursor.selected]
+                    .iter()
+                    .rev()
+                    .find_map(|line| match line {
+                        Line::Run { run, .. } => Some(run.first),
+                        _ => None,
+                    })
             }
             Line::Entry { .. } | Line::Note { .. } => None,
         }
     }
 
     fn arrange(&mut self) {
-        self.items = group(&self.entries);
         self.lines.clear();
-        for item in &self.items {
+        for item in group(&self.entries) {
             match item {
-                Item::Entry(index) if self.matches(*index) => {
-                    self.lines.push(Line::Entry { entry: *index, in_run: false });
-                    let notes = self.entries[*index].notes.len();
-                    self.lines.extend((0..notes).map(|note| Line::Note { entry: *index, note }));
+                Item::Entry(index) if self.matches(index) => {
+                    self.lines.push(Line::Entry {
+                        entry: index,
+                        in_run: false,
+                    });
+                    let notes = self.entries[index].notes.len();
+                    self.lines
+                        .extend((0..notes).map(|note| Line::Note { entry: index, note }));
                 }
                 Item::Entry(_) => {}
-                Item::Run(run) => self.push_run(run.clone()),
+                Item::Run(run) => self.push_run(run),
             }
         }
         self.cursor.selected = self.cursor.selected.min(self.lines.len().saturating_sub(1));
@@ -122,7 +130,8 @@ impl TimelinePane {
         let unfolded = self.unfolded.contains(&run.first);
         self.lines.push(Line::Run { run, unfolded });
         if unfolded {
-            self.lines.extend(members.map(|entry| Line::Entry { entry, in_run: true }));
+            self.lines
+                .extend(members.map(|entry| Line::Entry { entry, in_run: true }));
         }
     }
 
@@ -151,7 +160,11 @@ mod tests {
         let mut pane = TimelinePane::default();
         pane.show(detail().entries);
         let folded = pane.lines().len();
-        pane.cursor.selected = pane.lines().iter().position(|line| matches!(line, Line::Run { .. })).unwrap();
+        pane.cursor.selected = pane
+            .lines()
+            .iter()
+            .position(|line| matches!(line, Line::Run { .. }))
+            .unwrap();
         pane.toggle();
         assert!(pane.lines().len() > folded);
         pane.cursor.step(3, pane.lines().len());

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
 
 use super::cursor::Cursor;
-use crate::view::{ProfileView, WindowKey};
+use crate::view::ProfileView;
 
 /// Order of the profiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,18 +125,23 @@ impl Tree {
     }
 
     /// The window to show: the selected one, or the most telling one of the selected profile.
-    pub(super) fn window(&self) -> Option<WindowKey> {
+    pub(super) fn window(&self) -> Option<WindowId> {
         let profile = self.selected_profile()?;
         let start = match self.selected()? {
             Row::Window(_, window) => profile.windows.get(window)?.start,
             Row::Profile(_) => profile.most_telling()?.start,
         };
-        Some(WindowKey { profile: profile.ip, start })
+        Some(WindowId {
+            profile: profile.ip,
+            start,
+        })
     }
 
     /// Selects the window before or after `current` in the same profile. Tells whether there is one.
-    pub(super) fn neighbor(&mut self, current: WindowKey, forward: bool) -> bool {
-        let Some(profile) = self.profiles.iter().find(|profile| profile.ip == current.profile) else { return false };
+    pub(super) fn neighbor(&mut self, current: WindowId, forward: bool) -> bool {
+        let Some(profile) = self.profiles.iter().find(|profile| profile.ip == current.profile) else {
+            return false;
+        };
         let mut starts = profile.windows.iter().map(|window| window.start);
         let next = if forward {
             starts.find(|start| *start > current.start)
@@ -172,17 +178,22 @@ impl Tree {
         let address = |index: usize| self.profiles[index].ip;
         match self.order {
             Order::Threat => shown.sort_by(|a, b| {
-                b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then_with(|| address(a.3).cmp(&address(b.3)))
+                b.0.cmp(&a.0)
+                    .then(b.1.total_cmp(&a.1))
+                    .then_with(|| address(a.3).cmp(&address(b.3)))
             }),
             Order::Address => shown.sort_by_key(|row| address(row.3)),
-            Order::Traffic => shown.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| address(a.3).cmp(&address(b.3)))),
+            Order::Traffic => {
+                shown.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| address(a.3).cmp(&address(b.3))))
+            }
         }
         self.rows.clear();
         for (_, _, _, index) in shown {
             self.rows.push(Row::Profile(index));
             let profile = &self.profiles[index];
             if self.unfolded.contains(&profile.ip) {
-                self.rows.extend((0..profile.windows.len()).map(|window| Row::Window(index, window)));
+                self.rows
+                    .extend((0..profile.windows.len()).map(|window| Row::Window(index, window)));
             }
         }
         self.cursor.selected = selected
@@ -210,7 +221,10 @@ impl Tree {
     fn matches(&self, profile: &ProfileView) -> bool {
         self.filter.is_empty()
             || profile.ip.to_string().contains(&self.filter)
-            || profile.host_name.as_ref().is_some_and(|name| name.to_lowercase().contains(&self.filter))
+            || profile
+                .host_name
+                .as_ref()
+                .is_some_and(|name| name.to_lowercase().contains(&self.filter))
             || (profile.me && "(me)".contains(&self.filter))
     }
 }
@@ -258,7 +272,10 @@ mod tests {
         tree.next_order();
         assert_eq!(tree.window(), before);
         tree.fold();
-        assert_eq!(tree.selected_profile().map(|profile| profile.ip), before.map(|key| key.profile));
+        assert_eq!(
+            tree.selected_profile().map(|profile| profile.ip),
+            before.map(|key| key.profile)
+        );
     }
 
     #[test]
@@ -277,7 +294,10 @@ mod tests {
     #[test]
     fn neighbors_of_a_window_are_found_in_time_order() {
         let mut tree = tree();
-        let first = WindowKey { profile: "192.168.2.12".parse().unwrap(), start: Timestamp::from_secs(1_493_719_200) };
+        let first = WindowId {
+            profile: "192.168.2.12".parse().unwrap(),
+            start: Timestamp::from_secs(1_493_719_200),
+        };
         assert!(!tree.neighbor(first, false));
         assert!(tree.neighbor(first, true));
         let second = tree.window().unwrap();

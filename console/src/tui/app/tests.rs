@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lynceus_model::alert::{Alert, AlertId, Term};
 use lynceus_model::app::{AppEvent, Dns, DnsAnswer, DnsData, TlsClient};
 use lynceus_model::evidence::{
     AttackerSide, Confidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
@@ -10,11 +11,12 @@ use lynceus_model::evidence::{
 use lynceus_model::flow::ConnState;
 use lynceus_model::status::{Counter, Fill, Loss, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
 
 use super::*;
 use crate::timeline;
 use crate::timeline::tests::{flow, message};
-use crate::view::{Histogram, HistogramRow, ProfileView, Tables, TermView, TupleView, WindowView};
+use crate::view::{Histogram, HistogramRow, ProfileView, Tables, TupleView, WindowView};
 
 /// 2017-05-02 10:00:00 UTC
 pub(crate) const START: i64 = 1_493_719_200;
@@ -49,10 +51,18 @@ pub(crate) fn overview() -> Overview {
     Overview {
         profiles: vec![
             profile("192.168.2.1", false, None, vec![window(1, 0, 0.0)]),
-            profile("192.168.2.12", true, Some("camera.lan"), vec![window(1, 1, 15.2), window(2, 0, 0.8)]),
+            profile(
+                "192.168.2.12",
+                true,
+                Some("camera.lan"),
+                vec![window(1, 1, 15.2), window(2, 0, 0.8)],
+            ),
             profile("8.8.8.8", false, Some("dns.google"), vec![window(1, 0, 0.2)]),
         ],
-        sensors: vec![SensorView { name: "edge-1".into(), status: status() }],
+        sensors: vec![SensorView {
+            name: "edge-1".into(),
+            status: status(),
+        }],
         left_out: 0,
     }
 }
@@ -70,11 +80,24 @@ pub(crate) fn status() -> SensorStatus {
             seen: 120_000,
             recorded: 100_000,
             resident: 19_990,
-            refused: vec![Counter { reason: "no_ip".into(), count: 10 }],
+            refused: vec![Counter {
+                reason: "no_ip".into(),
+                count: 10,
+            }],
             degraded: Vec::new(),
         }],
-        losses: vec![Loss { stage: "queue".into(), reason: "full".into(), unit: "heads".into(), count: 0 }],
-        fills: vec![Fill { name: "flow_table".into(), used: 1200, limit: 65_536, unit: "entries".into() }],
+        losses: vec![Loss {
+            stage: "queue".into(),
+            reason: "full".into(),
+            unit: "heads".into(),
+            count: 0,
+        }],
+        fills: vec![Fill {
+            name: "flow_table".into(),
+            used: 1200,
+            limit: 65_536,
+            unit: "entries".into(),
+        }],
         nanos_per_packet: Some(61.5),
     }
 }
@@ -85,14 +108,25 @@ pub(crate) fn detail() -> WindowDetail {
     let web = flow(START + 2, me, "93.184.216.34", 443, 6, ConnState::Sf);
     let mut flows = vec![dns.clone(), web.clone()];
     for n in 0..40 {
-        flows.push(flow(START + 10 + n, me, &format!("10.1.0.{n}"), 23, 6, ConnState::S0));
+        flows.push(flow(
+            START + 10 + n,
+            me,
+            &format!("10.1.0.{n}"),
+            23,
+            6,
+            ConnState::S0,
+        ));
     }
     flows.push(flow(START + 100, "203.0.113.7", me, 22, 6, ConnState::Rej));
     let answer = Dns {
         response: true,
         name: "example.com".into(),
         query_type: 1,
-        answers: vec![DnsAnswer { record_type: 1, ttl: 60, data: DnsData::Address(ip("93.184.216.34")) }],
+        answers: vec![DnsAnswer {
+            record_type: 1,
+            ttl: 60,
+            data: DnsData::Address(ip("93.184.216.34")),
+        }],
         latency: Some(Duration::from_millis(12)),
         ..Dns::default()
     };
@@ -102,25 +136,46 @@ pub(crate) fn detail() -> WindowDetail {
         ja4: "t13d1516h2_8daaf6152771_02713d6af862".into(),
         ..TlsClient::default()
     };
-    let messages =
-        [message(&dns, true, AppEvent::Dns(answer)), message(&web, false, AppEvent::TlsClient(hello))];
-    let key = WindowKey { profile: ip(me), start: Timestamp::from_secs(START) };
-    let evidence = vec![evidence(1, EvidenceType::HorizontalPortScan, ThreatLevel::High, 40.0)];
-    let terms = evidence.iter().map(|e| TermView { evidence: e.id, weight: 0.8 }).collect();
+    let messages = [
+        message(&dns, true, AppEvent::Dns(answer)),
+        message(&web, false, AppEvent::TlsClient(hello)),
+    ];
+    let id = WindowId {
+        profile: ip(me),
+        start: Timestamp::from_secs(START),
+    };
+    let evidence = vec![evidence(
+        1,
+        EvidenceType::HorizontalPortScan,
+        ThreatLevel::High,
+        40.0,
+    )];
+    let terms = evidence
+        .iter()
+        .map(|e| Term {
+            evidence: e.id,
+            weight: 0.8,
+        })
+        .collect();
     WindowDetail {
-        key,
+        id,
         end: Timestamp::from_secs(START + 3600),
         number: 1,
         entries: timeline::build(ip(me), &flows, &messages),
         left_out: 0,
         evidence,
-        alerts: vec![AlertView {
-            key,
-            number: 1,
-            time: Timestamp::from_secs(START + 50),
+        alerts: vec![Alert {
+            id: AlertId([9; 16]),
+            profile: ip(me),
+            window: 1,
+            window_start: id.start,
             sum: 15.2,
             threshold: 15.0,
             terms,
+            flows: Vec::new(),
+            first: Timestamp::from_secs(START + 10),
+            last: Timestamp::from_secs(START + 50),
+            confidence: Confidence::new(0.49),
         }],
         tables: tables(),
     }
@@ -140,7 +195,8 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
         protocol: Some(6),
         threat_level: level,
         confidence: Confidence::new(1.0),
-        description: "Horizontal port scan to port 23/tcp from 192.168.2.12: 40 addresses, 40 packets.".into(),
+        description: "Horizontal port scan to port 23/tcp from 192.168.2.12: 40 addresses, 40 packets."
+            .into(),
         explanation: Explanation {
             features: vec![
                 Feature {
@@ -150,7 +206,13 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
                     baseline: None,
                     threshold: Some(10.0),
                 },
-                Feature { name: "packets".into(), value: 40.0, unit: "packets".into(), baseline: None, threshold: None },
+                Feature {
+                    name: "packets".into(),
+                    value: 40.0,
+                    unit: "packets".into(),
+                    baseline: None,
+                    threshold: None,
+                },
             ],
             text: "40 addresses were tried on one port and none of them answered.".into(),
         },
@@ -161,9 +223,17 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
 }
 
 fn tables() -> Tables {
-    let row = |key: &str, flows, packets, bytes| HistogramRow { key: key.into(), flows, packets, bytes };
+    let row = |key: &str, flows, packets, bytes| HistogramRow {
+        key: key.into(),
+        flows,
+        packets,
+        bytes,
+    };
     let histogram = Histogram {
-        established: vec![row("443/tcp HTTPS", 12, 340, 230_000), row("53/udp DNS", 40, 80, 9_000)],
+        established: vec![
+            row("443/tcp HTTPS", 12, 340, 230_000),
+            row("53/udp DNS", 40, 80, 9_000),
+        ],
         not_established: vec![row("23/tcp Telnet", 40, 160, 9_600)],
     };
     Tables {
@@ -187,7 +257,7 @@ fn tables() -> Tables {
 pub(crate) fn app() -> App {
     let mut app = App::new("camera.pcap".into(), Clock::utc(), Connection::Live);
     let effect = app.update(Input::Overview(overview()));
-    assert_eq!(effect, Some(Effect::Load(detail().key)));
+    assert_eq!(effect, Some(Effect::Load(detail().id)));
     app.update(Input::Detail(Box::new(detail())));
     app
 }
@@ -217,19 +287,25 @@ fn the_most_threatening_window_is_asked_for_first() {
 fn moving_in_the_tree_asks_for_the_window_under_the_cursor() {
     let mut app = app();
     let effect = press(&mut app, "j");
-    assert!(matches!(effect, Some(Effect::Load(key)) if key.profile == ip("8.8.8.8")), "{effect:?}");
+    assert!(
+        matches!(effect, Some(Effect::Load(key)) if key.profile == ip("8.8.8.8")),
+        "{effect:?}"
+    );
     // An answer that comes late, for a window that nobody looks at any more, is not shown.
-    let before = app.detail.as_ref().map(|detail| detail.key);
+    let before = app.detail.as_ref().map(|detail| detail.id);
     let mut late = detail();
-    late.key.profile = ip("192.168.2.1");
+    late.id.profile = ip("192.168.2.1");
     app.update(Input::Detail(Box::new(late)));
-    assert_eq!(app.detail.as_ref().map(|detail| detail.key), before);
+    assert_eq!(app.detail.as_ref().map(|detail| detail.id), before);
 }
 
 #[test]
 fn live_data_reloads_the_window_on_the_screen() {
     let mut app = app();
-    assert_eq!(app.update(Input::Overview(overview())), Some(Effect::Load(detail().key)));
+    assert_eq!(
+        app.update(Input::Overview(overview())),
+        Some(Effect::Load(detail().id))
+    );
     app.update(Input::Connection(Connection::Finished));
     assert_eq!(app.update(Input::Overview(overview())), None);
 }

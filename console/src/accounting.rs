@@ -1,0 +1,226 @@
+//! The accounting law of every observation point, fills and losses, as text for terminal and screen.
+
+use lynceus_model::status::{Counter, PointStatus, SensorStatus};
+
+use crate::human::{self, Clock};
+use crate::table::{Align, Cell, Table};
+use crate::text::{Line, Tone};
+use crate::view::SensorView;
+
+/// The law over all points of all sensors in one line.
+#[must_use]
+pub fn summary(sensors: &[SensorView]) -> Line {
+    let points: Vec<&PointStatus> = sensors.iter().flat_map(|sensor| &sensor.status.points).collect();
+    if points.is_empty() {
+        return Line::toned(Tone::Quiet, "no sensor has reported yet");
+    }
+    let sum = |of: fn(&PointStatus) -> u64| points.iter().map(|point| of(point)).sum::<u64>();
+    let refused = points.iter().map(|point| total(&point.refused)).sum::<u64>();
+    let law = format!(
+        "seen {} = recorded {} + resident {} + refused {} ",
+        human::count(sum(|point| point.seen)),
+        human::count(sum(|point| point.recorded)),
+        human::count(sum(|point| point.resident)),
+        human::count(refused),
+    );
+    let missing: i128 = points.iter().map(|point| point.unaccounted()).sum();
+    let (tone, verdict) = verdict(missing);
+    let line = Line::from(law).and(tone, verdict);
+    match lost(sensors) {
+        0 => line,
+        lost => line.and(Tone::Warning, format!(", {} lost later", human::count(lost))),
+    }
+}
+
+/// Every point, fill and loss of every sensor.
+#[must_use]
+pub fn report(sensors: &[SensorView], clock: &Clock) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for sensor in sensors {
+        let status = &sensor.status;
+        let kernel = status
+            .kernel
+            .as_deref()
+            .map_or_else(String::new, |kernel| format!(", kernel {kernel}"));
+        lines.push(Line::toned(Tone::Heading, sensor.name.clone()).and(
+            Tone::Quiet,
+            format!(
+                "  lynceus {}{kernel}, up {}, read {} {}",
+                status.version,
+                human::duration(status.read_at.since(status.started)),
+                clock.date_time(status.read_at),
+                clock.label()
+            ),
+        ));
+        lines.push(Line::default());
+        lines.extend(points(&status.points));
+        lines.extend(beyond(status));
+        lines.push(Line::default());
+    }
+    if sensors.is_empty() {
+        lines.push(Line::toned(Tone::Quiet, "no sensor has reported yet"));
+    }
+    lines
+}
+
+/// The law, a line for each interface and direction: seen = recorded + resident + refused.
+fn points(points: &[PointStatus]) -> Vec<Line> {
+    let mut table = Table::new(vec![
+        ("interface", Align::Left),
+        ("direction", Align::Left),
+        ("hook", Align::Left),
+        ("packets seen", Align::Right),
+        ("= recorded", Align::Right),
+        ("+ resident", Align::Right),
+        ("+ refused", Align::Right),
+        ("", Align::Left),
+    ]);
+    for point in points {
+        let (tone, verdict) = verdict(point.unaccounted());
+        table.row(vec![
+            point.interface.clone().into(),
+            if point.egress { "egress" } else { "ingress" }.into(),
+            point.hook.clone().into(),
+            human::count(point.seen).into(),
+            human::count(point.recorded).into(),
+            human::count(point.resident).into(),
+            human::count(total(&point.refused)).into(),
+            Cell::toned(tone, verdict),
+        ]);
+    }
+    let mut lines = table.lines(2);
+    for point in points {
+        let direction = if point.egress { "egress" } else { "ingress" };
+        for (word, counters) in [("refused", &point.refused), ("degraded", &point.degraded)] {
+            let reasons = reasons(counters);
+            if !reasons.is_empty() {
+                let line = Line::toned(
+                    Tone::Quiet,
+                    format!("    {} {direction} {word}: ", point.interface),
+                );
+                lines.push(line.and(Tone::Warning, reasons));
+            }
+        }
+    }
+    lines
+}
+
+/// What happens behind the hooks: cost, fills, losses.
+fn beyond(status: &SensorStatus) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(cost) = status.nanos_per_packet {
+        lines.push(
+            Line::toned(Tone::Quiet, "  cost    ")
+                .and(Tone::Plain, format!("{cost:.0} ns per packet in the kernel")),
+        );
+    }
+    for fill in &status.fills {
+        let share = if fill.limit == 0 {
+            0.0
+        } else {
+            fill.used as f64 / fill.limit as f64
+        };
+        let tone = if share >= 0.9 { Tone::Warning } else { Tone::Plain };
+        lines.push(Line::toned(Tone::Quiet, "  fill    ").and(
+            tone,
+            format!(
+                "{} {} of {} {} ({:.1} %)",
+                fill.name.replace('_', " "),
+                human::count(fill.used),
+                human::count(fill.limit),
+                fill.unit,
+                share * 100.0
+            ),
+        ));
+    }
+    let losses: Vec<_> = status.losses.iter().filter(|loss| loss.count > 0).collect();
+    if losses.is_empty() {
+        lines.push(Line::toned(Tone::Quiet, "  losses  ").and(Tone::Good, "none behind the hooks"));
+    }
+    for loss in losses {
+        lines.push(Line::toned(Tone::Quiet, "  losses  ").and(
+            Tone::Bad,
+            format!(
+                "{} {} at {}: {}",
+                human::count(loss.count),
+                loss.unit,
+                loss.stage,
+                loss.reason.replace('_', " ")
+            ),
+        ));
+    }
+    lines
+}
+
+fn verdict(unaccounted: i128) -> (Tone, String) {
+    let count = |n: i128| human::count(u64::try_from(n.unsigned_abs()).unwrap_or(u64::MAX));
+    match unaccounted {
+        0 => (Tone::Good, "balanced".to_owned()),
+        missing if missing > 0 => (Tone::Bad, format!("{} missing", count(missing))),
+        surplus => (Tone::Bad, format!("{} too many", count(surplus))),
+    }
+}
+
+fn total(counters: &[Counter]) -> u64 {
+    counters.iter().map(|counter| counter.count).sum()
+}
+
+fn reasons(counters: &[Counter]) -> String {
+    let named: Vec<String> = counters
+        .iter()
+        .filter(|counter| counter.count > 0)
+        .map(|counter| {
+            format!(
+                "{} {}",
+                counter.reason.replace('_', " "),
+                human::count(counter.count)
+            )
+        })
+        .collect();
+    named.join(", ")
+}
+
+/// Everything that was lost behind the hooks, whatever its unit.
+fn lost(sensors: &[SensorView]) -> u64 {
+    sensors
+        .iter()
+        .flat_map(|sensor| &sensor.status.losses)
+        .map(|loss| loss.count)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::tests::status;
+
+    fn sensors(change: impl FnOnce(&mut SensorStatus)) -> Vec<SensorView> {
+        let mut status = status();
+        change(&mut status);
+        vec![SensorView {
+            name: "edge-1".into(),
+            status,
+        }]
+    }
+
+    #[test]
+    fn the_law_is_balanced_or_says_what_is_missing() {
+        let good = summary(&sensors(|_| {}));
+        assert_eq!(
+            good.plain(),
+            "seen 120,000 = recorded 100,000 + resident 19,990 + refused 10 balanced"
+        );
+        let bad = summary(&sensors(|status| status.points[0].seen += 7));
+        assert!(bad.plain().ends_with("refused 10 7 missing"), "{}", bad.plain());
+        assert!(bad.0.iter().any(|(tone, _)| *tone == Tone::Bad));
+    }
+
+    #[test]
+    fn losses_behind_the_hooks_are_named() {
+        let text = |lines: Vec<Line>| lines.iter().map(|line| line.plain() + "\n").collect::<String>();
+        assert!(text(report(&sensors(|_| {}), &Clock::utc())).contains("none behind the hooks"));
+        let lossy = sensors(|status| status.losses[0].count = 3);
+        assert!(text(report(&lossy, &Clock::utc())).contains("3 heads at queue: full"));
+        assert!(summary(&lossy).plain().ends_with("3 lost later"));
+    }
+}

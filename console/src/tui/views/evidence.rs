@@ -1,0 +1,116 @@
+//! Evidence and alerts of the selected window; where there is room, the reason for the selected one beside or below it.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::tui::app::{App, Finding, FindingRef, Pane};
+use crate::tui::theme::Theme;
+use crate::tui::widgets;
+use crate::view::WindowDetail;
+use crate::{explain, human};
+
+/// From this width on the reason stands beside the list.
+const WIDE: u16 = 120;
+
+pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+    let focused = app.pane == Pane::Evidence;
+    let inner = widgets::pane(frame, area, theme, focused, title(app, theme));
+    if app.findings.is_empty() {
+        let text = if app.detail.is_some() {
+            "nothing suspicious in this window"
+        } else {
+            ""
+        };
+        frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet())), inner);
+        return;
+    }
+    let (list, reason) = if inner.width >= WIDE {
+        let [list, gap, reason] = Layout::horizontal([
+            Constraint::Percentage(50),
+            Constraint::Length(2),
+            Constraint::Min(1),
+        ])
+        .areas(inner);
+        let _ = gap;
+        (list, Some(reason))
+    } else {
+        (inner, None)
+    };
+    let height = usize::from(list.height);
+    if focused {
+        app.page = height;
+    }
+    let range = app.evidence_cursor.visible(app.findings.len(), height);
+    let selected = app.evidence_cursor.selected;
+    let Some(detail) = &app.detail else { return };
+    let lines: Vec<Line<'_>> = range
+        .map(|index| {
+            let line = finding_line(detail, theme, app.findings[index]);
+            if index == selected && focused {
+                line.patch_style(theme.selected(true))
+            } else {
+                line
+            }
+        })
+        .collect();
+    frame.render_widget(Paragraph::new(lines), list);
+    if let Some(reason) = reason {
+        let text = super::running::reason(app, reason.width);
+        let lines: Vec<Line<'_>> = text.iter().map(|line| widgets::line(theme, line)).collect();
+        frame.render_widget(Paragraph::new(lines), reason);
+    }
+    widgets::scrollbar(frame, list, app.findings.len(), app.evidence_cursor.offset);
+}
+
+fn title(app: &App, theme: Theme) -> Line<'static> {
+    let mut title = vec![Span::styled(" Evidence ", theme.heading())];
+    if let Some(detail) = &app.detail {
+        title.push(Span::raw(format!(
+            "{} ",
+            human::count(detail.evidence.len() as u64)
+        )));
+        if !detail.alerts.is_empty() {
+            let alerts = human::plural(detail.alerts.len() as u64, "alert", "alerts");
+            title.push(Span::styled(format!("{alerts} "), theme.alert()));
+        }
+        if !app.findings.is_empty() {
+            title.push(Span::styled("Enter: why ", theme.quiet()));
+        }
+    }
+    Line::from(title)
+}
+
+fn finding_line(detail: &WindowDetail, theme: Theme, finding: Finding) -> Line<'static> {
+    match finding {
+        Finding::Alert(index) => detail.alerts.get(index).map(|alert| {
+            Line::from(vec![
+                Span::styled("ALERT    ", theme.alert()),
+                Span::raw(format!(
+                    "accumulated threat {} ≥ {} from {}",
+                    human::number(alert.sum),
+                    human::number(alert.threshold),
+                    human::plural(alert.terms.len() as u64, "evidence", "pieces of evidence"),
+                )),
+            ])
+        }),
+        Finding::Evidence(index) => detail
+            .evidence
+            .get(index)
+            .map(|evidence| widgets::line(theme, &explain::headline(evidence))),
+    }
+    .unwrap_or_default()
+}
+
+/// Why the selected finding is there.
+pub(super) fn reason(app: &App) -> Vec<crate::text::Line> {
+    match (app.finding(), &app.detail) {
+        (Some(FindingRef::Evidence(evidence)), _) => explain::evidence(evidence, &app.clock),
+        (Some(FindingRef::Alert(alert)), Some(detail)) => explain::alert(alert, &detail.evidence, &app.clock),
+        _ => vec![crate::text::Line::toned(
+            crate::text::Tone::Quiet,
+            "nothing selected",
+        )],
+    }
+}

@@ -1,0 +1,265 @@
+//! The timeline of the selected window: a line for each flow, its interpretation below it, rows of alike attempts as
+//! one line that unfolds.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::human;
+use crate::text::{fit, named, pad, pad_left};
+use crate::timeline::{Entry, Run};
+use crate::tui::app::{App, Pane};
+use crate::tui::theme::Theme;
+use crate::tui::timeline_pane::Line as PaneLine;
+use crate::tui::widgets;
+
+pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+    let focused = app.pane == Pane::Timeline;
+    let inner = widgets::pane(frame, area, theme, focused, title(app, theme));
+    let height = usize::from(inner.height);
+    if focused {
+        app.page = height;
+    }
+    let shown = app
+        .detail
+        .as_ref()
+        .is_some_and(|detail| Some(detail.id) == app.wanted);
+    if !shown {
+        let text = if app.wanted.is_some() {
+            "loading …"
+        } else {
+            "nothing selected"
+        };
+        frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet())), inner);
+        return;
+    }
+    let len = app.timeline.lines().len();
+    let range = app.timeline.cursor.visible(len, height);
+    let selected = app.timeline.cursor.selected;
+    let layout = Columns::of(usize::from(inner.width));
+    let mut lines = Vec::with_capacity(height);
+    for index in range {
+        let line = match &app.timeline.lines()[index] {
+            PaneLine::Entry { entry, in_run } => {
+                entry_line(app, theme, app.timeline.entry(*entry), *in_run, &layout)
+            }
+            PaneLine::Note { entry, note } => note_line(theme, app.timeline.entry(*entry), *note, &layout),
+            PaneLine::Run { run, unfolded } => run_line(app, theme, run, *unfolded, &layout),
+        };
+        let focus_here = index == selected && focused;
+        lines.push(if focus_here {
+            line.patch_style(theme.selected(true))
+        } else {
+            line
+        });
+    }
+    if len == 0 {
+        let text = if app.filters[1].is_empty() {
+            "no flows of its own in this window"
+        } else {
+            "no line matches"
+        };
+        lines.push(Line::styled(text, theme.quiet()));
+    }
+    frame.render_widget(Paragraph::new(lines), inner);
+    widgets::scrollbar(frame, inner, len, app.timeline.cursor.offset);
+}
+
+fn title(app: &App, theme: Theme) -> Line<'static> {
+    let mut title = vec![Span::styled(" Timeline ", theme.heading())];
+    if let Some(detail) = app.detail.as_ref().filter(|detail| Some(detail.id) == app.wanted) {
+        title.push(Span::raw(format!(
+            "{} window {} ",
+            detail.id.profile, detail.number
+        )));
+        title.push(Span::styled(
+            format!("{} ", app.clock.span(detail.id.start, detail.end)),
+            theme.quiet(),
+        ));
+        if detail.left_out > 0 {
+            title.push(Span::styled(
+                format!("{} flows more ", human::short_count(detail.left_out)),
+                theme.warning(),
+            ));
+        }
+    }
+    if !app.filters[1].is_empty() {
+        title.push(Span::styled(format!("/{} ", app.filters[1]), theme.key()));
+    }
+    Line::from(title)
+}
+
+/// Widths of the columns; what does not fit is left out from the right of this list: duration, bytes, outcome.
+struct Columns {
+    time: usize,
+    what: usize,
+    target: usize,
+    outcome: usize,
+    bytes: usize,
+    duration: usize,
+}
+
+impl Columns {
+    fn of(width: usize) -> Self {
+        let time = if width >= 90 { 12 } else { 8 };
+        let what = if width >= 70 { 14 } else { 8 };
+        let outcome = match width {
+            0..=45 => 0,
+            46..=89 => 11,
+            90..=139 => 18,
+            _ => 32,
+        };
+        let bytes = if width >= 80 { 9 } else { 0 };
+        let duration = if width >= 110 { 12 } else { 0 };
+        let fixed = time + what + outcome + 2 * bytes + duration;
+        let gaps = 2 + usize::from(outcome > 0) + 2 * usize::from(bytes > 0) + usize::from(duration > 0);
+        Self {
+            time,
+            what,
+            target: width.saturating_sub(fixed + gaps),
+            outcome,
+            bytes,
+            duration,
+        }
+    }
+
+    fn line(&self, theme: Theme, parts: Parts<'_>) -> Line<'static> {
+        let Parts {
+            time,
+            what,
+            target,
+            outcome,
+            warn,
+            bytes,
+            duration,
+        } = parts;
+        let mut spans = vec![
+            Span::styled(pad(time, self.time), theme.quiet()),
+            Span::raw(" "),
+            Span::styled(pad(what, self.what), theme.heading()),
+            Span::raw(" "),
+            Span::raw(pad(target, self.target)),
+        ];
+        if self.outcome > 0 {
+            let outcome = if outcome.len() > self.outcome {
+                // The word before the comma says the most.
+                outcome.split(',').next().unwrap_or(outcome)
+            } else {
+                outcome
+            };
+            let style = if warn { theme.warning() } else { theme.good() };
+            spans.extend([Span::raw(" "), Span::styled(pad(outcome, self.outcome), style)]);
+        }
+        if self.bytes > 0 {
+            let (sent, received) = bytes.map_or_else(
+                || (String::new(), String::new()),
+                |(sent, received)| {
+                    (
+                        format!("↑{}", short_bytes(sent)),
+                        format!("↓{}", short_bytes(received)),
+                    )
+                },
+            );
+            spans.push(Span::raw(format!(
+                " {} {}",
+                pad_left(&sent, self.bytes),
+                pad_left(&received, self.bytes)
+            )));
+        }
+        if self.duration > 0 {
+            spans.push(Span::styled(
+                format!(" {}", pad_left(&duration, self.duration)),
+                theme.quiet(),
+            ));
+        }
+        Line::from(spans)
+    }
+}
+
+struct Parts<'a> {
+    time: &'a str,
+    what: &'a str,
+    target: &'a str,
+    outcome: &'a str,
+    warn: bool,
+    /// Sent and received; ARP has none.
+    bytes: Option<(u64, u64)>,
+    duration: String,
+}
+
+fn short_bytes(bytes: u64) -> String {
+    human::bytes(bytes).replace(' ', "")
+}
+
+fn time(app: &App, entry: &Entry, columns: &Columns) -> String {
+    let mut time = app.clock.milliseconds(entry.time);
+    time.truncate(columns.time);
+    time
+}
+
+fn entry_line(app: &App, theme: Theme, entry: &Entry, in_run: bool, columns: &Columns) -> Line<'static> {
+    let port = if entry.port == "arp" {
+        String::new()
+    } else {
+        format!(" {}", entry.port)
+    };
+    let peer = named(entry.peer, entry.peer_name.as_deref());
+    // The port must stay readable: a long name gives way.
+    let lead = format!("{}{} ", if in_run { "  " } else { "" }, entry.direction.word());
+    let room = columns.target.saturating_sub(lead.len() + port.len());
+    let target = format!("{lead}{}{port}", fit(&peer, room));
+    let is_arp = entry.port == "arp";
+    columns.line(
+        theme,
+        Parts {
+            time: &time(app, entry, columns),
+            what: &entry.what,
+            target: &target,
+            outcome: entry.outcome,
+            warn: !entry.established && !is_arp,
+            bytes: (!is_arp).then_some((entry.sent, entry.received)),
+            duration: if is_arp {
+                String::new()
+            } else {
+                human::duration(entry.duration)
+            },
+        },
+    )
+}
+
+fn note_line(theme: Theme, entry: &Entry, note: usize, columns: &Columns) -> Line<'static> {
+    let indent = columns.time + 1;
+    let last = note + 1 == entry.notes.len();
+    let branch = if last { "└ " } else { "├ " };
+    let text = entry.notes.get(note).map_or("", String::as_str);
+    Line::from(vec![
+        Span::raw(" ".repeat(indent)),
+        Span::styled(branch, theme.quiet()),
+        Span::styled(text.to_owned(), theme.quiet()),
+    ])
+}
+
+fn run_line(app: &App, theme: Theme, run: &Run, unfolded: bool, columns: &Columns) -> Line<'static> {
+    let first = app.timeline.entry(run.first);
+    let last = app.timeline.entry(run.first + run.len - 1);
+    let fold = if unfolded { "▾" } else { "▸" };
+    let target = format!(
+        "{fold} {} × {}",
+        human::count(run.len as u64),
+        run.target(app.timeline.entries())
+    );
+    let is_arp = first.port == "arp";
+    columns.line(
+        theme,
+        Parts {
+            time: &time(app, first, columns),
+            what: if run.ports == 1 { &first.what } else { "many ports" },
+            target: &target,
+            outcome: first.outcome,
+            warn: !is_arp,
+            bytes: (!is_arp).then_some((run.sent, run.received)),
+            duration: human::duration(last.time.since(first.time)),
+        },
+    )
+}
