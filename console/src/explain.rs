@@ -1,7 +1,7 @@
 //! Why: an evidence or an alert with everything behind it, as text for terminal and screen.
 
 use lynceus_model::alert::Alert;
-use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceId};
+use lynceus_model::evidence::{AttackerSide, Evidence};
 
 use crate::human::{self, Clock};
 use crate::service;
@@ -57,7 +57,7 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
                 human::duration(evidence.last.since(evidence.first))
             ),
         ),
-        Line::toned(Tone::Quiet, "id            ").and(Tone::Plain, uuid(evidence.id)),
+        Line::toned(Tone::Quiet, "id            ").and(Tone::Plain, evidence.id.to_string()),
         Line::default(),
     ];
     lines.extend(features(evidence));
@@ -118,7 +118,7 @@ fn flows(evidence: &Evidence) -> Vec<Line> {
             .flows
             .iter()
             .take(MAX_FLOWS)
-            .map(|id| Line::from(format!("  {}", community_id(*id)))),
+            .map(|id| Line::from(format!("  {id}"))),
     );
     if evidence.flows.len() > MAX_FLOWS {
         lines.push(Line::toned(
@@ -167,7 +167,7 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
                     Tone::Plain,
                     format!("  {}", human::printable(&evidence.description, MAX_DESCRIPTION)),
                 ),
-            None => line.and(Tone::Quiet, format!(" evidence {}", uuid(term.evidence))),
+            None => line.and(Tone::Quiet, format!(" evidence {}", term.evidence)),
         });
     }
     lines.push(
@@ -183,11 +183,4 @@ pub fn contribution(evidence: &Evidence) -> f64 {
         AttackerSide::Source => evidence.threat_level.weight() * evidence.confidence.value(),
         AttackerSide::Destination => 0.0,
     }
-}
-
-/// The usual form of a UUID.
-#[must_use]
-pub fn uuid(id: EvidenceId) -> String {
-    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

@@ -11,5 +11,6 @@ pub mod letters;
 pub mod profile;
 pub mod profiler;
 pub mod status;
+mod text;
 pub mod time;
 pub mod window;

@@ -144,7 +144,7 @@ impl App {
                 let moved = self.want_selected();
                 // The window on the screen may have grown.
                 if self.connection == Connection::Live {
-                    moved.or(self.wanted.map(Effect::Load))
+                    moved.or_else(|| self.wanted.map(Effect::Load))
                 } else {
                     moved
                 }

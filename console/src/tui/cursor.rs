@@ -2,30 +2,26 @@
 
 /// Selection and first visible line. Both stay inside the list whatever its length becomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    pub selected: usize,
-    pub offset: usize,
+pub(super) struct Cursor {
+    pub(super) selected: usize,
+    pub(super) offset: usize,
 }
 
 impl Cursor {
     /// Moves by `lines`, not past either end.
-    pub fn step(&mut self, lines: isize, len: usize) {
+    pub(super) fn step(&mut self, lines: isize, len: usize) {
         self.selected = self
             .selected
             .saturating_add_signed(lines)
             .min(len.saturating_sub(1));
     }
 
-    pub const fn first(&mut self) {
-        self.selected = 0;
-    }
-
-    pub const fn last(&mut self, len: usize) {
+    pub(super) const fn last(&mut self, len: usize) {
         self.selected = len.saturating_sub(1);
     }
 
     /// Scrolls so that the selection is visible in `height` lines; returns the visible range.
-    pub fn visible(&mut self, len: usize, height: usize) -> std::ops::Range<usize> {
+    pub(super) fn visible(&mut self, len: usize, height: usize) -> std::ops::Range<usize> {
         self.selected = self.selected.min(len.saturating_sub(1));
         let lowest = (self.selected + 1).saturating_sub(height.max(1));
         self.offset = self

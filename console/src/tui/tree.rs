@@ -12,7 +12,7 @@ use crate::view::ProfileView;
 
 /// Order of the profiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Flagged first, then by accumulated threat, then by address.
     #[default]
     Threat,

@@ -11,7 +11,7 @@ use crate::tui::theme::Theme;
 use crate::tui::widgets;
 
 pub(super) fn why(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
-    draw(app, theme, frame, area, |app, width| reason(app, width));
+    draw(app, theme, frame, area, reason);
 }
 
 pub(super) fn sensors(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
