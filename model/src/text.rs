@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::alert::AlertId;
 use crate::evidence::EvidenceId;
 use crate::flow::CommunityId;
-use crate::window::SensorId;
 
 impl fmt::Display for EvidenceId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,12 +15,6 @@ impl fmt::Display for EvidenceId {
 }
 
 impl fmt::Display for AlertId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Uuid::from_bytes(self.0).hyphenated().fmt(formatter)
-    }
-}
-
-impl fmt::Display for SensorId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         Uuid::from_bytes(self.0).hyphenated().fmt(formatter)
     }
