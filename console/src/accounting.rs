@@ -5,12 +5,11 @@ use lynceus_model::status::{Counter, PointStatus, SensorStatus};
 use crate::human::{self, Clock};
 use crate::table::{Align, Cell, Table};
 use crate::text::{Line, Tone};
-use crate::view::SensorView;
 
 /// The law over all points of all sensors in one line.
 #[must_use]
-pub fn summary(sensors: &[SensorView]) -> Line {
-    let points: Vec<&PointStatus> = sensors.iter().flat_map(|sensor| &sensor.status.points).collect();
+pub fn summary(sensors: &[SensorStatus]) -> Line {
+    let points: Vec<&PointStatus> = sensors.iter().flat_map(|sensor| &sensor.points).collect();
     if points.is_empty() {
         return Line::toned(Tone::Quiet, "no sensor has reported yet");
     }
@@ -34,15 +33,14 @@ pub fn summary(sensors: &[SensorView]) -> Line {
 
 /// Every point, fill and loss of every sensor.
 #[must_use]
-pub fn report(sensors: &[SensorView], clock: &Clock) -> Vec<Line> {
+pub fn report(sensors: &[SensorStatus], clock: &Clock) -> Vec<Line> {
     let mut lines = Vec::new();
-    for sensor in sensors {
-        let status = &sensor.status;
+    for status in sensors {
         let kernel = status
             .kernel
             .as_deref()
             .map_or_else(String::new, |kernel| format!(", kernel {kernel}"));
-        lines.push(Line::toned(Tone::Heading, sensor.name.clone()).and(
+        lines.push(Line::toned(Tone::Heading, status.name.clone()).and(
             Tone::Quiet,
             format!(
                 "  lynceus {}{kernel}, up {}, read {} {}",
@@ -66,38 +64,32 @@ pub fn report(sensors: &[SensorView], clock: &Clock) -> Vec<Line> {
 /// The law, a line for each interface and direction: seen = recorded + resident + refused.
 fn points(points: &[PointStatus]) -> Vec<Line> {
     let mut table = Table::new(vec![
-        ("interface", Align::Left),
-        ("direction", Align::Left),
+        ("packets at", Align::Left),
         ("hook", Align::Left),
-        ("packets seen", Align::Right),
-        ("= recorded", Align::Right),
-        ("+ resident", Align::Right),
-        ("+ refused", Align::Right),
-        ("", Align::Left),
+        ("law", Align::Left),
+        ("seen", Align::Right),
+        ("recorded", Align::Right),
+        ("resident", Align::Right),
+        ("refused", Align::Right),
     ]);
     for point in points {
         let (tone, verdict) = verdict(point.unaccounted());
         table.row(vec![
-            point.interface.clone().into(),
-            if point.egress { "egress" } else { "ingress" }.into(),
+            place(point).into(),
             point.hook.clone().into(),
+            Cell::toned(tone, verdict),
             human::count(point.seen).into(),
             human::count(point.recorded).into(),
             human::count(point.resident).into(),
             human::count(total(&point.refused)).into(),
-            Cell::toned(tone, verdict),
         ]);
     }
     let mut lines = table.lines(2);
     for point in points {
-        let direction = if point.egress { "egress" } else { "ingress" };
         for (word, counters) in [("refused", &point.refused), ("degraded", &point.degraded)] {
             let reasons = reasons(counters);
             if !reasons.is_empty() {
-                let line = Line::toned(
-                    Tone::Quiet,
-                    format!("    {} {direction} {word}: ", point.interface),
-                );
+                let line = Line::toned(Tone::Quiet, format!("    {} {word}: ", place(point)));
                 lines.push(line.and(Tone::Warning, reasons));
             }
         }
@@ -152,6 +144,15 @@ fn beyond(status: &SensorStatus) -> Vec<Line> {
     lines
 }
 
+/// `eth0 ingress`
+fn place(point: &PointStatus) -> String {
+    format!(
+        "{} {}",
+        point.interface,
+        if point.egress { "egress" } else { "ingress" }
+    )
+}
+
 fn verdict(unaccounted: i128) -> (Tone, String) {
     let count = |n: i128| human::count(u64::try_from(n.unsigned_abs()).unwrap_or(u64::MAX));
     match unaccounted {
@@ -181,10 +182,10 @@ fn reasons(counters: &[Counter]) -> String {
 }
 
 /// Everything that was lost behind the hooks, whatever its unit.
-fn lost(sensors: &[SensorView]) -> u64 {
+fn lost(sensors: &[SensorStatus]) -> u64 {
     sensors
         .iter()
-        .flat_map(|sensor| &sensor.status.losses)
+        .flat_map(|sensor| &sensor.losses)
         .map(|loss| loss.count)
         .sum()
 }
@@ -194,13 +195,10 @@ mod tests {
     use super::*;
     use crate::tui::tests::status;
 
-    fn sensors(change: impl FnOnce(&mut SensorStatus)) -> Vec<SensorView> {
+    fn sensors(change: impl FnOnce(&mut SensorStatus)) -> Vec<SensorStatus> {
         let mut status = status();
         change(&mut status);
-        vec![SensorView {
-            name: "edge-1".into(),
-            status,
-        }]
+        vec![status]
     }
 
     #[test]

@@ -143,10 +143,10 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
             ),
         ),
         format!(
-            "The accumulated threat reached {} at {}; the threshold is {}.",
-            human::number(alert.sum),
+            "The accumulated threat reached {:.2} at {}; the threshold is {:.2}.",
+            alert.sum,
             clock.date_time(alert.last),
-            human::number(alert.threshold)
+            alert.threshold
         )
         .into(),
         Line::default(),

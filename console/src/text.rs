@@ -70,6 +70,29 @@ impl Line {
         self.0.iter().map(|(_, text)| text.as_str()).collect()
     }
 
+    /// Cut into lines of at most `width` columns at blanks, the later ones indented; tones are kept.
+    #[must_use]
+    pub fn wrap(&self, width: usize, indent: usize) -> Vec<Self> {
+        if self.plain().width() <= width {
+            return vec![self.clone()];
+        }
+        let mut lines = vec![Self::default()];
+        let mut used = 0;
+        for (tone, text) in &self.0 {
+            for word in text.split_inclusive(' ') {
+                if used + word.trim_end().width() > width && used > indent {
+                    lines.push(Self::toned(Tone::Plain, " ".repeat(indent)));
+                    used = indent;
+                }
+                used += word.width();
+                if let Some(line) = lines.last_mut() {
+                    line.0.push((*tone, word.to_owned()));
+                }
+            }
+        }
+        lines
+    }
+
     /// With ANSI styles; the writer strips them where there is no terminal.
     #[must_use]
     pub fn ansi(&self) -> String {
@@ -127,24 +150,6 @@ pub fn pad_left(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// Cut into lines of at most `width` columns at blanks; the later ones indented.
-#[must_use]
-pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        let room = width.saturating_sub(line.width());
-        if !line.trim().is_empty() && word.width() + 1 > room {
-            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-        } else if !line.trim().is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
-}
-
 /// A name with its address, or the address alone.
 #[must_use]
 pub fn named(ip: IpAddr, name: Option<&str>) -> String {
@@ -166,9 +171,16 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_wrapped_at_blanks() {
-        assert_eq!(wrap("one two three four", 9, 2), ["one two", "  three", "  four"]);
-        assert_eq!(wrap("unbreakable", 4, 2), ["unbreakable"]);
-        assert_eq!(wrap("", 4, 2), [""]);
+    fn long_lines_are_wrapped_at_blanks_and_keep_their_tones() {
+        let line = Line::toned(Tone::Alert, "one two ").and(Tone::Plain, "three four");
+        let wrapped = line.wrap(9, 2);
+        let texts: Vec<String> = wrapped
+            .iter()
+            .map(|line| line.plain().trim_end().to_owned())
+            .collect();
+        assert_eq!(texts, ["one two", "  three", "  four"]);
+        assert_eq!(wrapped[0].0[0].0, Tone::Alert);
+        assert_eq!(Line::from("unbreakable").wrap(4, 2).len(), 1);
+        assert_eq!(line.wrap(80, 2), [line]);
     }
 }

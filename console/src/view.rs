@@ -14,16 +14,10 @@ use crate::timeline::Entry;
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
     pub profiles: Vec<ProfileView>,
-    pub sensors: Vec<SensorView>,
+    /// What each sensor last said about itself.
+    pub sensors: Vec<SensorStatus>,
     /// Profiles that the collector has beyond those listed here.
     pub left_out: u64,
-}
-
-/// A sensor and what it last said about itself.
-#[derive(Clone, Debug)]
-pub struct SensorView {
-    pub name: String,
-    pub status: SensorStatus,
 }
 
 /// One IP address.

@@ -31,20 +31,26 @@ pub struct Run {
 }
 
 impl Run {
-    /// `to 312 addresses, 23/tcp`, `to 10.0.0.9, 998 ports`.
+    /// `ports`: also name a port whose service has a name.
+    /// `to 312 addresses 23/tcp`, `to 10.0.0.9 998 ports, 1002 flows`.
     #[must_use]
-    pub fn target(&self, entries: &[Entry]) -> String {
+    pub fn target(&self, entries: &[Entry], ports: bool) -> String {
         let first = &entries[self.first];
         let direction = first.direction.word();
         let peers = match self.peers {
             1 => first.peer.to_string(),
             more => format!("{more} addresses"),
         };
-        let ports = match self.ports {
-            1 => first.port.clone(),
-            more => format!("{more} ports"),
+        let port = match self.ports {
+            1 if !ports && !first.what.is_empty() => String::new(),
+            1 => format!(" {}", first.port),
+            more => format!(" {more} ports"),
         };
-        format!("{direction} {peers}, {ports}")
+        let flows = match self.len {
+            len if len == self.peers * self.ports => String::new(),
+            len => format!(", {len} flows"),
+        };
+        format!("{direction} {peers}{port}{flows}")
     }
 }
 
@@ -125,7 +131,10 @@ mod tests {
         let Item::Run(run) = &items[0] else {
             panic!("{items:?}")
         };
-        assert_eq!(run.target(&entries), format!("to {} addresses, 23/tcp", run.len));
+        assert_eq!(
+            run.target(&entries, true),
+            format!("to {} addresses 23/tcp", run.len)
+        );
         assert!(matches!(items[1], Item::Entry(_)));
     }
 
@@ -140,7 +149,7 @@ mod tests {
         let Item::Run(run) = &items[0] else {
             panic!("{items:?}")
         };
-        assert_eq!(run.target(&entries), "to 10.0.1.1, 40 ports");
+        assert_eq!(run.target(&entries, true), "to 10.0.1.1 40 ports");
     }
 
     #[test]

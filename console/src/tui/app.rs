@@ -3,6 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
+use lynceus_model::status::SensorStatus;
 use lynceus_model::window::WindowId;
 
 use super::cursor::Cursor;
@@ -10,7 +11,7 @@ use super::keys::{self, Action, Screen};
 use super::timeline_pane::TimelinePane;
 use super::tree::Tree;
 use crate::human::Clock;
-use crate::view::{Overview, SensorView, WindowDetail};
+use crate::view::{Overview, WindowDetail};
 
 /// What happens to the UI.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ pub struct App {
     pub(super) clock: Clock,
     pub(super) connection: Connection,
     /// `None` until the first data arrived.
-    pub(super) sensors: Option<Vec<SensorView>>,
+    pub(super) sensors: Option<Vec<SensorStatus>>,
     pub(super) left_out: u64,
     pub(super) screen: Screen,
     pub(super) help: bool,
@@ -173,9 +174,16 @@ impl App {
         }
     }
 
+    /// What is known of the window that the reader looks at; `None` while it is loading.
+    pub(super) fn shown(&self) -> Option<&WindowDetail> {
+        self.detail
+            .as_ref()
+            .filter(|detail| Some(detail.id) == self.wanted)
+    }
+
     /// The finding under the cursor of the evidence pane.
     pub(super) fn finding(&self) -> Option<FindingRef<'_>> {
-        let detail = self.detail.as_ref()?;
+        let detail = self.shown()?;
         match *self.findings.get(self.evidence_cursor.selected)? {
             Finding::Alert(index) => detail.alerts.get(index).map(FindingRef::Alert),
             Finding::Evidence(index) => detail.evidence.get(index).map(FindingRef::Evidence),
@@ -329,6 +337,9 @@ impl App {
             return None;
         }
         self.wanted = Some(window);
+        if self.shown().is_none() {
+            self.findings.clear();
+        }
         self.evidence_cursor = Cursor::default();
         self.table_cursors = [Cursor::default(); 2];
         Some(Effect::Load(window))

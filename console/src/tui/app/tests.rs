@@ -59,16 +59,14 @@ pub(crate) fn overview() -> Overview {
             ),
             profile("8.8.8.8", false, Some("dns.google"), vec![window(1, 0, 0.2)]),
         ],
-        sensors: vec![SensorView {
-            name: "edge-1".into(),
-            status: status(),
-        }],
+        sensors: vec![status()],
         left_out: 0,
     }
 }
 
 pub(crate) fn status() -> SensorStatus {
     SensorStatus {
+        name: "edge-1".into(),
         version: "0.1.0".into(),
         kernel: Some("6.12.0".into()),
         started: Timestamp::from_secs(START),
@@ -169,8 +167,8 @@ pub(crate) fn detail() -> WindowDetail {
             profile: ip(me),
             window: 1,
             window_start: id.start,
-            sum: 15.2,
-            threshold: 15.0,
+            sum: 0.8,
+            threshold: 0.75,
             terms,
             flows: Vec::new(),
             first: Timestamp::from_secs(START + 10),

@@ -18,7 +18,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     let focused = app.pane == Pane::Evidence;
     let inner = widgets::pane(frame, area, theme, focused, title(app, theme));
     if app.findings.is_empty() {
-        let text = if app.detail.is_some() {
+        let text = if app.shown().is_some() {
             "nothing suspicious in this window"
         } else {
             ""
@@ -66,7 +66,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
 
 fn title(app: &App, theme: Theme) -> Line<'static> {
     let mut title = vec![Span::styled(" Evidence ", theme.heading())];
-    if let Some(detail) = &app.detail {
+    if let Some(detail) = app.shown() {
         title.push(Span::raw(format!(
             "{} ",
             human::count(detail.evidence.len() as u64)
@@ -88,9 +88,9 @@ fn finding_line(detail: &WindowDetail, theme: Theme, finding: Finding) -> Line<'
             Line::from(vec![
                 Span::styled("ALERT    ", theme.alert()),
                 Span::raw(format!(
-                    "accumulated threat {} ≥ {} from {}",
-                    human::number(alert.sum),
-                    human::number(alert.threshold),
+                    "accumulated threat {:.2} ≥ {:.2} from {}",
+                    alert.sum,
+                    alert.threshold,
                     human::plural(alert.terms.len() as u64, "evidence", "pieces of evidence"),
                 )),
             ])
@@ -105,7 +105,7 @@ fn finding_line(detail: &WindowDetail, theme: Theme, finding: Finding) -> Line<'
 
 /// Why the selected finding is there.
 pub(super) fn reason(app: &App) -> Vec<crate::text::Line> {
-    match (app.finding(), &app.detail) {
+    match (app.finding(), app.shown()) {
         (Some(FindingRef::Evidence(evidence)), _) => explain::evidence(evidence, &app.clock),
         (Some(FindingRef::Alert(alert)), Some(detail)) => explain::alert(alert, &detail.evidence, &app.clock),
         _ => vec![crate::text::Line::toned(

@@ -10,6 +10,9 @@ use crate::tui::app::App;
 use crate::tui::theme::Theme;
 use crate::tui::widgets;
 
+/// Indent of wrapped lines: below the text behind the labels of an explanation.
+const HANGING: usize = 14;
+
 pub(super) fn why(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     draw(app, theme, frame, area, reason);
 }
@@ -44,17 +47,11 @@ fn draw(
     }
 }
 
-/// The reason for the selected finding; long plain lines are wrapped.
+/// The reason for the selected finding, wrapped.
 pub(super) fn reason(app: &App, width: u16) -> Vec<text::Line> {
     let width = usize::from(width);
-    let mut lines = Vec::new();
-    for line in super::evidence::reason(app) {
-        match line.0.as_slice() {
-            [(Tone::Plain, sentence)] => {
-                lines.extend(text::wrap(sentence, width, 0).into_iter().map(text::Line::from));
-            }
-            _ => lines.push(line),
-        }
-    }
-    lines
+    super::evidence::reason(app)
+        .iter()
+        .flat_map(|line| line.wrap(width, if line.0.len() > 1 { HANGING } else { 0 }))
+        .collect()
 }

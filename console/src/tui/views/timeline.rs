@@ -6,6 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::human;
 use crate::text::{fit, named, pad, pad_left};
 use crate::timeline::{Entry, Run};
@@ -21,11 +23,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     if focused {
         app.page = height;
     }
-    let shown = app
-        .detail
-        .as_ref()
-        .is_some_and(|detail| Some(detail.id) == app.wanted);
-    if !shown {
+    if app.shown().is_none() {
         let text = if app.wanted.is_some() {
             "loading …"
         } else {
@@ -68,7 +66,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
 
 fn title(app: &App, theme: Theme) -> Line<'static> {
     let mut title = vec![Span::styled(" Timeline ", theme.heading())];
-    if let Some(detail) = app.detail.as_ref().filter(|detail| Some(detail.id) == app.wanted) {
+    if let Some(detail) = app.shown() {
         title.push(Span::raw(format!(
             "{} window {} ",
             detail.id.profile, detail.number
@@ -98,6 +96,8 @@ struct Columns {
     outcome: usize,
     bytes: usize,
     duration: usize,
+    /// Room for the port of a service that has a name.
+    ports: bool,
 }
 
 impl Columns {
@@ -121,6 +121,7 @@ impl Columns {
             outcome,
             bytes,
             duration,
+            ports: width >= 70,
         }
     }
 
@@ -199,16 +200,16 @@ fn time(app: &App, entry: &Entry, columns: &Columns) -> String {
 }
 
 fn entry_line(app: &App, theme: Theme, entry: &Entry, in_run: bool, columns: &Columns) -> Line<'static> {
-    let port = if entry.port == "arp" {
+    let implied = entry.port == "arp" || !columns.ports && !entry.what.is_empty();
+    let port = if implied {
         String::new()
     } else {
         format!(" {}", entry.port)
     };
-    let peer = named(entry.peer, entry.peer_name.as_deref());
     // The port must stay readable: a long name gives way.
     let lead = format!("{}{} ", if in_run { "  " } else { "" }, entry.direction.word());
     let room = columns.target.saturating_sub(lead.len() + port.len());
-    let target = format!("{lead}{}{port}", fit(&peer, room));
+    let target = format!("{lead}{}{port}", peer(entry, room));
     let is_arp = entry.port == "arp";
     columns.line(
         theme,
@@ -228,6 +229,15 @@ fn entry_line(app: &App, theme: Theme, entry: &Entry, in_run: bool, columns: &Co
     )
 }
 
+/// Name and address where both fit, else the name, which says more.
+fn peer(entry: &Entry, room: usize) -> String {
+    let both = named(entry.peer, entry.peer_name.as_deref());
+    match &entry.peer_name {
+        Some(name) if both.width() > room => fit(name, room),
+        _ => fit(&both, room),
+    }
+}
+
 fn note_line(theme: Theme, entry: &Entry, note: usize, columns: &Columns) -> Line<'static> {
     let indent = columns.time + 1;
     let last = note + 1 == entry.notes.len();
@@ -244,11 +254,7 @@ fn run_line(app: &App, theme: Theme, run: &Run, unfolded: bool, columns: &Column
     let first = app.timeline.entry(run.first);
     let last = app.timeline.entry(run.first + run.len - 1);
     let fold = if unfolded { "▾" } else { "▸" };
-    let target = format!(
-        "{fold} {} × {}",
-        human::count(run.len as u64),
-        run.target(app.timeline.entries())
-    );
+    let target = format!("{fold} {}", run.target(app.timeline.entries(), columns.ports));
     let is_arp = first.port == "arp";
     columns.line(
         theme,

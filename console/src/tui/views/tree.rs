@@ -15,7 +15,7 @@ use crate::view::{ProfileView, WindowView};
 
 pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let focused = app.pane == Pane::Tree;
-    let inner = widgets::pane(frame, area, theme, focused, title(app, theme));
+    let inner = widgets::pane(frame, area, theme, focused, title(app, theme, area.width));
     let height = usize::from(inner.height);
     if focused {
         app.page = height;
@@ -45,27 +45,28 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     widgets::scrollbar(frame, inner, len, app.tree.cursor.offset);
 }
 
-fn title(app: &App, theme: Theme) -> Line<'static> {
+fn title(app: &App, theme: Theme, width: u16) -> Line<'static> {
     let profiles = app.tree.profiles();
     let flagged = profiles.iter().filter(|profile| profile.flagged()).count();
     let mut title = vec![
         Span::styled(" Profiles ", theme.heading()),
         Span::raw(format!("{} ", human::count(profiles.len() as u64 + app.left_out))),
     ];
-    if flagged > 0 {
+    if flagged > 0 && app.filters[0].is_empty() {
         title.push(Span::styled(
-            format!("{} flagged ", human::count(flagged as u64)),
+            format!("· {} flagged ", human::count(flagged as u64)),
             theme.alert(),
         ));
     }
-    match app.filters[0].as_str() {
-        "" => title.push(Span::styled(
-            format!("{} ", app.tree.order().name()),
-            theme.quiet(),
-        )),
-        filter => title.push(Span::styled(format!("/{filter} "), theme.key())),
+    let rest = match app.filters[0].as_str() {
+        "" => Span::styled(format!("· {} ", app.tree.order().name()), theme.quiet()),
+        filter => Span::styled(format!("· /{filter} "), theme.key()),
+    };
+    let line = Line::from(title);
+    if line.width() + rest.width() + 2 <= usize::from(width) || !app.filters[0].is_empty() {
+        return line + rest;
     }
-    Line::from(title)
+    line
 }
 
 fn empty_text(app: &App) -> &'static str {
@@ -115,7 +116,7 @@ fn measure(flagged: bool, threat: f64, flows: u64) -> (String, bool) {
     if threat > 0.0 {
         (format!("{}{threat:.1}", if flagged { "!" } else { "" }), flagged)
     } else {
-        (human::short_count(flows), false)
+        (format!("{} flows", human::short_count(flows)), false)
     }
 }
 
