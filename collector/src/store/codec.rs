@@ -35,7 +35,11 @@ pub(super) fn encode_mark(stream: &StreamId, mark: &Mark) -> Vec<u8> {
         boot: stream.boot.to_vec(),
         stream: stream.stream,
         high: mark.high,
-        missing: mark.missing.iter().flat_map(|(first, last)| [*first, *last]).collect(),
+        missing: mark
+            .missing
+            .iter()
+            .flat_map(|(first, last)| [*first, *last])
+            .collect(),
     };
     let mut bytes = vec![VERSION];
     row.encode(&mut bytes).expect("a vector grows");
@@ -54,8 +58,18 @@ pub(super) fn decode_mark(bytes: &[u8]) -> Option<(StreamId, Mark)> {
         boot: row.boot.try_into().ok()?,
         stream: row.stream,
     };
-    let missing = row.missing.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    Some((stream, Mark { high: row.high, missing }))
+    let missing = row
+        .missing
+        .chunks_exact(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect();
+    Some((
+        stream,
+        Mark {
+            high: row.high,
+            missing,
+        },
+    ))
 }
 
 #[cfg(test)]

@@ -62,14 +62,21 @@ impl EmbeddedStore {
             .worker_threads(1)
             .open()
             .map_err(fault)?;
-        let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default).map_err(fault);
+        let keyspace = |name: &str| {
+            database
+                .keyspace(name, KeyspaceCreateOptions::default)
+                .map_err(fault)
+        };
         let own = keyspace("own")?;
         let marks = keyspace("marks")?;
         let (known, after) = load_marks(&marks, &own).map_err(fault)?;
         let log = FileLog::open(&directory.join("log"), options.log, known, after)?;
         Ok(Self {
             log,
-            tables: Table::ALL.iter().map(|table| keyspace(table.name())).collect::<Result<_, _>>()?,
+            tables: Table::ALL
+                .iter()
+                .map(|table| keyspace(table.name()))
+                .collect::<Result<_, _>>()?,
             directory,
             database,
             marks,
@@ -146,7 +153,9 @@ impl Store for EmbeddedStore {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.table(table).range::<Vec<u8>, _>((range.start.clone(), range.end.clone()));
+        let rows = self
+            .table(table)
+            .range::<Vec<u8>, _>((range.start.clone(), range.end.clone()));
         let copy = |row: fjall::Guard| {
             let (key, value) = row.into_inner().map_err(|error| self.fault(error))?;
             Ok((key.to_vec(), value.to_vec()))
@@ -179,7 +188,9 @@ impl Store for EmbeddedStore {
 }
 
 fn load_marks(marks: &Keyspace, own: &Keyspace) -> fjall::Result<(Marks, Position)> {
-    let Some(after) = own.get(MARKS_AFTER)?.and_then(|value| Some(u64::from_be_bytes(value.as_ref().try_into().ok()?)))
+    let Some(after) = own
+        .get(MARKS_AFTER)?
+        .and_then(|value| Some(u64::from_be_bytes(value.as_ref().try_into().ok()?)))
     else {
         return Ok((Marks::default(), Position(0)));
     };
@@ -202,7 +213,10 @@ fn engine(place: &Path, error: fjall::Error) -> StoreError {
         },
         fjall::Error::Poisoned => StoreError::Engine {
             engine: "embedded",
-            message: format!("{}: an earlier write failed; restart to recover from the log", place.display()),
+            message: format!(
+                "{}: an earlier write failed; restart to recover from the log",
+                place.display()
+            ),
         },
         other => StoreError::Engine {
             engine: "embedded",

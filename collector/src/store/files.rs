@@ -101,7 +101,12 @@ impl FileLog {
             degraded: None,
         };
         let paths = segment_paths(directory)?;
-        let next: Vec<Option<u64>> = paths.iter().skip(1).map(|(first, _)| Some(*first)).chain([None]).collect();
+        let next: Vec<Option<u64>> = paths
+            .iter()
+            .skip(1)
+            .map(|(first, _)| Some(*first))
+            .chain([None])
+            .collect();
         for ((first, path), next) in paths.into_iter().zip(next) {
             inner.take_segment(first, path, next, after)?;
         }
@@ -117,7 +122,10 @@ impl FileLog {
     /// # Errors
     /// When the disk is full or refuses; nothing counts as stored then.
     pub fn append(&self, mut entries: Vec<Entry>) -> Result<Vec<Admitted>, StoreError> {
-        if let Some(entry) = entries.iter().find(|entry| entry.payload.len() > segment::MAX_RAW) {
+        if let Some(entry) = entries
+            .iter()
+            .find(|entry| entry.payload.len() > segment::MAX_RAW)
+        {
             return Err(StoreError::TooLarge {
                 what: "an entry",
                 bytes: entry.payload.len(),
@@ -179,7 +187,9 @@ impl FileLog {
         loop {
             let total: u64 = inner.segments.iter().map(|segment| segment.len).sum();
             // The newest segment stays: it says which position comes next.
-            let [oldest, next, ..] = inner.segments.as_slice() else { break };
+            let [oldest, next, ..] = inner.segments.as_slice() else {
+                break;
+            };
             let ends = next.created;
             let old = now.duration_since(ends).is_ok_and(|age| age > retention.max_age);
             let large = total > retention.max_bytes;
@@ -203,7 +213,11 @@ impl FileLog {
     #[must_use]
     pub fn marks(&self) -> Vec<(StreamId, Mark)> {
         let inner = self.lock();
-        inner.marks.iter().map(|(stream, mark)| (stream.clone(), mark.clone())).collect()
+        inner
+            .marks
+            .iter()
+            .map(|(stream, mark)| (stream.clone(), mark.clone()))
+            .collect()
     }
 
     /// Marks together with the position up to which they hold, for a checkpoint.
@@ -249,13 +263,21 @@ impl FileLog {
         let total = rest.len() as u64;
         while !rest.is_empty() {
             let mut bytes = 0;
-            let fits = |entry: &Entry| {
+            let mut fits = |entry: &Entry| {
                 bytes += entry.payload.len();
                 bytes <= self.options.block_bytes
             };
-            let count = rest.iter().map_while(|entry| fits(entry).then_some(())).count().max(1);
+            let count = rest
+                .iter()
+                .map_while(|entry| fits(entry).then_some(()))
+                .count()
+                .max(1);
             let (block, after) = rest.split_at_mut(count);
-            span = block.iter().filter_map(|entry| entry.span).chain(span).reduce(Span::join);
+            span = block
+                .iter()
+                .filter_map(|entry| entry.span)
+                .chain(span)
+                .reduce(Span::join);
             writer
                 .write(Position(position), block, buffer)
                 .map_err(|source| StoreError::io(&self.directory, source))?;
@@ -285,7 +307,10 @@ impl FileLog {
     /// Makes sure that the last segment may be written to.
     fn ensure_segment(&self, inner: &mut Inner) -> Result<(), StoreError> {
         if let Some(last) = inner.segments.last() {
-            let old = last.created.elapsed().is_ok_and(|age| age >= self.options.segment_age);
+            let old = last
+                .created
+                .elapsed()
+                .is_ok_and(|age| age >= self.options.segment_age);
             if inner.open && last.len < self.options.segment_bytes && !old {
                 return Ok(());
             }
@@ -305,7 +330,9 @@ impl FileLog {
             .truncate(true)
             .open(&path)
             .map_err(io)?;
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(io)?;
+        File::open(&self.directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(io)?;
         inner.segments.push(Segment {
             path,
             file: Arc::new(file),
@@ -391,7 +418,11 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let last = next.is_none();
         let io = |source| StoreError::io(&path, source);
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         let mut segment = Segment {
             path: path.clone(),
@@ -440,7 +471,11 @@ impl Inner {
         if at < segment.len {
             if last {
                 self.recovered_bytes += segment.len - at;
-                segment.file.set_len(at).and_then(|()| segment.file.sync_all()).map_err(io)?;
+                segment
+                    .file
+                    .set_len(at)
+                    .and_then(|()| segment.file.sync_all())
+                    .map_err(io)?;
                 segment.len = at;
             } else {
                 self.damaged += 1;
@@ -459,7 +494,10 @@ fn segment_paths(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     for entry in std::fs::read_dir(directory).map_err(io)? {
         let path = entry.map_err(io)?.path();
         if path.extension().is_some_and(|extension| extension == SUFFIX) {
-            let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            let first = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .and_then(|stem| stem.parse().ok());
             paths.extend(first.map(|first| (first, path)));
         }
     }
@@ -474,7 +512,9 @@ fn read_header(segment: &Segment, at: u64) -> Result<Readable, StoreError> {
     let left = usize::try_from(segment.len - at).unwrap_or(usize::MAX);
     let mut bytes = vec![0; READ_AHEAD.min(left)];
     segment.file.read_exact_at(&mut bytes, at).map_err(io)?;
-    let Some(start) = bytes.first_chunk() else { return Ok(Err("torn block")) };
+    let Some(start) = bytes.first_chunk() else {
+        return Ok(Err("torn block"));
+    };
     let prelude = match Prelude::read(start) {
         Ok(prelude) => prelude,
         Err(what) => return Ok(Err(what)),
@@ -486,11 +526,161 @@ fn read_header(segment: &Segment, at: u64) -> Result<Readable, StoreError> {
     if end > bytes.len() {
         let have = bytes.len();
         bytes.resize(end, 0);
-        segment.file.read_exact_at(&mut bytes[have..], at + have as u64).map_err(io)?;
+        segment
+            .file
+            .read_exact_at(&mut bytes[have..], at + have as u64)
+            .map_err(io)?;
     }
-    Ok(prelude.header(&bytes[PRELUDE..end]).map(|header| (prelude, header)))
+    Ok(prelude
+        .header(&bytes[PRELUDE..end])
+        .map(|header| (prelude, header)))
 }
 
 fn overlaps(wanted: Option<Span>, span: Option<Span>) -> bool {
     wanted.is_none_or(|wanted| span.is_some_and(|span| span.overlaps(&wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::bytes::Bytes;
+
+    use super::*;
+    use crate::store::key_hash;
+
+    fn entry(seq: u64) -> Entry {
+        Entry {
+            stream: StreamId {
+                sensor: "edge".to_owned(),
+                boot: [1; 16],
+                stream: 1,
+            },
+            seq,
+            span: None,
+            keys: vec![key_hash(b"k")],
+            payload: Bytes::from(format!("payload {seq}").repeat(9)),
+        }
+    }
+
+    fn open(directory: &Path) -> FileLog {
+        let small = FileLogOptions {
+            segment_bytes: 2000,
+            block_bytes: 150,
+            ..FileLogOptions::default()
+        };
+        FileLog::open(directory, small, Marks::default(), Position(0)).unwrap()
+    }
+
+    fn seqs(log: &FileLog) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        let mut take = |record: LogRecord| {
+            assert_eq!(record.payload, entry(record.seq).payload);
+            seqs.push(record.seq);
+            ControlFlow::Continue(())
+        };
+        log.read(&LogRange::default(), &mut take).unwrap();
+        seqs
+    }
+
+    fn newest_segment(directory: &Path) -> PathBuf {
+        segment_paths(directory).unwrap().pop().unwrap().1
+    }
+
+    #[test]
+    fn a_tail_torn_anywhere_costs_only_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(directory.path());
+        log.append((1..=3).map(entry).collect()).unwrap();
+        let whole = log.figures().bytes;
+        log.append(vec![entry(4)]).unwrap();
+        drop(log);
+        let path = newest_segment(directory.path());
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in usize::try_from(whole).unwrap()..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let log = open(directory.path());
+            assert_eq!(seqs(&log), [1, 2, 3], "cut at {cut}");
+            assert_eq!(log.figures().recovered_bytes, cut as u64 - whole);
+        }
+        // Sequence 4 was never acknowledged in that world: it comes again and is new.
+        let log = open(directory.path());
+        assert!(matches!(
+            log.append(vec![entry(4)]).unwrap()[..],
+            [Admitted::Stored { .. }]
+        ));
+        assert_eq!(seqs(&log), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn foreign_bytes_at_the_end_are_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path()).append(vec![entry(1)]).unwrap();
+        let path = newest_segment(directory.path());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(&[0x55; 700]);
+        std::fs::write(&path, &bytes).unwrap();
+        let log = open(directory.path());
+        assert_eq!(log.figures().recovered_bytes, 700);
+        log.append(vec![entry(2)]).unwrap();
+        assert_eq!(seqs(&log), [1, 2]);
+    }
+
+    #[test]
+    fn a_damaged_block_in_the_middle_is_counted_and_the_rest_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(directory.path());
+        for seq in 1..=40 {
+            log.append(vec![entry(seq)]).unwrap();
+        }
+        drop(log);
+        let (_, oldest) = segment_paths(directory.path()).unwrap().remove(0);
+        let mut bytes = std::fs::read(&oldest).unwrap();
+        let end = bytes.len() - 1;
+        bytes[end] ^= 1;
+        std::fs::write(&oldest, &bytes).unwrap();
+        let log = open(directory.path());
+        assert_eq!(seqs(&log).len(), 39);
+        assert_eq!(log.figures().damaged, 1);
+        assert_eq!(log.last_position(), Position(40));
+    }
+
+    #[test]
+    fn a_full_disk_acknowledges_nothing_and_is_over_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(directory.path());
+        log.append(vec![entry(1)]).unwrap();
+        // The next segment is a device that is always full; the append after that makes a new file in its place.
+        log.lock().open = false;
+        std::os::unix::fs::symlink("/dev/full", directory.path().join(format!("{:020}.{SUFFIX}", 2)))
+            .unwrap();
+        let refused = log.append(vec![entry(2)]).err().unwrap();
+        assert!(matches!(refused, StoreError::Full { .. }), "{refused}");
+        assert!(log.figures().degraded.unwrap().contains("is full"));
+        assert_eq!(seqs(&log), [1]);
+        assert!(matches!(
+            log.append(vec![entry(2)]).unwrap()[..],
+            [Admitted::Stored { .. }]
+        ));
+        assert_eq!(log.figures().degraded, None);
+        assert_eq!(seqs(&log), [1, 2]);
+    }
+
+    #[test]
+    fn what_a_failed_append_left_is_not_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = open(directory.path());
+        log.append(vec![entry(1)]).unwrap();
+        let good = std::fs::read(newest_segment(directory.path())).unwrap();
+        // As if the sync failed after the bytes had reached the disk, and the cut failed too.
+        log.append(vec![entry(2)]).unwrap();
+        let left = std::fs::read(newest_segment(directory.path())).unwrap();
+        assert!(left.len() > good.len());
+        drop(log);
+        std::fs::write(newest_segment(directory.path()), &good).unwrap();
+        let log = open(directory.path());
+        log.append(vec![entry(2), entry(3)]).unwrap();
+        drop(log);
+        let (_, first) = segment_paths(directory.path()).unwrap().remove(0);
+        std::fs::write(first, left).unwrap();
+        assert_eq!(seqs(&open(directory.path())), [1, 2, 3]);
+    }
 }

@@ -42,7 +42,8 @@ pub(super) fn may_hold(filter: &[u8], key: u64) -> bool {
 
 fn probes(key: u64, bits: usize) -> impl Iterator<Item = usize> {
     let (low, high) = (key & 0xffff_ffff, (key >> 32) | 1);
-    (0..u64::from(PROBES)).map(move |probe| (low.wrapping_add(probe.wrapping_mul(high)) % bits as u64) as usize)
+    (0..u64::from(PROBES))
+        .map(move |probe| (low.wrapping_add(probe.wrapping_mul(high)) % bits as u64) as usize)
 }
 
 #[cfg(test)]

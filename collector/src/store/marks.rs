@@ -18,7 +18,9 @@ pub struct Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// New; `missing` is the gap that it opened.
-    New { missing: Option<(u64, u64)> },
+    New {
+        missing: Option<(u64, u64)>,
+    },
     Duplicate,
 }
 
@@ -39,7 +41,11 @@ impl Mark {
             self.high = seq;
             return Admission::New { missing };
         }
-        let Some(at) = self.missing.iter().position(|(from, to)| (*from..=*to).contains(&seq)) else {
+        let Some(at) = self
+            .missing
+            .iter()
+            .position(|(from, to)| (*from..=*to).contains(&seq))
+        else {
             return Admission::Duplicate;
         };
         let (from, to) = self.missing.remove(at);
@@ -87,7 +93,10 @@ impl Marks {
     /// The mark of a stream; a fresh one for a stream never seen.
     #[must_use]
     pub fn get(&self, stream: &StreamId) -> Mark {
-        self.streams.get(stream).map(|touched| touched.mark.clone()).unwrap_or_default()
+        self.streams
+            .get(stream)
+            .map(|touched| touched.mark.clone())
+            .unwrap_or_default()
     }
 
     pub fn set(&mut self, stream: StreamId, mark: Mark) {
@@ -102,7 +111,9 @@ impl Marks {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&StreamId, &Mark)> {
-        self.streams.iter().map(|(stream, touched)| (stream, &touched.mark))
+        self.streams
+            .iter()
+            .map(|(stream, touched)| (stream, &touched.mark))
     }
 }
 
@@ -165,7 +176,12 @@ mod tests {
     fn gaps_open_and_close() {
         let mut mark = Mark::default();
         assert_eq!(mark.admit(1), Admission::New { missing: None });
-        assert_eq!(mark.admit(5), Admission::New { missing: Some((2, 4)) });
+        assert_eq!(
+            mark.admit(5),
+            Admission::New {
+                missing: Some((2, 4))
+            }
+        );
         assert_eq!(mark.admit(5), Admission::Duplicate);
         assert_eq!(mark.admit(3), Admission::New { missing: None });
         assert_eq!(mark.admit(3), Admission::Duplicate);

@@ -94,12 +94,19 @@ impl Store for MemoryStore {
     ) -> Result<(), StoreError> {
         let wanted = |(record, keys): &&(LogRecord, Vec<u64>)| {
             record.position > range.after
-                && range.span.is_none_or(|span| record.span.is_some_and(|own| own.overlaps(&span)))
+                && range
+                    .span
+                    .is_none_or(|span| record.span.is_some_and(|own| own.overlaps(&span)))
                 && (range.keys.is_empty() || range.keys.iter().any(|key| keys.contains(key)))
         };
         // Payloads are reference counted, so the copy is cheap and the lock is not held while visiting.
-        let records: Vec<LogRecord> =
-            self.lock().log.iter().filter(wanted).map(|(record, _)| record.clone()).collect();
+        let records: Vec<LogRecord> = self
+            .lock()
+            .log
+            .iter()
+            .filter(wanted)
+            .map(|(record, _)| record.clone())
+            .collect();
         for record in records {
             if visit(record).is_break() {
                 break;
@@ -110,13 +117,20 @@ impl Store for MemoryStore {
 
     fn marks(&self) -> Vec<(StreamId, Mark)> {
         let inner = self.lock();
-        inner.marks.iter().map(|(stream, mark)| (stream.clone(), mark.clone())).collect()
+        inner
+            .marks
+            .iter()
+            .map(|(stream, mark)| (stream.clone(), mark.clone()))
+            .collect()
     }
 
     fn write(&self, changes: Vec<Change>, _flush: Flush) -> Result<(), StoreError> {
         let mut inner = self.lock();
         for change in changes {
-            let added = change.value.as_ref().map_or(0, |value| (value.len() + change.key.len()) as u64);
+            let added = change
+                .value
+                .as_ref()
+                .map_or(0, |value| (value.len() + change.key.len()) as u64);
             let key_bytes = change.key.len();
             let table = inner.tables.entry(change.table).or_default();
             let old = match change.value {
@@ -130,7 +144,12 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.lock().tables.get(&table).and_then(|table| table.get(key)).cloned())
+        Ok(self
+            .lock()
+            .tables
+            .get(&table)
+            .and_then(|table| table.get(key))
+            .cloned())
     }
 
     fn scan(
@@ -141,9 +160,13 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         let inner = self.lock();
-        let Some(table) = inner.tables.get(&table).filter(|_| !range.is_empty()) else { return Ok(Vec::new()) };
-        let bounds: (Bound<&[u8]>, Bound<&[u8]>) =
-            (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice));
+        let Some(table) = inner.tables.get(&table).filter(|_| !range.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (
+            range.start.as_ref().map(Vec::as_slice),
+            range.end.as_ref().map(Vec::as_slice),
+        );
         let rows = table.range::<[u8], _>(bounds);
         let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
         Ok(match order {

@@ -22,8 +22,8 @@ use super::marks::{self, Mark, Marks, Pending};
 use super::redis_keys::{Keys, SHARDS};
 use super::segment::{self, BlockHeader, BlockWriter, PRELUDE, Prelude};
 use super::{
-    Admitted, Change, Durability, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Order,
-    Position, Store, StoreError, StoreStatus, StreamId, Table,
+    Admitted, Change, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Order, Position,
+    Store, StoreError, StoreStatus, StreamId, Table,
 };
 
 /// Settings of a store on Redis.
@@ -91,7 +91,11 @@ impl RedisStore {
         let mut intake = link()?;
         let keys = Keys::new(options.prefix.clone(), SHARDS);
         let shards = intake.run(|connection| {
-            redis::cmd("SET").arg(keys.shard_count()).arg(SHARDS).arg("NX").exec(connection)?;
+            redis::cmd("SET")
+                .arg(keys.shard_count())
+                .arg(SHARDS)
+                .arg("NX")
+                .exec(connection)?;
             redis::cmd("GET").arg(keys.shard_count()).query::<u32>(connection)
         })?;
         if shards == 0 {
@@ -156,7 +160,8 @@ impl RedisStore {
                 .map_err(|error| link::engine(&error.to_string()))?;
             position += count as u64;
             let Intake { link, .. } = &mut *intake;
-            self.scripts.append(link, &self.keys, shard, &self.epoch, position, &encoded, &marks)?;
+            self.scripts
+                .append(link, &self.keys, shard, &self.epoch, position, &encoded, &marks)?;
             rest = after;
         }
         Ok(())
@@ -164,15 +169,27 @@ impl RedisStore {
 
     /// Takes back what a failed append left behind.
     fn settle(&self, intake: &mut Intake) -> Result<(), StoreError> {
-        let Some(unsure) = intake.unsure.take() else { return Ok(()) };
+        let Some(unsure) = intake.unsure.take() else {
+            return Ok(());
+        };
         let mut marks: BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
         for stream in &unsure.streams {
             let mark = intake.marks.get(stream);
             let row = (mark_key(stream), encode_mark(stream, &mark));
-            marks.entry(self.keys.shard_of_stream(stream)).or_default().push(row);
+            marks
+                .entry(self.keys.shard_of_stream(stream))
+                .or_default()
+                .push(row);
         }
         for (shard, marks) in marks {
-            let taken = self.scripts.take_back(&mut intake.link, &self.keys, shard, &self.epoch, unsure.known, &marks);
+            let taken = self.scripts.take_back(
+                &mut intake.link,
+                &self.keys,
+                shard,
+                &self.epoch,
+                unsure.known,
+                &marks,
+            );
             if let Err(error) = taken {
                 intake.unsure = Some(unsure);
                 return Err(error);
@@ -195,7 +212,7 @@ impl RedisStore {
             None => (0..self.keys.shards()).collect(),
         };
         let (start, end) = (lex(&range.start, b"-"), lex(&range.end, b"+"));
-        let found: Vec<Vec<Vec<u8>>> = link.run(|connection| {
+        let found: Vec<Vec<Vec<u8>>> = link.query(|connection| {
             let mut pipe = redis::pipe();
             for shard in &shards {
                 let index = self.keys.index(*shard, table);
@@ -220,7 +237,11 @@ impl RedisStore {
 
     fn open_block(&self, bytes: &[u8], range: &LogRange) -> Vec<LogRecord> {
         let opened = read_block(bytes).and_then(|(prelude, header, body)| {
-            if header.may_hold(&range.keys) { segment::open_body(prelude, &header, body) } else { Ok(Vec::new()) }
+            if header.may_hold(&range.keys) {
+                segment::open_body(prelude, &header, body)
+            } else {
+                Ok(Vec::new())
+            }
         });
         opened.unwrap_or_else(|what| {
             tracing::error!(what, "block of the log in Redis is damaged");
@@ -230,7 +251,9 @@ impl RedisStore {
     }
 
     fn check_row(&self, table: Table, row: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let whole = row.split_first_chunk().filter(|(crc, value)| u32::from_le_bytes(**crc) == crc32c::crc32c(value));
+        let whole = row
+            .split_first_chunk()
+            .filter(|(crc, value)| u32::from_le_bytes(**crc) == crc32c::crc32c(value));
         whole.map(|(_, value)| value.to_vec()).ok_or_else(|| {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             StoreError::Damaged {
@@ -274,18 +297,25 @@ impl Store for RedisStore {
         visit: &mut dyn FnMut(LogRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         // Merges the shards: of each the next blocks are at hand, the lowest id comes next.
-        let mut shards: Vec<ShardReader> = (0..self.keys.shards()).map(|shard| ShardReader::new(shard, range)).collect();
+        let mut shards: Vec<ShardReader> = (0..self.keys.shards())
+            .map(|shard| ShardReader::new(shard, range))
+            .collect();
         loop {
             for shard in &mut shards {
                 shard.fill(&mut lock(&self.queries), &self.keys)?;
             }
             let next = shards.iter_mut().filter(|shard| !shard.blocks.is_empty());
-            let Some(next) = next.min_by_key(|shard| shard.blocks.last().map_or(u64::MAX, |(id, _)| *id)) else {
+            let Some(next) = next.min_by_key(|shard| shard.blocks.last().map_or(u64::MAX, |(id, _)| *id))
+            else {
                 return Ok(());
             };
-            let Some((_, block)) = next.blocks.pop() else { return Ok(()) };
+            let Some((_, block)) = next.blocks.pop() else {
+                return Ok(());
+            };
             for record in self.open_block(&block, range) {
-                let fits = range.span.is_none_or(|span| record.span.is_some_and(|own| own.overlaps(&span)));
+                let fits = range
+                    .span
+                    .is_none_or(|span| record.span.is_some_and(|own| own.overlaps(&span)));
                 if record.position > range.after && fits && visit(record).is_break() {
                     return Ok(());
                 }
@@ -295,17 +325,25 @@ impl Store for RedisStore {
 
     fn marks(&self) -> Vec<(StreamId, Mark)> {
         let intake = lock(&self.intake);
-        intake.marks.iter().map(|(stream, mark)| (stream.clone(), mark.clone())).collect()
+        intake
+            .marks
+            .iter()
+            .map(|(stream, mark)| (stream.clone(), mark.clone()))
+            .collect()
     }
 
     fn write(&self, changes: Vec<Change>, _flush: Flush) -> Result<(), StoreError> {
         let mut shards: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         for change in changes {
-            shards.entry(self.keys.shard_of_row(&change.key)).or_default().push(change);
+            shards
+                .entry(self.keys.shard_of_row(&change.key))
+                .or_default()
+                .push(change);
         }
         let mut link = lock(&self.tables);
         for (shard, changes) in shards {
-            self.scripts.write(&mut link, &self.keys, shard, &self.epoch, &changes)?;
+            self.scripts
+                .write(&mut link, &self.keys, shard, &self.epoch, &changes)?;
         }
         Ok(())
     }
@@ -313,7 +351,7 @@ impl Store for RedisStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let rows = self.keys.rows(self.keys.shard_of_row(key), table);
         let row: Option<Vec<u8>> = lock(&self.queries)
-            .run(|connection| redis::cmd("HGET").arg(&rows).arg(key).query(connection))?;
+            .query(|connection| redis::cmd("HGET").arg(&rows).arg(key).query(connection))?;
         row.map(|row| self.check_row(table, &row)).transpose()
     }
 
@@ -329,16 +367,27 @@ impl Store for RedisStore {
         }
         let mut link = lock(&self.queries);
         let keys = self.ordered_keys(&mut link, table, range, order, limit)?;
-        let rows: Vec<Option<Vec<u8>>> = link.run(|connection| {
+        let rows: Vec<Option<Vec<u8>>> = link.query(|connection| {
             let mut pipe = redis::pipe();
             for key in &keys {
-                pipe.cmd("HGET").arg(self.keys.rows(self.keys.shard_of_row(key), table)).arg(key);
+                pipe.cmd("HGET")
+                    .arg(self.keys.rows(self.keys.shard_of_row(key), table))
+                    .arg(key);
             }
-            if keys.is_empty() { Ok(Vec::new()) } else { pipe.query(connection) }
+            if keys.is_empty() {
+                Ok(Vec::new())
+            } else {
+                pipe.query(connection)
+            }
         })?;
         // A row may have gone between the two steps.
-        let there = keys.into_iter().zip(rows).filter_map(|(key, row)| Some((key, row?)));
-        there.map(|(key, row)| Ok((key, self.check_row(table, &row)?))).collect()
+        let there = keys
+            .into_iter()
+            .zip(rows)
+            .filter_map(|(key, row)| Some((key, row?)));
+        there
+            .map(|(key, row)| Ok((key, self.check_row(table, &row)?)))
+            .collect()
     }
 
     fn expire_log(&self, retention: &LogRetention, keep_from: Position) -> Result<Expired, StoreError> {
@@ -356,7 +405,9 @@ impl Store for RedisStore {
                 count: TRIM_COUNT,
             };
             loop {
-                let trimmed = self.scripts.trim(&mut link, &self.keys, shard, &self.epoch, &limits)?;
+                let trimmed = self
+                    .scripts
+                    .trim(&mut link, &self.keys, shard, &self.epoch, &limits)?;
                 expired.entries += trimmed.entries;
                 expired.bytes += trimmed.bytes;
                 expired.forced += trimmed.forced;
@@ -374,7 +425,7 @@ impl Store for RedisStore {
         let mut log_bytes = 0;
         let mut first: Option<u64> = None;
         for shard in 0..self.keys.shards() {
-            let found = link.run(|connection| {
+            let found = link.query(|connection| {
                 let bytes: Option<u64> = redis::cmd("GET").arg(self.keys.bytes(shard)).query(connection)?;
                 let oldest: Vec<reply::Block> = redis::cmd("XRANGE")
                     .arg(self.keys.log(shard))
@@ -426,7 +477,7 @@ impl ShardReader {
         if self.ended || !self.blocks.is_empty() {
             return Ok(());
         }
-        let found: Vec<reply::Block> = link.run(|connection| {
+        let found: Vec<reply::Block> = link.query(|connection| {
             redis::cmd("XRANGE")
                 .arg(keys.log(self.shard))
                 .arg(format!("({}-0", self.after))
@@ -437,7 +488,11 @@ impl ShardReader {
         })?;
         self.ended = found.len() < READ_COUNT;
         self.after = found.last().map_or(self.after, |block| block.id);
-        self.blocks = found.into_iter().rev().map(|block| (block.id, block.bytes)).collect();
+        self.blocks = found
+            .into_iter()
+            .rev()
+            .map(|block| (block.id, block.bytes))
+            .collect();
         Ok(())
     }
 }
@@ -470,7 +525,8 @@ fn load(link: &mut Link, keys: &Keys) -> Result<(Marks, u64), StoreError> {
             Ok((rows, link::last_id(connection, &keys.log(shard))?))
         })?;
         for row in rows {
-            let (stream, mark) = decode_mark(&row).ok_or_else(|| link::engine("a sequence mark is not readable"))?;
+            let (stream, mark) =
+                decode_mark(&row).ok_or_else(|| link::engine("a sequence mark is not readable"))?;
             marks.set(stream, mark);
         }
         last = last.max(id);
@@ -496,7 +552,11 @@ fn lex(bound: &Bound<Vec<u8>>, unbounded: &[u8]) -> Vec<u8> {
 
 /// A key of the one shard in which the range lies, if both ends say so.
 fn one_shard_of(range: &KeyRange) -> Option<&[u8]> {
-    let (Bound::Included(start) | Bound::Excluded(start)) = &range.start else { return None };
-    let (Bound::Included(end) | Bound::Excluded(end)) = &range.end else { return None };
+    let (Bound::Included(start) | Bound::Excluded(start)) = &range.start else {
+        return None;
+    };
+    let (Bound::Included(end) | Bound::Excluded(end)) = &range.end else {
+        return None;
+    };
     (start.len() >= 16 && end.len() >= 16 && start[..16] == end[..16]).then_some(start)
 }

@@ -146,8 +146,12 @@ pub(super) fn open_body(
     let mut at = 0_usize;
     let mut records = Vec::with_capacity(header.entries.len());
     for (index, entry) in header.entries.iter().enumerate() {
-        let end = usize::try_from(entry.len).ok().and_then(|len| at.checked_add(len));
-        let end = end.filter(|end| *end <= raw.len()).ok_or("entry reaches beyond the body")?;
+        let end = usize::try_from(entry.len)
+            .ok()
+            .and_then(|len| at.checked_add(len));
+        let end = end
+            .filter(|end| *end <= raw.len())
+            .ok_or("entry reaches beyond the body")?;
         records.push(LogRecord {
             position: Position(header.first_position + index as u64),
             stream: entry.stream_id().ok_or("boot id is not 16 bytes")?,
@@ -244,7 +248,9 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<(BlockHeader, Vec<LogRecord>), &'static str> {
         let start: &[u8; PRELUDE] = bytes.first_chunk().ok_or("short")?;
         let prelude = Prelude::read(start)?;
-        let (header, rest) = bytes[PRELUDE..].split_at_checked(prelude.header_len).ok_or("short")?;
+        let (header, rest) = bytes[PRELUDE..]
+            .split_at_checked(prelude.header_len)
+            .ok_or("short")?;
         let header = prelude.header(header)?;
         let body = rest.get(..prelude.body_len).ok_or("short")?;
         let records = open_body(prelude, &header, body)?;
@@ -256,13 +262,19 @@ mod tests {
         let mut out = Vec::new();
         let mut entries = [entry(1, b"one"), entry(2, b""), entry(3, &[9; 5000])];
         let written = entries.clone();
-        BlockWriter::new().unwrap().write(Position(40), &mut entries, &mut out).unwrap();
+        BlockWriter::new()
+            .unwrap()
+            .write(Position(40), &mut entries, &mut out)
+            .unwrap();
         let (header, records) = read(&out).unwrap();
         assert_eq!((header.first_position, header.last_position()), (40, 42));
         assert!(header.may_hold(&[filter::key_hash(b"a")]));
         for (index, (record, entry)) in records.iter().zip(&written).enumerate() {
             assert_eq!(record.position, Position(40 + index as u64));
-            assert_eq!((record.seq, &record.payload, record.span), (entry.seq, &entry.payload, entry.span));
+            assert_eq!(
+                (record.seq, &record.payload, record.span),
+                (entry.seq, &entry.payload, entry.span)
+            );
             assert_eq!(record.stream, entry.stream);
         }
     }

@@ -26,7 +26,10 @@ impl Link {
     }
 
     /// Runs commands. After an error of the connection it is thrown away, and the next call opens another one.
-    pub(super) fn run<T>(&mut self, work: impl FnOnce(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
+    pub(super) fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
         let done = self.connect().and_then(work);
         done.map_err(|error| {
             if error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout() {
@@ -36,16 +39,34 @@ impl Link {
         })
     }
 
+    /// As [`Link::run`] for work that may be done twice: tries once more when the connection was broken.
+    pub(super) fn query<T>(
+        &mut self,
+        work: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        let had_connection = self.connection.is_some();
+        match self.run(&work) {
+            Err(_) if had_connection && self.connection.is_none() => self.run(work),
+            done => done,
+        }
+    }
+
     /// What an acknowledgement is worth with the server's settings of this moment.
     pub(super) fn durability(&mut self) -> Durability {
         let setting = |connection: &mut Connection, name: &str| -> RedisResult<String> {
             let pair: Vec<String> = redis::cmd("CONFIG").arg("GET").arg(name).query(connection)?;
             Ok(pair.into_iter().nth(1).unwrap_or_default())
         };
-        let safe = self.run(|connection| {
-            Ok(setting(connection, "appendonly")? == "yes" && setting(connection, "appendfsync")? == "always")
-        });
-        if matches!(safe, Ok(true)) { Durability::Durable } else { Durability::Weak }
+        let safe =
+            self.query(|connection| {
+                Ok(setting(connection, "appendonly")? == "yes"
+                    && setting(connection, "appendfsync")? == "always")
+            });
+        if matches!(safe, Ok(true)) {
+            Durability::Durable
+        } else {
+            Durability::Weak
+        }
     }
 
     fn connect(&mut self) -> RedisResult<&mut Connection> {
@@ -66,7 +87,10 @@ pub(super) fn last_id(connection: &mut Connection, key: &str) -> RedisResult<u64
     }
     let info: std::collections::HashMap<String, redis::Value> =
         redis::cmd("XINFO").arg("STREAM").arg(key).query(connection)?;
-    let id = info.get("last-generated-id").cloned().unwrap_or(redis::Value::Nil);
+    let id = info
+        .get("last-generated-id")
+        .cloned()
+        .unwrap_or(redis::Value::Nil);
     let id: Option<String> = redis::from_redis_value(id)?;
     Ok(id.and_then(|id| reply::sequence(&id)).unwrap_or(0))
 }

@@ -92,7 +92,10 @@ impl Scripts {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the script's own arguments, used in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the script's own arguments, used in one place"
+    )]
     pub(super) fn append(
         &self,
         link: &mut Link,
@@ -105,8 +108,13 @@ impl Scripts {
     ) -> Result<(), StoreError> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let mut call = self.append.key(keys.epoch(shard));
-        call.key(keys.log(shard)).key(keys.bytes(shard)).key(keys.marks(shard));
-        call.arg(epoch).arg(id).arg(now.map_or(0, |age| age.as_secs())).arg(block);
+        call.key(keys.log(shard))
+            .key(keys.bytes(shard))
+            .key(keys.marks(shard));
+        call.arg(epoch)
+            .arg(id)
+            .arg(now.map_or(0, |age| age.as_secs()))
+            .arg(block);
         for (stream, mark) in marks {
             call.arg(stream.as_slice()).arg(mark.as_slice());
         }
@@ -123,7 +131,9 @@ impl Scripts {
         marks: &[(Vec<u8>, Vec<u8>)],
     ) -> Result<(), StoreError> {
         let mut call = self.take_back.key(keys.epoch(shard));
-        call.key(keys.log(shard)).key(keys.bytes(shard)).key(keys.marks(shard));
+        call.key(keys.log(shard))
+            .key(keys.bytes(shard))
+            .key(keys.marks(shard));
         call.arg(epoch).arg(known);
         for (stream, mark) in marks {
             call.arg(stream.as_slice()).arg(mark.as_slice());
@@ -141,9 +151,17 @@ impl Scripts {
     ) -> Result<Trimmed, StoreError> {
         let mut call = self.trim.key(keys.epoch(shard));
         call.key(keys.log(shard)).key(keys.bytes(shard));
-        call.arg(epoch).arg(limits.oldest).arg(limits.max_bytes).arg(limits.keep_from).arg(limits.count);
+        call.arg(epoch)
+            .arg(limits.oldest)
+            .arg(limits.max_bytes)
+            .arg(limits.keep_from)
+            .arg(limits.count);
         let (entries, bytes, forced) = link.run(|connection| call.invoke(connection))?;
-        Ok(Trimmed { entries, bytes, forced })
+        Ok(Trimmed {
+            entries,
+            bytes,
+            forced,
+        })
     }
 
     pub(super) fn write(
@@ -164,7 +182,9 @@ impl Scripts {
         call.arg(epoch);
         for change in changes {
             let number = tables.binary_search(&change.table).unwrap_or(0) + 1;
-            call.arg(number).arg(i32::from(change.value.is_some())).arg(change.key.as_slice());
+            call.arg(number)
+                .arg(i32::from(change.value.is_some()))
+                .arg(change.key.as_slice());
             match &change.value {
                 Some(value) => {
                     let mut row = crc32c::crc32c(value).to_le_bytes().to_vec();

@@ -1,0 +1,104 @@
+//! A Redis of our own: unix socket and data in a directory that goes away with it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) struct RedisServer {
+    directory: tempfile::TempDir,
+    fsync: String,
+    process: Child,
+}
+
+impl RedisServer {
+    /// `None`, said once on the screen, where there is no `redis-server`.
+    pub(crate) fn start(fsync: &str) -> Option<Self> {
+        if Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_err()
+        {
+            println!("skipped: no redis-server");
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let process = spawn(&directory.path().join("redis.sock"), directory.path(), fsync);
+        let server = Self {
+            directory,
+            fsync: fsync.to_owned(),
+            process,
+        };
+        server.wait();
+        Some(server)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        let mut connection = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
+        redis::cmd("CONFIG")
+            .arg("SET")
+            .arg(name)
+            .arg(value)
+            .exec(&mut connection)
+            .unwrap();
+    }
+
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = spawn(&self.socket(), self.directory.path(), &self.fsync);
+        self.wait();
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    fn wait(&self) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            let answer = client
+                .get_connection()
+                .and_then(|mut link| redis::cmd("PING").exec(&mut link));
+            if answer.is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("redis-server does not answer");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(socket: &std::path::Path, directory: &std::path::Path, fsync: &str) -> Child {
+    Command::new("redis-server")
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            fsync,
+        ])
+        .arg("--unixsocket")
+        .arg(socket)
+        .arg("--dir")
+        .arg(directory)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
