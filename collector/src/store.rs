@@ -72,13 +72,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the medium cannot be read.
-    fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, table: Table, range: &KeyRange, order: Order, limit: usize) -> Result<Rows, StoreError>;
 
     /// Lets log entries go: those past the age or the bytes, oldest first. Positions at or after `keep_from` go only
     /// for the sake of bytes.
@@ -248,6 +242,9 @@ pub enum Order {
     Ascending,
     Descending,
 }
+
+/// Keys with their values.
+pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Keys from `start` to `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What every store must do, run on each engine; Redis against a real server that the test starts.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
 #[path = "store/redis_server.rs"]
 mod redis_server;
 #[path = "store/suite.rs"]

@@ -10,7 +10,7 @@ use super::files::{FileLog, FileLogOptions};
 use super::marks::{Mark, Marks};
 use super::{
     Admitted, Change, Durability, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Order,
-    Position, Store, StoreError, StoreStatus, StreamId, Table,
+    Position, Rows, Store, StoreError, StoreStatus, StreamId, Table,
 };
 
 /// Settings of the embedded store.
@@ -143,13 +143,7 @@ impl Store for EmbeddedStore {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, range: &KeyRange, order: Order, limit: usize) -> Result<Rows, StoreError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }

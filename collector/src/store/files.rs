@@ -5,6 +5,8 @@
 //! log is opened, the last segment is read to its first damaged block and cut there, so a torn tail costs nothing that
 //! was acknowledged. An entry that reached the disk although its append failed is recognized by its sequence number.
 
+mod open;
+
 use std::fs::{File, OpenOptions};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
@@ -12,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use self::open::{SUFFIX, Segment, read_header, segment_paths};
 use super::marks::{self, Mark, Marks};
-use super::segment::{self, BlockHeader, BlockWriter, PRELUDE, Prelude};
+use super::segment::{self, BlockWriter, PRELUDE};
 use super::{
     Admitted, Entry, Expired, LogRange, LogRecord, LogRetention, Position, Span, StoreError, StreamId,
 };
@@ -58,23 +61,6 @@ struct Inner {
     damaged: u64,
     degraded: Option<String>,
 }
-
-#[derive(Clone)]
-struct Segment {
-    path: PathBuf,
-    file: Arc<File>,
-    len: u64,
-    created: SystemTime,
-    /// First position that the segment can hold.
-    first: u64,
-    /// Entries inside.
-    entries: u64,
-    span: Option<Span>,
-}
-
-const SUFFIX: &str = "lynlog";
-/// Block preludes and headers are read with one call of this size; most headers fit.
-const READ_AHEAD: usize = 4096;
 
 impl FileLog {
     /// Opens or makes the log. `marks` and `after` are what an earlier checkpoint knew: marks of entries up to `after`.
@@ -405,282 +391,9 @@ pub struct FileLogFigures {
     pub degraded: Option<String>,
 }
 
-impl Inner {
-    /// Reads the headers of a segment found at open. The last one is verified to the last byte and cut where it ends
-    /// to be whole; an earlier one with a damaged block stays as it is and is counted. `next` is where the following
-    /// segment begins: blocks from there on are left over from a failed append.
-    fn take_segment(
-        &mut self,
-        first: u64,
-        path: PathBuf,
-        next: Option<u64>,
-        after: Position,
-    ) -> Result<(), StoreError> {
-        let last = next.is_none();
-        let io = |source| StoreError::io(&path, source);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        let mut segment = Segment {
-            path: path.clone(),
-            file: Arc::new(file),
-            len: metadata.len(),
-            created: metadata.created().or_else(|_| metadata.modified()).map_err(io)?,
-            first,
-            entries: 0,
-            span: None,
-        };
-        let mut at = 0;
-        while at < segment.len {
-            let (prelude, header) = match read_header(&segment, at)? {
-                Ok(block) => block,
-                Err(what) => {
-                    tracing::warn!(file = %path.display(), offset = at, what, "log ends here");
-                    break;
-                }
-            };
-            let body_at = at + (PRELUDE + prelude.header_len) as u64;
-            let end = body_at + prelude.body_len as u64;
-            if next.is_some_and(|next| header.last_position() >= next) {
-                break;
-            }
-            if last {
-                let mut body = vec![0; prelude.body_len];
-                segment.file.read_exact_at(&mut body, body_at).map_err(io)?;
-                if !prelude.body_is_whole(&body) {
-                    tracing::warn!(file = %path.display(), offset = body_at, "log ends in a torn block");
-                    break;
-                }
-            }
-            for (index, entry) in header.entries.iter().enumerate() {
-                let position = header.first_position + index as u64;
-                if let (true, Some(stream)) = (position > after.0, entry.stream_id()) {
-                    let mut mark = self.marks.get(&stream);
-                    mark.admit(entry.seq);
-                    self.marks.set(stream, mark);
-                }
-            }
-            segment.entries = (header.last_position() + 1).saturating_sub(first);
-            segment.span = segment.span.into_iter().chain(header.span()).reduce(Span::join);
-            self.last = self.last.max(header.last_position());
-            at = end;
-        }
-        if at < segment.len {
-            if last {
-                self.recovered_bytes += segment.len - at;
-                segment
-                    .file
-                    .set_len(at)
-                    .and_then(|()| segment.file.sync_all())
-                    .map_err(io)?;
-                segment.len = at;
-            } else {
-                self.damaged += 1;
-                segment.len = at;
-            }
-        }
-        self.segments.push(segment);
-        Ok(())
-    }
-}
-
-/// Segment files by first position, ascending.
-fn segment_paths(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
-    let io = |source| StoreError::io(directory, source);
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == SUFFIX) {
-            let first = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .and_then(|stem| stem.parse().ok());
-            paths.extend(first.map(|first| (first, path)));
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
-}
-
-type Readable = Result<(Prelude, BlockHeader), &'static str>;
-
-fn read_header(segment: &Segment, at: u64) -> Result<Readable, StoreError> {
-    let io = |source| StoreError::io(&segment.path, source);
-    let left = usize::try_from(segment.len - at).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; READ_AHEAD.min(left)];
-    segment.file.read_exact_at(&mut bytes, at).map_err(io)?;
-    let Some(start) = bytes.first_chunk() else {
-        return Ok(Err("torn block"));
-    };
-    let prelude = match Prelude::read(start) {
-        Ok(prelude) => prelude,
-        Err(what) => return Ok(Err(what)),
-    };
-    let end = PRELUDE + prelude.header_len;
-    if end + prelude.body_len > left {
-        return Ok(Err("torn block"));
-    }
-    if end > bytes.len() {
-        let have = bytes.len();
-        bytes.resize(end, 0);
-        segment
-            .file
-            .read_exact_at(&mut bytes[have..], at + have as u64)
-            .map_err(io)?;
-    }
-    Ok(prelude
-        .header(&bytes[PRELUDE..end])
-        .map(|header| (prelude, header)))
-}
-
 fn overlaps(wanted: Option<Span>, span: Option<Span>) -> bool {
     wanted.is_none_or(|wanted| span.is_some_and(|span| span.overlaps(&wanted)))
 }
 
 #[cfg(test)]
-mod tests {
-    use prost::bytes::Bytes;
-
-    use super::*;
-    use crate::store::key_hash;
-
-    fn entry(seq: u64) -> Entry {
-        Entry {
-            stream: StreamId {
-                sensor: "edge".to_owned(),
-                boot: [1; 16],
-                stream: 1,
-            },
-            seq,
-            span: None,
-            keys: vec![key_hash(b"k")],
-            payload: Bytes::from(format!("payload {seq}").repeat(9)),
-        }
-    }
-
-    fn open(directory: &Path) -> FileLog {
-        let small = FileLogOptions {
-            segment_bytes: 2000,
-            block_bytes: 150,
-            ..FileLogOptions::default()
-        };
-        FileLog::open(directory, small, Marks::default(), Position(0)).unwrap()
-    }
-
-    fn seqs(log: &FileLog) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        let mut take = |record: LogRecord| {
-            assert_eq!(record.payload, entry(record.seq).payload);
-            seqs.push(record.seq);
-            ControlFlow::Continue(())
-        };
-        log.read(&LogRange::default(), &mut take).unwrap();
-        seqs
-    }
-
-    fn newest_segment(directory: &Path) -> PathBuf {
-        segment_paths(directory).unwrap().pop().unwrap().1
-    }
-
-    #[test]
-    fn a_tail_torn_anywhere_costs_only_itself() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = open(directory.path());
-        log.append((1..=3).map(entry).collect()).unwrap();
-        let whole = log.figures().bytes;
-        log.append(vec![entry(4)]).unwrap();
-        drop(log);
-        let path = newest_segment(directory.path());
-        let bytes = std::fs::read(&path).unwrap();
-        for cut in usize::try_from(whole).unwrap()..bytes.len() {
-            std::fs::write(&path, &bytes[..cut]).unwrap();
-            let log = open(directory.path());
-            assert_eq!(seqs(&log), [1, 2, 3], "cut at {cut}");
-            assert_eq!(log.figures().recovered_bytes, cut as u64 - whole);
-        }
-        // Sequence 4 was never acknowledged in that world: it comes again and is new.
-        let log = open(directory.path());
-        assert!(matches!(
-            log.append(vec![entry(4)]).unwrap()[..],
-            [Admitted::Stored { .. }]
-        ));
-        assert_eq!(seqs(&log), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn foreign_bytes_at_the_end_are_cut() {
-        let directory = tempfile::tempdir().unwrap();
-        open(directory.path()).append(vec![entry(1)]).unwrap();
-        let path = newest_segment(directory.path());
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes.extend_from_slice(&[0x55; 700]);
-        std::fs::write(&path, &bytes).unwrap();
-        let log = open(directory.path());
-        assert_eq!(log.figures().recovered_bytes, 700);
-        log.append(vec![entry(2)]).unwrap();
-        assert_eq!(seqs(&log), [1, 2]);
-    }
-
-    #[test]
-    fn a_damaged_block_in_the_middle_is_counted_and_the_rest_is_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = open(directory.path());
-        for seq in 1..=40 {
-            log.append(vec![entry(seq)]).unwrap();
-        }
-        drop(log);
-        let (_, oldest) = segment_paths(directory.path()).unwrap().remove(0);
-        let mut bytes = std::fs::read(&oldest).unwrap();
-        let end = bytes.len() - 1;
-        bytes[end] ^= 1;
-        std::fs::write(&oldest, &bytes).unwrap();
-        let log = open(directory.path());
-        assert_eq!(seqs(&log).len(), 39);
-        assert_eq!(log.figures().damaged, 1);
-        assert_eq!(log.last_position(), Position(40));
-    }
-
-    #[test]
-    fn a_full_disk_acknowledges_nothing_and_is_over_when_there_is_room() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = open(directory.path());
-        log.append(vec![entry(1)]).unwrap();
-        // The next segment is a device that is always full; the append after that makes a new file in its place.
-        log.lock().open = false;
-        std::os::unix::fs::symlink("/dev/full", directory.path().join(format!("{:020}.{SUFFIX}", 2)))
-            .unwrap();
-        let refused = log.append(vec![entry(2)]).err().unwrap();
-        assert!(matches!(refused, StoreError::Full { .. }), "{refused}");
-        assert!(log.figures().degraded.unwrap().contains("is full"));
-        assert_eq!(seqs(&log), [1]);
-        assert!(matches!(
-            log.append(vec![entry(2)]).unwrap()[..],
-            [Admitted::Stored { .. }]
-        ));
-        assert_eq!(log.figures().degraded, None);
-        assert_eq!(seqs(&log), [1, 2]);
-    }
-
-    #[test]
-    fn what_a_failed_append_left_is_not_read_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = open(directory.path());
-        log.append(vec![entry(1)]).unwrap();
-        let good = std::fs::read(newest_segment(directory.path())).unwrap();
-        // As if the sync failed after the bytes had reached the disk, and the cut failed too.
-        log.append(vec![entry(2)]).unwrap();
-        let left = std::fs::read(newest_segment(directory.path())).unwrap();
-        assert!(left.len() > good.len());
-        drop(log);
-        std::fs::write(newest_segment(directory.path()), &good).unwrap();
-        let log = open(directory.path());
-        log.append(vec![entry(2), entry(3)]).unwrap();
-        drop(log);
-        let (_, first) = segment_paths(directory.path()).unwrap().remove(0);
-        std::fs::write(first, left).unwrap();
-        assert_eq!(seqs(&open(directory.path())), [1, 2, 3]);
-    }
-}
+mod tests;

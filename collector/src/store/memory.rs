@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::marks::{self, Mark, Marks};
 use super::{
     Admitted, Change, Durability, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Order,
-    Position, Store, StoreError, StoreStatus, StreamId, Table,
+    Position, Rows, Store, StoreError, StoreStatus, StreamId, Table,
 };
 
 /// Tables in ordered maps, log in a queue.
@@ -152,13 +152,7 @@ impl Store for MemoryStore {
             .cloned())
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, range: &KeyRange, order: Order, limit: usize) -> Result<Rows, StoreError> {
         let inner = self.lock();
         let Some(table) = inner.tables.get(&table).filter(|_| !range.is_empty()) else {
             return Ok(Vec::new());

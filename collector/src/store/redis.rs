@@ -5,6 +5,7 @@
 //! fails half way, the next append takes back what it left (nobody was told that it was stored).
 
 mod link;
+mod reader;
 mod scripts;
 
 use std::collections::BTreeMap;
@@ -13,17 +14,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prost::bytes::Bytes;
-
 use self::link::{Link, reply};
+use self::reader::{ShardReader, read_block};
 use self::scripts::Scripts;
 use super::codec::{decode_mark, encode_mark, mark_key};
 use super::marks::{self, Mark, Marks, Pending};
 use super::redis_keys::{Keys, SHARDS};
-use super::segment::{self, BlockHeader, BlockWriter, PRELUDE, Prelude};
+use super::segment::{self, BlockWriter};
 use super::{
     Admitted, Change, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Order, Position,
-    Store, StoreError, StoreStatus, StreamId, Table,
+    Rows, Store, StoreError, StoreStatus, StreamId, Table,
 };
 
 /// Settings of a store on Redis.
@@ -76,8 +76,6 @@ struct Unsure {
     streams: Vec<StreamId>,
 }
 
-/// Entries of a stream that one read brings.
-const READ_COUNT: usize = 16;
 /// Entries looked at by one step of retention.
 const TRIM_COUNT: usize = 256;
 
@@ -146,7 +144,7 @@ impl RedisStore {
             let mut streams: Vec<StreamId> = block.iter().map(|entry| entry.stream.clone()).collect();
             streams.sort_unstable();
             streams.dedup();
-            let marks: Vec<(Vec<u8>, Vec<u8>)> = streams
+            let marks: Rows = streams
                 .iter()
                 .filter_map(|stream| {
                     let mark = pending.get(stream)?;
@@ -172,7 +170,7 @@ impl RedisStore {
         let Some(unsure) = intake.unsure.take() else {
             return Ok(());
         };
-        let mut marks: BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+        let mut marks: BTreeMap<u32, Rows> = BTreeMap::new();
         for stream in &unsure.streams {
             let mark = intake.marks.get(stream);
             let row = (mark_key(stream), encode_mark(stream, &mark));
@@ -355,13 +353,7 @@ impl Store for RedisStore {
         row.map(|row| self.check_row(table, &row)).transpose()
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        range: &KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, range: &KeyRange, order: Order, limit: usize) -> Result<Rows, StoreError> {
         if limit == 0 || range.is_empty() {
             return Ok(Vec::new());
         }
@@ -455,48 +447,6 @@ impl Store for RedisStore {
     }
 }
 
-/// The next blocks of one shard's stream, the nearest last.
-struct ShardReader {
-    shard: u32,
-    after: u64,
-    ended: bool,
-    blocks: Vec<(u64, Bytes)>,
-}
-
-impl ShardReader {
-    const fn new(shard: u32, range: &LogRange) -> Self {
-        Self {
-            shard,
-            after: range.after.0,
-            ended: false,
-            blocks: Vec::new(),
-        }
-    }
-
-    fn fill(&mut self, link: &mut Link, keys: &Keys) -> Result<(), StoreError> {
-        if self.ended || !self.blocks.is_empty() {
-            return Ok(());
-        }
-        let found: Vec<reply::Block> = link.query(|connection| {
-            redis::cmd("XRANGE")
-                .arg(keys.log(self.shard))
-                .arg(format!("({}-0", self.after))
-                .arg("+")
-                .arg("COUNT")
-                .arg(READ_COUNT)
-                .query(connection)
-        })?;
-        self.ended = found.len() < READ_COUNT;
-        self.after = found.last().map_or(self.after, |block| block.id);
-        self.blocks = found
-            .into_iter()
-            .rev()
-            .map(|block| (block.id, block.bytes))
-            .collect();
-        Ok(())
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -532,13 +482,6 @@ fn load(link: &mut Link, keys: &Keys) -> Result<(Marks, u64), StoreError> {
         last = last.max(id);
     }
     Ok((marks, last))
-}
-
-fn read_block(bytes: &[u8]) -> Result<(Prelude, BlockHeader, &[u8]), &'static str> {
-    let (start, rest) = bytes.split_first_chunk::<PRELUDE>().ok_or("torn block")?;
-    let prelude = Prelude::read(start)?;
-    let (header, body) = rest.split_at_checked(prelude.header_len).ok_or("torn block")?;
-    Ok((prelude, prelude.header(header)?, body))
 }
 
 /// The bound in the notation of ZRANGEBYLEX.
