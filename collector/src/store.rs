@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::SensorId;
 use prost::bytes::Bytes;
 
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
@@ -86,17 +87,11 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// One stream of batches: a sensor numbers them from 1 per boot and stream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
-    /// At most [`StreamId::MAX_SENSOR`] bytes.
-    pub sensor: String,
+    pub sensor: SensorId,
     pub boot: [u8; 16],
     pub stream: u32,
-}
-
-impl StreamId {
-    /// Longest sensor id: what fits into a DNS name.
-    pub const MAX_SENSOR: usize = 253;
 }
 
 /// Place of an entry in the log: 1, 2, 3 … in the order of acceptance. 0 is before the first.

@@ -108,7 +108,7 @@ fn attacker_side(wire: i32) -> Checked<AttackerSide> {
     })
 }
 
-pub(crate) fn confidence(value: f64) -> Checked<Confidence> {
+fn confidence(value: f64) -> Checked<Confidence> {
     if (0.0..=1.0).contains(&value) {
         Ok(Confidence::new(value))
     } else {

@@ -1,5 +1,6 @@
 //! Rows that the stores write for themselves: sequence marks. A version byte, then protobuf.
 
+use lynceus_model::window::SensorId;
 use prost::Message;
 
 use super::{Mark, StreamId};
@@ -8,8 +9,8 @@ const VERSION: u8 = 1;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct MarkRow {
-    #[prost(string, tag = "1")]
-    sensor: String,
+    #[prost(bytes = "vec", tag = "1")]
+    sensor: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     boot: Vec<u8>,
     #[prost(uint32, tag = "3")]
@@ -25,13 +26,13 @@ struct MarkRow {
 pub(super) fn mark_key(stream: &StreamId) -> Vec<u8> {
     let mut key = stream.boot.to_vec();
     key.extend_from_slice(&stream.stream.to_be_bytes());
-    key.extend_from_slice(stream.sensor.as_bytes());
+    key.extend_from_slice(&stream.sensor.0);
     key
 }
 
 pub(super) fn encode_mark(stream: &StreamId, mark: &Mark) -> Vec<u8> {
     let row = MarkRow {
-        sensor: stream.sensor.clone(),
+        sensor: stream.sensor.0.to_vec(),
         boot: stream.boot.to_vec(),
         stream: stream.stream,
         high: mark.high,
@@ -54,7 +55,7 @@ pub(super) fn decode_mark(bytes: &[u8]) -> Option<(StreamId, Mark)> {
     }
     let row = MarkRow::decode(bytes).ok()?;
     let stream = StreamId {
-        sensor: row.sensor,
+        sensor: SensorId(row.sensor.try_into().ok()?),
         boot: row.boot.try_into().ok()?,
         stream: row.stream,
     };
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn a_mark_comes_back() {
         let stream = StreamId {
-            sensor: "edge".to_owned(),
+            sensor: SensorId([4; 16]),
             boot: [1; 16],
             stream: 3,
         };

@@ -202,7 +202,7 @@ impl FileLog {
         inner
             .marks
             .iter()
-            .map(|(stream, mark)| (stream.clone(), mark.clone()))
+            .map(|(stream, mark)| (*stream, mark.clone()))
             .collect()
     }
 

@@ -102,7 +102,7 @@ impl Marks {
     pub fn set(&mut self, stream: StreamId, mark: Mark) {
         if self.streams.len() >= Self::MAX_STREAMS && !self.streams.contains_key(&stream) {
             let quietest = self.streams.iter().min_by_key(|(_, touched)| touched.at);
-            if let Some(quietest) = quietest.map(|(stream, _)| stream.clone()) {
+            if let Some(quietest) = quietest.map(|(stream, _)| *stream) {
                 self.streams.remove(&quietest);
             }
         }
@@ -128,7 +128,7 @@ impl Pending {
         }
         let mut mark = marks.get(stream);
         let admission = mark.admit(seq);
-        self.0.insert(stream.clone(), mark);
+        self.0.insert(*stream, mark);
         admission
     }
 

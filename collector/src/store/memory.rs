@@ -120,7 +120,7 @@ impl Store for MemoryStore {
         inner
             .marks
             .iter()
-            .map(|(stream, mark)| (stream.clone(), mark.clone()))
+            .map(|(stream, mark)| (*stream, mark.clone()))
             .collect()
     }
 

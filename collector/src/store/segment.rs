@@ -8,6 +8,7 @@
 //! A block is whole or it is not there: sequence numbers and payloads stand or fall together.
 
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::SensorId;
 use prost::Message;
 use prost::bytes::Bytes;
 
@@ -37,8 +38,8 @@ pub(super) struct BlockHeader {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct EntryHead {
-    #[prost(string, tag = "1")]
-    sensor: String,
+    #[prost(bytes = "vec", tag = "1")]
+    sensor: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     boot: Vec<u8>,
     #[prost(uint32, tag = "3")]
@@ -57,7 +58,7 @@ impl EntryHead {
     /// `None` when the stored identity is not one (only a bug or an unlucky checksum makes that).
     pub(super) fn stream_id(&self) -> Option<StreamId> {
         Some(StreamId {
-            sensor: self.sensor.clone(),
+            sensor: SensorId(self.sensor.as_slice().try_into().ok()?),
             boot: self.boot.as_slice().try_into().ok()?,
             stream: self.stream,
         })
@@ -154,7 +155,7 @@ pub(super) fn open_body(
             .ok_or("entry reaches beyond the body")?;
         records.push(LogRecord {
             position: Position(header.first_position + index as u64),
-            stream: entry.stream_id().ok_or("boot id is not 16 bytes")?,
+            stream: entry.stream_id().ok_or("an identity is not 16 bytes")?,
             seq: entry.seq,
             span: entry.span(),
             payload: raw.slice(at..end),
@@ -192,7 +193,7 @@ impl BlockWriter {
             self.raw.extend_from_slice(&entry.payload);
             keys.append(&mut entry.keys);
             heads.push(EntryHead {
-                sensor: entry.stream.sensor.clone(),
+                sensor: entry.stream.sensor.0.to_vec(),
                 boot: entry.stream.boot.to_vec(),
                 stream: entry.stream.stream,
                 seq: entry.seq,
@@ -231,7 +232,7 @@ mod tests {
     fn entry(seq: u64, payload: &[u8]) -> Entry {
         Entry {
             stream: StreamId {
-                sensor: "edge".to_owned(),
+                sensor: SensorId([4; 16]),
                 boot: [7; 16],
                 stream: 1,
             },

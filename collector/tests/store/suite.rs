@@ -8,6 +8,7 @@ use lynceus_collector::store::{
     Store, StreamId, Table, key_hash,
 };
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::SensorId;
 
 type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
 
@@ -296,7 +297,9 @@ pub(crate) fn entry(sensor: &str, stream: u32, seq: u64) -> Entry {
     let time = i64::try_from(seq).unwrap() * 10;
     Entry {
         stream: StreamId {
-            sensor: sensor.to_owned(),
+            sensor: SensorId(std::array::from_fn(|at| {
+                sensor.as_bytes().get(at).copied().unwrap_or(0)
+            })),
             boot: [3; 16],
             stream,
         },

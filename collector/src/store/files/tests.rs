@@ -6,7 +6,7 @@ use crate::store::key_hash;
 fn entry(seq: u64) -> Entry {
     Entry {
         stream: StreamId {
-            sensor: "edge".to_owned(),
+            sensor: lynceus_model::window::SensorId([4; 16]),
             boot: [1; 16],
             stream: 1,
         },
