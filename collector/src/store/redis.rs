@@ -141,7 +141,7 @@ impl RedisStore {
                 .count()
                 .max(1);
             let (block, after) = rest.split_at_mut(count);
-            let mut streams: Vec<StreamId> = block.iter().map(|entry| entry.*stream).collect();
+            let mut streams: Vec<StreamId> = block.iter().map(|entry| entry.stream).collect();
             streams.sort_unstable();
             streams.dedup();
             let marks: Rows = streams
@@ -271,7 +271,7 @@ impl Store for RedisStore {
             if entries.is_empty() {
                 return Ok(admitted);
             }
-            let streams = entries.iter().map(|entry| entry.*stream).collect();
+            let streams = entries.iter().map(|entry| entry.stream).collect();
             if let Err(error) = self.append_blocks(&mut intake, entries, &pending) {
                 intake.unsure = Some(Unsure {
                     known: intake.last,
