@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounting;
+pub mod desk;
 pub mod explain;
 pub mod human;
 pub mod service;

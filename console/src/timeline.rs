@@ -21,12 +21,12 @@ pub use run::{Item, Run, group};
 /// Characters of a host name: DNS allows 253.
 const MAX_NAME: usize = 253;
 
-/// Seen from the profile: who spoke first.
+/// Seen from the profile: who called whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// The profile is the originator.
+    /// The profile is the client: the originator, unless the flow was seen from its SYN-ACK on.
     To,
-    /// The profile is the responder.
+    /// The profile is the server.
     From,
 }
 
@@ -108,21 +108,28 @@ fn flow_entry(
     messages: &[&AppRecord],
     names: &HashMap<IpAddr, String>,
 ) -> Option<Entry> {
-    let (originator, responder) = (flow.tuple.originator, flow.tuple.responder);
-    let direction = match profile {
-        ip if ip == originator.ip => Direction::To,
-        ip if ip == responder.ip => Direction::From,
-        _ => return None,
+    let turned = flow.roles_turned();
+    let tuple = &flow.tuple;
+    let (client, server) = if turned {
+        (tuple.responder, tuple.originator)
+    } else {
+        (tuple.originator, tuple.responder)
     };
-    let (peer, sent, received) = match direction {
-        Direction::To => (responder.ip, flow.out.bytes, flow.back.bytes),
-        Direction::From => (originator.ip, flow.back.bytes, flow.out.bytes),
+    let (by_client, by_server) = if turned {
+        (flow.back, flow.out)
+    } else {
+        (flow.out, flow.back)
+    };
+    let (direction, peer, sent, received) = match profile {
+        ip if ip == client.ip => (Direction::To, server.ip, by_client.bytes, by_server.bytes),
+        ip if ip == server.ip => (Direction::From, client.ip, by_server.bytes, by_client.bytes),
+        _ => return None,
     };
     let protocol = flow.tuple.protocol;
     let what = match flow.icmp {
         Some((kind, code)) if matches!(protocol, 1 | 58) => service::icmp(protocol == 58, kind, code),
         _ if !service::has_ports(protocol) => String::new(),
-        _ => service::name(responder.port, protocol)
+        _ => service::name(server.port, protocol)
             .unwrap_or_default()
             .to_owned(),
     };
@@ -136,7 +143,7 @@ fn flow_entry(
             .get(&peer)
             .cloned()
             .or_else(|| Some(human::printable(&notes::peer_name(messages)?, MAX_NAME))),
-        port: service::port(responder.port, protocol),
+        port: service::port(server.port, protocol),
         outcome: outcome(protocol, flow.state),
         established,
         sent,

@@ -3,6 +3,7 @@
 mod app;
 mod cursor;
 pub mod keys;
+mod shell;
 mod theme;
 mod timeline_pane;
 mod tree;
@@ -12,5 +13,6 @@ mod widgets;
 #[cfg(test)]
 pub(crate) use app::tests;
 pub use app::{App, Connection, Effect, Input};
+pub use shell::run;
 pub use theme::Theme;
 pub use views::draw;
