@@ -1,1 +1,71 @@
-//! placeholder
+//! Detectors: pure functions of profile updates and history, with bounded state of their own.
+//!
+//! A detector sees the updates of a window in the order in which the sensor cut them, and event time by
+//! [`Detector::tick`]; no clock, no randomness. Replaying the sequence gives the same evidence with the same ids. What a
+//! detector remembers only keeps it from repeating itself: an evidence that is said twice has the same id.
+#![forbid(unsafe_code)]
+
+pub mod arp_scan;
+pub mod data_upload;
+pub mod horizontal_scan;
+pub mod icmp_scan;
+pub mod long_connection;
+mod ports;
+mod registry;
+mod report;
+mod reported;
+pub mod vertical_scan;
+
+pub use registry::{DetectConfig, Registry};
+
+use lynceus_model::app::AppRecord;
+use lynceus_model::evidence::Evidence;
+use lynceus_model::flow::FlowUpdate;
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::{SensorId, Stage};
+
+/// What is new about a window of a profile.
+#[derive(Clone, Copy, Debug)]
+pub struct ProfileUpdate<'a> {
+    /// The sensor, or the group of sensors, whose profiles are merged.
+    pub sensor: SensorId,
+    /// All that is known of the window, this update included.
+    pub profile: &'a ProfileDelta,
+    /// Number of the window for people.
+    pub number: i64,
+    pub stage: Stage,
+    /// Flow reports and messages that came with this update.
+    pub flows: &'a [FlowUpdate],
+    pub apps: &'a [AppRecord],
+}
+
+/// Earlier windows of the same profile, newest first; as many as the caller keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct History<'a> {
+    pub windows: &'a [ProfileDelta],
+}
+
+impl History<'_> {
+    /// Mean of a number over the earlier windows; `None` where there is none.
+    #[must_use]
+    pub fn mean(&self, number: impl Fn(&ProfileDelta) -> f64) -> Option<f64> {
+        let count = self.windows.len();
+        (count > 0).then(|| self.windows.iter().map(number).sum::<f64>() / count as f64)
+    }
+}
+
+/// One kind of finding.
+pub trait Detector: Send {
+    /// Name in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Looks at an update. Updates of one window come in order; a [`Stage::Partial`] one is followed by another of the
+    /// same moment.
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence>;
+
+    /// Event time has come this far.
+    fn tick(&mut self, _now: Timestamp) -> Vec<Evidence> {
+        Vec::new()
+    }
+}

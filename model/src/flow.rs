@@ -210,6 +210,16 @@ impl Flow {
         self.tuple.protocol == TCP && out[SYN] > 0 && back[SYN] == 0 && self.out.packets == out[ACK] as u64
     }
 
+    /// Client and server: originator and responder, or the other way round if the [roles turned](Self::roles_turned).
+    #[must_use]
+    pub const fn client_server(&self) -> (Endpoint, Endpoint) {
+        if self.roles_turned() {
+            (self.tuple.responder, self.tuple.originator)
+        } else {
+            (self.tuple.originator, self.tuple.responder)
+        }
+    }
+
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.last.since(self.first)

@@ -139,13 +139,9 @@ impl Profiler {
             .config
             .plan
             .start_of(if update.part == 0 { flow.first } else { flow.last });
-        let (client, server) = if flow.roles_turned() {
-            (flow.tuple.responder.ip, flow.tuple.originator.ip)
-        } else {
-            (flow.tuple.originator.ip, flow.tuple.responder.ip)
-        };
+        let (client, server) = flow.client_server();
         let mut carrier = None;
-        let both = [(client, Role::Client), (server, Role::Server)];
+        let both = [(client.ip, Role::Client), (server.ip, Role::Server)];
         for (profile, role) in &both[..self.roles()] {
             if !self.profiled(*profile, *role) {
                 continue;

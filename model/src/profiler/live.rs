@@ -1,7 +1,6 @@
 //! One window of one profile while it is in memory.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
 use super::strokes::Waiting;
 use crate::address::is_target;
@@ -93,7 +92,7 @@ impl Live {
             Role::Client => {
                 totals(delta, established, role).merge(&cell.counts);
                 let source = PortKey {
-                    port: client_port(flow),
+                    port: flow.client_server().0.port,
                     ..port
                 };
                 delta.client_source_ports.add(source, &cell);
@@ -194,32 +193,18 @@ impl Live {
 
 /// The tuple as the profile sees it: the other IP, and the port of the server.
 pub(super) fn letter_key(flow: &Flow, role: Role) -> LetterKey {
-    let (client, server) = ends(flow);
+    let (client, server) = flow.client_server();
     LetterKey {
         incoming: role == Role::Server,
         protocol: flow.tuple.protocol,
         port: match flow.icmp {
             Some((kind, _)) => u16::from(kind),
-            None => server.1,
+            None => server.port,
         },
         ip: match role {
-            Role::Client => server.0,
-            Role::Server => client.0,
+            Role::Client => server.ip,
+            Role::Server => client.ip,
         },
-    }
-}
-
-fn client_port(flow: &Flow) -> u16 {
-    ends(flow).0.1
-}
-
-/// (address, port) of client and server.
-fn ends(flow: &Flow) -> ((IpAddr, u16), (IpAddr, u16)) {
-    let (a, b) = (flow.tuple.originator, flow.tuple.responder);
-    if flow.roles_turned() {
-        ((b.ip, b.port), (a.ip, a.port))
-    } else {
-        ((a.ip, a.port), (b.ip, b.port))
     }
 }
 

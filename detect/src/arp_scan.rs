@@ -1,0 +1,166 @@
+//! ARP scan: requests for many addresses in a short time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::profile::{ArpKey, Attempt};
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::Stage;
+
+use crate::report::{With, evidence, feature};
+use crate::reported::Reported;
+use crate::{Detector, History, ProfileUpdate};
+
+/// Constants of [`ArpScan`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub enabled: bool,
+    /// Different addresses asked for within `within`.
+    pub min_targets: u64,
+    pub within: Duration,
+    /// Routers ask for everybody whom somebody outside wants; they are not looked at.
+    pub gateways: Vec<IpAddr>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_targets: 5,
+            within: Duration::from_secs(30),
+            gateways: Vec::new(),
+        }
+    }
+}
+
+/// Looks at the targets of each slot of ten seconds and of the time before it: one evidence a slot, as Slips merges
+/// evidence of one scan over ten seconds.
+#[derive(Debug)]
+pub struct ArpScan {
+    config: Config,
+    reported: Reported<i64>,
+}
+
+impl ArpScan {
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            reported: Reported::new(),
+        }
+    }
+
+    /// The moment of the slot at which most targets lie within the time before it: their number and rows.
+    fn busiest<'a>(
+        &self,
+        rows: &[(&'a ArpKey, &'a Attempt)],
+        slot: i64,
+    ) -> (usize, Vec<(&'a ArpKey, &'a Attempt)>) {
+        let ends = rows
+            .iter()
+            .filter(|(key, _)| key.slot == slot)
+            .map(|(_, attempt)| attempt.last);
+        ends.map(|end| {
+            let begin = Timestamp(end.0.saturating_sub(self.config.within.as_nanos() as i64));
+            // A row spans less than `within`, so one that meets the interval has a request at one of its ends in it.
+            let inside: Vec<_> = rows
+                .iter()
+                .filter(|(_, attempt)| attempt.last >= begin && attempt.earliest.first <= end)
+                .copied()
+                .collect();
+            let targets: BTreeSet<IpAddr> = inside.iter().map(|(key, _)| key.target).collect();
+            (targets.len(), inside)
+        })
+        .max_by_key(|(targets, _)| *targets)
+        .unwrap_or_default()
+    }
+}
+
+impl Detector for ArpScan {
+    fn name(&self) -> &'static str {
+        "arp_scan"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
+        let window = update.profile.window;
+        let targets = &update.profile.arp_targets;
+        let mut found = Vec::new();
+        let gateway = self.config.gateways.contains(&window.profile);
+        if update.stage != Stage::Partial && !gateway && targets.distinct() >= self.config.min_targets as f64
+        {
+            let mut slots: BTreeMap<i64, Vec<(&ArpKey, &Attempt)>> = BTreeMap::new();
+            for (key, attempt) in targets.rows() {
+                slots.entry(key.slot).or_default().push((key, attempt));
+            }
+            let back = self.config.within.as_secs() as i64 / ArpKey::SLOT_SECONDS + 1;
+            for slot in slots.keys() {
+                let near: Vec<_> = slots
+                    .range(slot - back..=*slot)
+                    .flat_map(|(_, rows)| rows)
+                    .copied()
+                    .collect();
+                let (count, rows) = self.busiest(&near, *slot);
+                let count = (count as f64 * targets.weight_of_row()) as u64;
+                if count >= self.config.min_targets && self.reported.first_time(window, *slot) {
+                    found.push(self.describe(update, history, *slot, count, &rows));
+                }
+            }
+        }
+        if update.stage == Stage::Closed {
+            self.reported.forget(window);
+        }
+        found
+    }
+}
+
+impl ArpScan {
+    fn describe(
+        &self,
+        update: &ProfileUpdate<'_>,
+        history: &History<'_>,
+        slot: i64,
+        count: u64,
+        rows: &[(&ArpKey, &Attempt)],
+    ) -> Evidence {
+        let first = rows
+            .iter()
+            .map(|(_, attempt)| attempt.earliest.first)
+            .min()
+            .unwrap_or_default();
+        let last = rows
+            .iter()
+            .map(|(_, attempt)| attempt.last)
+            .max()
+            .unwrap_or_default();
+        let usual = history.mean(|window| {
+            let slots: BTreeSet<i64> = window.arp_targets.rows().map(|(key, _)| key.slot).collect();
+            window.arp_targets.distinct() / slots.len().max(1) as f64
+        });
+        let source = update.profile.window.profile;
+        let seconds = self.config.within.as_secs();
+        let requests: u64 = rows.iter().map(|(_, attempt)| attempt.packets).sum();
+        Evidence {
+            threat_level: ThreatLevel::Low,
+            confidence: Confidence::new(0.8),
+            description: format!("ARP scan: {source} asked for {count} addresses within {seconds} seconds."),
+            explanation: Explanation {
+                features: vec![
+                    feature("addresses asked for", count as f64, "addresses")
+                        .baseline(usual)
+                        .threshold(self.config.min_targets as f64),
+                    feature("requests", requests as f64, "packets"),
+                    feature("time", last.since(first).as_secs_f64(), "seconds").threshold(seconds as f64),
+                ],
+                text: format!(
+                    "{count} different addresses were asked for by ARP within {seconds} seconds. \
+                     ARP is no flow, so there are no flow ids."
+                ),
+            },
+            first,
+            last,
+            ..evidence(update, EvidenceType::ArpScan, &slot.to_string())
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Horizontal port scan: one port on many hosts.
+
+use std::collections::BTreeSet;
+
+use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::window::Stage;
+
+use crate::ports::{Group, answered, group_by, silent_share};
+use crate::report::{With, evidence, feature, protocol_name};
+use crate::reported::Reported;
+use crate::{Detector, History, ProfileUpdate};
+
+/// Constants of [`HorizontalScan`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub enabled: bool,
+    /// Hosts on one port without an answer; evidence comes here and at each ten times as many. In Slips in effect 10.
+    pub min_hosts: u64,
+    /// A port is scanned only if at least this share of the hosts tried on it did not answer. Not in Slips: there, ten
+    /// unreachable web servers among hundreds are a scan.
+    pub min_silent_share: f64,
+    /// Hosts on a port from 1024 on that a host with peer-to-peer traffic must try by TCP; its UDP is not looked at
+    /// there. Not in Slips.
+    pub min_hosts_peer_to_peer: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_hosts: 10,
+            min_silent_share: 1.0 / 3.0,
+            min_hosts_peer_to_peer: 100,
+        }
+    }
+}
+
+/// Groups targets that did not answer by protocol and port.
+#[derive(Debug)]
+pub struct HorizontalScan {
+    config: Config,
+    reported: Reported<(u8, u16, u64)>,
+}
+
+impl HorizontalScan {
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            reported: Reported::new(),
+        }
+    }
+
+    /// Hosts from which on a port counts as scanned; `None` if it never does.
+    fn least(&self, protocol: u8, port: u16, peer_to_peer: bool) -> Option<u64> {
+        const UDP: u8 = 17;
+        match (peer_to_peer && port >= 1024, protocol) {
+            (false, _) => Some(self.config.min_hosts),
+            (true, UDP) => None,
+            (true, _) => Some(self.config.min_hosts_peer_to_peer),
+        }
+    }
+}
+
+impl Detector for HorizontalScan {
+    fn name(&self) -> &'static str {
+        "horizontal_scan"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
+        let profile = update.profile;
+        let mut found = Vec::new();
+        if update.stage != Stage::Partial && profile.attempts.distinct() >= self.config.min_hosts as f64 {
+            let peer_to_peer = is_peer_to_peer(profile);
+            for ((protocol, port), mut group) in group_by(&profile.attempts, |key| (key.protocol, key.port)) {
+                let Some(least) = self.least(protocol, port, peer_to_peer) else {
+                    continue;
+                };
+                let answers = answered(profile, |key| (key.protocol, key.port) == (protocol, port));
+                if silent_share(group.targets, answers) < self.config.min_silent_share {
+                    continue;
+                }
+                for size in group.sizes(least) {
+                    if self.reported.first_time(profile.window, (protocol, port, size)) {
+                        found.push(self.describe(
+                            update,
+                            history,
+                            (protocol, port),
+                            &mut group,
+                            size,
+                            answers,
+                        ));
+                    }
+                }
+            }
+        }
+        if update.stage == Stage::Closed {
+            self.reported.forget(profile.window);
+        }
+        found
+    }
+}
+
+impl HorizontalScan {
+    fn describe(
+        &self,
+        update: &ProfileUpdate<'_>,
+        history: &History<'_>,
+        (protocol, port): (u8, u16),
+        group: &mut Group<'_>,
+        size: u64,
+        answers: f64,
+    ) -> Evidence {
+        let key = format!("{protocol}/{port}/{size}");
+        let share = silent_share(group.targets, answers);
+        let reached = group.at(size);
+        let usual = history.mean(|window| {
+            let rows = window.attempts.rows();
+            let rows = rows
+                .filter(|(key, _)| (key.protocol, key.port) == (protocol, port))
+                .count();
+            rows as f64 * window.attempts.weight_of_row()
+        });
+        let (name, source) = (protocol_name(protocol), update.profile.window.profile);
+        let (hosts, packets, at_least) = (reached.targets, reached.packets, reached.at_least());
+        Evidence {
+            dst_port: Some(port),
+            protocol: Some(protocol),
+            threat_level: ThreatLevel::High,
+            confidence: reached.confidence(),
+            description: format!(
+                "Horizontal port scan of port {port}/{name}: {source} tried {at_least}{hosts} hosts that did not answer, \
+                 {packets} packets."
+            ),
+            explanation: Explanation {
+                features: vec![
+                    feature("hosts without answer", hosts as f64, "hosts")
+                        .baseline(usual)
+                        .threshold(self.config.min_hosts as f64),
+                    feature("packets sent", packets as f64, "packets").threshold(10.0),
+                    feature("hosts with answer on the same port", answers, "hosts"),
+                    feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
+                ],
+                text: format!(
+                    "{hosts} different hosts were tried on {port}/{name} without a connection coming about; \
+                     {answers:.0} hosts answered on that port in this window."
+                ),
+            },
+            flows: reached.flows,
+            first: reached.first,
+            last: reached.last,
+            ..evidence(update, EvidenceType::HorizontalPortScan, &key)
+        }
+    }
+}
+
+/// Answers from several hosts, each on another high port: nobody's service has its port by chance.
+fn is_peer_to_peer(profile: &ProfileDelta) -> bool {
+    const PEERS: usize = 8;
+    let peers = profile
+        .out_tuples
+        .rows()
+        .filter(|(key, _)| key.established && key.port >= 1024);
+    let (ports, hosts): (BTreeSet<u16>, BTreeSet<_>) = peers.map(|(key, _)| (key.port, key.ip)).unzip();
+    ports.len() >= PEERS && hosts.len() >= PEERS
+}

@@ -1,0 +1,106 @@
+//! What horizontal and vertical port scans have in common.
+
+use std::collections::BTreeMap;
+
+use lynceus_model::evidence::Confidence;
+use lynceus_model::flow::CommunityId;
+use lynceus_model::profile::{Attempt, ProfileDelta, Sample, TupleKey};
+use lynceus_model::time::Timestamp;
+
+/// Targets of one group (a port, or a host), those that were tried first come first.
+pub(crate) struct Group<'a> {
+    rows: Vec<(&'a TupleKey, &'a Attempt)>,
+    /// Distinct targets, estimated where the profile is truncated.
+    pub(crate) targets: f64,
+    estimated: bool,
+}
+
+/// A group as it stood when it reached a size.
+pub(crate) struct Reached {
+    pub(crate) targets: u64,
+    /// The number is a lower bound; the profile could not keep all targets.
+    pub(crate) estimated: bool,
+    pub(crate) packets: u64,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) flows: Vec<CommunityId>,
+}
+
+/// Groups the targets that did not answer by a part of their key.
+pub(crate) fn group_by<K: Ord>(
+    attempts: &Sample<TupleKey, Attempt>,
+    part: impl Fn(&TupleKey) -> K,
+) -> BTreeMap<K, Group<'_>> {
+    let mut groups: BTreeMap<K, Group<'_>> = BTreeMap::new();
+    for (key, attempt) in attempts.rows() {
+        let group = groups.entry(part(key)).or_insert_with(|| Group {
+            rows: Vec::new(),
+            targets: 0.0,
+            estimated: attempts.truncated(),
+        });
+        group.rows.push((key, attempt));
+    }
+    for group in groups.values_mut() {
+        group.targets = group.rows.len() as f64 * attempts.weight_of_row();
+    }
+    groups
+}
+
+impl Group<'_> {
+    /// Powers of ten that the group has reached, from `least` on.
+    pub(crate) fn sizes(&self, least: u64) -> impl Iterator<Item = u64> + use<> {
+        let targets = self.targets;
+        std::iter::successors(Some(least.max(1)), |size| size.checked_mul(10))
+            .take_while(move |size| *size as f64 <= targets)
+    }
+
+    /// The first `size` targets, with the packets of the first flow to each.
+    pub(crate) fn at(&mut self, size: u64) -> Reached {
+        self.rows
+            .sort_unstable_by_key(|(key, attempt)| (attempt.earliest, **key));
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let rows = &self.rows[..size.min(self.rows.len())];
+        Reached {
+            targets: size as u64,
+            estimated: self.estimated,
+            packets: rows.iter().map(|(_, attempt)| attempt.earliest.packets).sum(),
+            first: rows
+                .first()
+                .map_or(Timestamp(0), |(_, attempt)| attempt.earliest.first),
+            last: rows
+                .last()
+                .map_or(Timestamp(0), |(_, attempt)| attempt.earliest.first),
+            flows: crate::report::samples(rows.iter().map(|(_, attempt)| attempt.earliest.community_id)),
+        }
+    }
+}
+
+impl Reached {
+    /// Slips' rule: sure above ten packets.
+    pub(crate) fn confidence(&self) -> Confidence {
+        Confidence::new(match self.packets {
+            0 => 0.3,
+            1..=10 => self.packets as f64 / 10.0,
+            _ => 1.0,
+        })
+    }
+
+    pub(crate) const fn at_least(&self) -> &'static str {
+        if self.estimated { "at least " } else { "" }
+    }
+}
+
+/// Distinct out tuples with an answer that `part` chooses, estimated where the profile is truncated.
+pub(crate) fn answered(profile: &ProfileDelta, part: impl Fn(&TupleKey) -> bool) -> f64 {
+    let rows = profile
+        .out_tuples
+        .rows()
+        .filter(|(key, _)| key.established && part(key))
+        .count();
+    rows as f64 * profile.out_tuples.weight_of_row()
+}
+
+/// Share of the tried targets that did not answer.
+pub(crate) fn silent_share(silent: f64, answered: f64) -> f64 {
+    silent / (silent + answered).max(1.0)
+}

@@ -1,0 +1,122 @@
+//! Putting an evidence together.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use lynceus_model::evidence::{
+    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
+};
+use lynceus_model::flow::CommunityId;
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
+
+use crate::ProfileUpdate;
+
+/// An evidence about the update's profile as attacker on the source side; the caller fills in what differs.
+pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str) -> Evidence {
+    let window = update.profile.window;
+    Evidence {
+        id: EvidenceId::new(update.sensor, kind, window, key),
+        kind,
+        profile: window.profile,
+        window_start: window.start,
+        window: update.number,
+        attacker: window.profile,
+        attacker_side: AttackerSide::Source,
+        victim: None,
+        dst_port: None,
+        protocol: None,
+        threat_level: ThreatLevel::Info,
+        confidence: Confidence::new(1.0),
+        description: String::new(),
+        explanation: Explanation::default(),
+        flows: Vec::new(),
+        first: window.start,
+        last: window.start,
+    }
+}
+
+/// The same finding in the profile of the other side, which stands as attacker on the destination side.
+pub(crate) fn mirrored(
+    evidence: &Evidence,
+    update: &ProfileUpdate<'_>,
+    other: IpAddr,
+    key: &str,
+    level: ThreatLevel,
+) -> Evidence {
+    let window = WindowId {
+        profile: other,
+        start: update.profile.window.start,
+    };
+    Evidence {
+        id: EvidenceId::new(update.sensor, evidence.kind, window, key),
+        profile: other,
+        attacker: other,
+        attacker_side: AttackerSide::Destination,
+        victim: Some(update.profile.window.profile),
+        threat_level: level,
+        ..evidence.clone()
+    }
+}
+
+pub(crate) fn feature(name: &'static str, value: f64, unit: &'static str) -> Feature {
+    Feature {
+        name: Cow::Borrowed(name),
+        value,
+        unit: Cow::Borrowed(unit),
+        baseline: None,
+        threshold: None,
+    }
+}
+
+pub(crate) trait With {
+    fn baseline(self, value: Option<f64>) -> Self;
+    fn threshold(self, value: f64) -> Self;
+}
+
+impl With for Feature {
+    fn baseline(mut self, value: Option<f64>) -> Self {
+        self.baseline = value;
+        self
+    }
+
+    fn threshold(mut self, value: f64) -> Self {
+        self.threshold = Some(value);
+        self
+    }
+}
+
+/// Keeps each flow once, at most [`Evidence::MAX_FLOWS`], in the order given.
+pub(crate) fn samples(ids: impl IntoIterator<Item = CommunityId>) -> Vec<CommunityId> {
+    let mut flows: Vec<CommunityId> = Vec::new();
+    for id in ids {
+        if flows.len() == Evidence::MAX_FLOWS {
+            break;
+        }
+        if !flows.contains(&id) {
+            flows.push(id);
+        }
+    }
+    flows
+}
+
+/// Earliest and latest of some times, or the begin of the window.
+pub(crate) fn span(
+    update: &ProfileUpdate<'_>,
+    times: impl Iterator<Item = Timestamp> + Clone,
+) -> (Timestamp, Timestamp) {
+    let start = update.profile.window.start;
+    (times.clone().min().unwrap_or(start), times.max().unwrap_or(start))
+}
+
+/// `tcp`, `udp`, or the number.
+pub(crate) fn protocol_name(protocol: u8) -> Cow<'static, str> {
+    match protocol {
+        1 => Cow::Borrowed("icmp"),
+        6 => Cow::Borrowed("tcp"),
+        17 => Cow::Borrowed("udp"),
+        58 => Cow::Borrowed("icmpv6"),
+        132 => Cow::Borrowed("sctp"),
+        number => Cow::Owned(format!("protocol {number}")),
+    }
+}

@@ -1,0 +1,132 @@
+//! Vertical port scan: many ports of one host.
+
+use std::net::IpAddr;
+
+use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::window::Stage;
+
+use crate::ports::{Group, answered, group_by, silent_share};
+use crate::report::{With, evidence, feature, protocol_name};
+use crate::reported::Reported;
+use crate::{Detector, History, ProfileUpdate};
+
+/// Constants of [`VerticalScan`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub enabled: bool,
+    /// Ports of one host without an answer; evidence comes here and at each ten times as many. In Slips in effect 10.
+    pub min_ports: u64,
+    /// A host is scanned only if at least this share of the ports tried on it did not answer. Not in Slips.
+    pub min_silent_share: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_ports: 10,
+            min_silent_share: 1.0 / 3.0,
+        }
+    }
+}
+
+/// Groups targets that did not answer by protocol and host.
+#[derive(Debug)]
+pub struct VerticalScan {
+    config: Config,
+    reported: Reported<(u8, IpAddr, u64)>,
+}
+
+impl VerticalScan {
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            reported: Reported::new(),
+        }
+    }
+}
+
+impl Detector for VerticalScan {
+    fn name(&self) -> &'static str {
+        "vertical_scan"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
+        let profile = update.profile;
+        let mut found = Vec::new();
+        if update.stage != Stage::Partial && profile.attempts.distinct() >= self.config.min_ports as f64 {
+            for ((protocol, ip), mut group) in group_by(&profile.attempts, |key| (key.protocol, key.ip)) {
+                if group.targets < self.config.min_ports as f64 {
+                    continue;
+                }
+                let answers = answered(profile, |key| (key.protocol, key.ip) == (protocol, ip));
+                if silent_share(group.targets, answers) < self.config.min_silent_share {
+                    continue;
+                }
+                for size in group.sizes(self.config.min_ports) {
+                    if self.reported.first_time(profile.window, (protocol, ip, size)) {
+                        found.push(self.describe(update, history, (protocol, ip), &mut group, size, answers));
+                    }
+                }
+            }
+        }
+        if update.stage == Stage::Closed {
+            self.reported.forget(profile.window);
+        }
+        found
+    }
+}
+
+impl VerticalScan {
+    fn describe(
+        &self,
+        update: &ProfileUpdate<'_>,
+        history: &History<'_>,
+        (protocol, victim): (u8, IpAddr),
+        group: &mut Group<'_>,
+        size: u64,
+        answers: f64,
+    ) -> Evidence {
+        let key = format!("{protocol}/{victim}/{size}");
+        let share = silent_share(group.targets, answers);
+        let reached = group.at(size);
+        let usual = history.mean(|window| {
+            let rows = window.attempts.rows();
+            let rows = rows
+                .filter(|(key, _)| (key.protocol, key.ip) == (protocol, victim))
+                .count();
+            rows as f64 * window.attempts.weight_of_row()
+        });
+        let (name, source) = (protocol_name(protocol), update.profile.window.profile);
+        let (ports, packets, at_least) = (reached.targets, reached.packets, reached.at_least());
+        Evidence {
+            victim: Some(victim),
+            protocol: Some(protocol),
+            threat_level: ThreatLevel::High,
+            confidence: reached.confidence(),
+            description: format!(
+                "Vertical port scan of {victim}: {source} tried {at_least}{ports} {name} ports that did not answer, \
+                 {packets} packets."
+            ),
+            explanation: Explanation {
+                features: vec![
+                    feature("ports without answer", ports as f64, "ports")
+                        .baseline(usual)
+                        .threshold(self.config.min_ports as f64),
+                    feature("packets sent", packets as f64, "packets").threshold(10.0),
+                    feature("ports with answer on the same host", answers, "ports"),
+                    feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
+                ],
+                text: format!(
+                    "{ports} different {name} ports of {victim} were tried without a connection coming about; \
+                     {answers:.0} ports of that host answered in this window."
+                ),
+            },
+            flows: reached.flows,
+            first: reached.first,
+            last: reached.last,
+            ..evidence(update, EvidenceType::VerticalPortScan, &key)
+        }
+    }
+}
