@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod accounting;
+pub mod cli;
 pub mod desk;
 pub mod explain;
 pub mod human;
+pub mod json;
 pub mod service;
 pub mod table;
 pub mod text;

@@ -129,6 +129,26 @@ pub enum TunnelKind {
     GtpU,
     Erspan,
     IpInIpv6,
+    /// MPLS labels directly in IP or UDP.
+    MplsInIp,
+}
+
+impl TunnelKind {
+    /// Name in JSON and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+            Self::IpIp => "ipip",
+            Self::SixInFour => "6in4",
+            Self::GtpU => "gtp-u",
+            Self::Erspan => "erspan",
+            Self::IpInIpv6 => "ip-in-ipv6",
+            Self::MplsInIp => "mpls-in-ip",
+        }
+    }
 }
 
 /// SHA-1 of Community ID v1 (seed 0); written `1:` and base64.

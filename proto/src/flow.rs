@@ -193,6 +193,7 @@ impl TryFrom<v1::Tunnel> for Tunnel {
             Ok(v1::TunnelKind::Gtpu) => TunnelKind::GtpU,
             Ok(v1::TunnelKind::Erspan) => TunnelKind::Erspan,
             Ok(v1::TunnelKind::IpInIpv6) => TunnelKind::IpInIpv6,
+            Ok(v1::TunnelKind::MplsInIp) => TunnelKind::MplsInIp,
             Ok(v1::TunnelKind::Unspecified) | Err(_) => return Err(unknown_number("kind", wire.kind)),
         };
         Ok(Self {
@@ -215,6 +216,7 @@ impl From<Tunnel> for v1::Tunnel {
             TunnelKind::GtpU => v1::TunnelKind::Gtpu,
             TunnelKind::Erspan => v1::TunnelKind::Erspan,
             TunnelKind::IpInIpv6 => v1::TunnelKind::IpInIpv6,
+            TunnelKind::MplsInIp => v1::TunnelKind::MplsInIp,
         };
         Self {
             kind: kind.into(),

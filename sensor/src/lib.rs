@@ -1,5 +1,6 @@
 //! The sensor: sources of traffic, decoders, flow assembly, profiles, and their way to the collector.
 
 pub mod clock;
+pub mod flow_table;
 pub mod queue;
 pub mod source;

@@ -1,5 +1,7 @@
 //! Where traffic comes from. Every source ends in the same events, so everything behind it is the same code.
 
+pub mod pcap;
+
 use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;

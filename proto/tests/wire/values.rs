@@ -495,6 +495,7 @@ fn tunnel() -> impl Strategy<Value = Tunnel> {
         TunnelKind::GtpU,
         TunnelKind::Erspan,
         TunnelKind::IpInIpv6,
+        TunnelKind::MplsInIp,
     ]);
     (kind, any::<(Option<u32>, IpAddr, IpAddr)>()).prop_map(|(kind, (vni, source, destination))| Tunnel {
         kind,

@@ -1,0 +1,68 @@
+//! The commands of `lynceus`, one file each, and what they share: exit codes and error output.
+
+pub mod flows;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Network traffic as profiles, evidence and alerts
+#[derive(Parser)]
+#[command(
+    name = "lynceus",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the bidirectional flows of capture files as JSON Lines
+    Flows(flows::Options),
+}
+
+/// How a command ended, for people and for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// Part of the input could not be read; what was readable was worked on.
+    Damaged,
+}
+
+/// Runs the program: parses the arguments, runs the command, prints what went wrong.
+///
+/// Exit code 0: done. 1: damaged input or another failure, after printing what was there. 2: wrong arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Flows(options) => flows::run(&options),
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Damaged) => ExitCode::from(1),
+        // A reader like `head` that has enough is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Tells people something on standard error, after the name of the program.
+#[allow(clippy::print_stderr, reason = "this is where the program speaks")]
+pub(crate) fn say(text: &str) {
+    eprintln!("lynceus: {text}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

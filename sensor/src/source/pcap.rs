@@ -1,0 +1,205 @@
+//! Capture files as a source: frames of one or several files through the parser into the flow table.
+
+mod input;
+mod legacy;
+mod ng;
+mod reader;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use lynceus_model::flow::FlowUpdate;
+use lynceus_model::time::Timestamp;
+use sensor_ebpf::parse::{Degraded, KERNEL_LEVELS, Packet, Refused, Slice, USER_LEVELS, parse};
+
+pub use self::input::Progress;
+pub use self::reader::{CaptureError, CaptureReader, Fault, RawFrame};
+use super::{Event, Source, Status};
+use crate::flow_table::{FlowTable, FlowTableConfig, TableFull, TableStats};
+
+/// Most packets that one call handles, so that a caller can show progress and be interrupted.
+const PACKETS_PER_CALL: usize = 65_536;
+/// Most flows that one call hands out, about.
+const FLOWS_PER_CALL: usize = 4096;
+
+/// How many tunnels are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// None: the outer IP header makes the flow.
+    Outer,
+    /// As the kernel programs do, to compare with them.
+    Kernel,
+    /// All that user space knows.
+    #[default]
+    Deep,
+}
+
+/// Packets and their bytes on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: u32) {
+        self.packets += 1;
+        self.bytes += u64::from(bytes);
+    }
+}
+
+/// What a source of packets counted: `seen` = what is in flows + what was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketCounts {
+    pub seen: Tally,
+    /// By [`Refused`].
+    pub refused: [Tally; Refused::COUNT],
+    /// By [`Degraded`]; these packets are in flows.
+    pub degraded: [Tally; Degraded::COUNT],
+}
+
+impl PacketCounts {
+    /// Refused packets by reason, without the zeros.
+    pub fn refused_by_reason(&self) -> impl Iterator<Item = (&'static str, Tally)> {
+        let named = Refused::ALL.into_iter().map(Refused::name);
+        named.zip(self.refused).filter(|(_, tally)| tally.packets > 0)
+    }
+
+    /// Degraded packets by reason, without the zeros.
+    pub fn degraded_by_reason(&self) -> impl Iterator<Item = (&'static str, Tally)> {
+        let named = Degraded::ALL.into_iter().map(Degraded::name);
+        named.zip(self.degraded).filter(|(_, tally)| tally.packets > 0)
+    }
+}
+
+/// Why a [`PcapSource`] stops reading a file.
+#[derive(Debug, thiserror::Error)]
+pub enum PcapError {
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Full(#[from] TableFull),
+}
+
+/// One or several capture files, read one after the other into one flow table.
+pub struct PcapSource {
+    waiting: VecDeque<PathBuf>,
+    open: Option<CaptureReader>,
+    table: FlowTable,
+    depth: Depth,
+    counts: PacketCounts,
+    newest: Timestamp,
+    /// Bytes of the files before the open one.
+    bytes_before: u64,
+    flows: Vec<FlowUpdate>,
+}
+
+impl PcapSource {
+    /// `-` among the files is standard input.
+    #[must_use]
+    pub fn new(files: impl IntoIterator<Item = PathBuf>, config: FlowTableConfig, depth: Depth) -> Self {
+        Self {
+            waiting: files.into_iter().collect(),
+            open: None,
+            table: FlowTable::new(config),
+            depth,
+            counts: PacketCounts::default(),
+            newest: Timestamp::MIN,
+            bytes_before: 0,
+            flows: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub const fn counts(&self) -> &PacketCounts {
+        &self.counts
+    }
+
+    #[must_use]
+    pub const fn table(&self) -> TableStats {
+        self.table.stats()
+    }
+
+    /// Bytes read from disk so far, before decompression.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        let open = self.open.as_ref().map_or(0, |reader| reader.progress().bytes());
+        self.bytes_before + open
+    }
+
+    /// Reads on and appends the flows that ended.
+    ///
+    /// # Errors
+    /// A file cannot be read further: all that was readable counts, and the next call goes on with the next file. Or
+    /// the table is full: there is no use in going on.
+    pub fn next_flows(&mut self, flows: &mut Vec<FlowUpdate>) -> Result<Status, PcapError> {
+        if self.open.is_none() {
+            let Some(path) = self.waiting.pop_front() else {
+                let more = self.table.finish(FLOWS_PER_CALL, flows);
+                return Ok(if more { Status::More } else { Status::Ended });
+            };
+            self.open = Some(CaptureReader::open(&path)?);
+            self.table.rewind();
+        }
+        let done = match self.depth {
+            Depth::Outer => self.read::<0>(flows),
+            Depth::Kernel => self.read::<KERNEL_LEVELS>(flows),
+            Depth::Deep => self.read::<USER_LEVELS>(flows),
+        };
+        if !matches!(done, Ok(false)) {
+            self.bytes_before = self.bytes_read();
+            self.open = None;
+        }
+        done.map(|_| Status::More)
+    }
+
+    /// Returns whether the file ended.
+    fn read<const LEVELS: usize>(&mut self, flows: &mut Vec<FlowUpdate>) -> Result<bool, PcapError> {
+        let Some(reader) = &mut self.open else {
+            return Ok(true);
+        };
+        let mut packet = Packet::default();
+        let enough = flows.len() + FLOWS_PER_CALL;
+        for _ in 0..PACKETS_PER_CALL {
+            let Some(raw) = reader.next_frame()? else {
+                return Ok(true);
+            };
+            self.counts.seen.add(raw.wire_len);
+            let frame = Slice {
+                bytes: raw.bytes,
+                wire_len: raw.wire_len,
+            };
+            let parsed = match raw.link {
+                Some(link) => parse::<_, LEVELS>(&frame, link, &mut packet),
+                None => Err(Refused::UnsupportedLink),
+            };
+            self.newest = self.newest.max(raw.time);
+            if let Err(reason) = parsed {
+                self.counts.refused[reason as usize].add(raw.wire_len);
+                continue;
+            }
+            if let Some(reason) = packet.degraded {
+                self.counts.degraded[reason as usize].add(raw.wire_len);
+            }
+            self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
+            if flows.len() >= enough {
+                break;
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Source for PcapSource {
+    fn next(&mut self, events: &mut Vec<Event>) -> anyhow::Result<Status> {
+        let mut flows = std::mem::take(&mut self.flows);
+        let status = self.next_flows(&mut flows);
+        events.extend(flows.drain(..).map(|flow| Event::Flow(Box::new(flow))));
+        self.flows = flows;
+        Ok(status?)
+    }
+
+    fn watermark(&self) -> Timestamp {
+        self.newest
+    }
+}
