@@ -150,6 +150,16 @@ impl Clock {
         }
     }
 
+    /// Heading of a column of times.
+    #[must_use]
+    pub fn heading(&self) -> &'static str {
+        if self.label == "UTC" {
+            "time (UTC)"
+        } else {
+            "time (local)"
+        }
+    }
+
     /// `UTC` or `local time`.
     #[must_use]
     pub const fn label(&self) -> &'static str {

@@ -7,6 +7,8 @@ pub mod desk;
 pub mod explain;
 pub mod human;
 pub mod json;
+pub mod query;
+pub mod report;
 pub mod service;
 pub mod table;
 pub mod text;

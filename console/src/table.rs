@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::{Line, Tone};
+use crate::text::{Line, Tone, fit};
 
 /// Which end of a column the text stands at: words left, numbers right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,9 @@ pub struct Table {
 }
 
 impl Table {
+    /// Columns that the last one keeps in a narrow terminal.
+    pub const MIN_LAST: usize = 24;
+
     #[must_use]
     pub const fn new(columns: Vec<(&'static str, Align)>) -> Self {
         Self {
@@ -63,6 +66,13 @@ impl Table {
     /// Headings and rows, each indented by `indent` blanks.
     #[must_use]
     pub fn lines(&self, indent: usize) -> Vec<Line> {
+        self.lines_within(indent, None)
+    }
+
+    /// The same, with the last column cut so that a line has at most `width` columns, but at least
+    /// [`Table::MIN_LAST`] for that column.
+    #[must_use]
+    pub fn lines_within(&self, indent: usize, width: Option<usize>) -> Vec<Line> {
         let headings: Vec<Cell> = self
             .columns
             .iter()
@@ -73,6 +83,10 @@ impl Table {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.text.width());
             }
+        }
+        let fixed: usize = indent + widths.iter().rev().skip(1).map(|width| width + 2).sum::<usize>();
+        if let (Some(last), Some(width)) = (widths.last_mut(), width) {
+            *last = (*last).min(width.saturating_sub(fixed).max(Self::MIN_LAST));
         }
         std::iter::once(&headings)
             .chain(&self.rows)
@@ -85,15 +99,16 @@ impl Table {
         // Blanks are kept back until something follows them: no line ends in blanks.
         let mut blanks = indent;
         for (index, cell) in cells.iter().take(widths.len()).enumerate() {
-            let missing = widths[index].saturating_sub(cell.text.width());
+            let text = fit(&cell.text, widths[index]);
+            let missing = widths[index].saturating_sub(text.width());
             let (before, after) = match self.columns[index].1 {
                 Align::Left => (0, missing),
                 Align::Right => (missing, 0),
             };
             blanks += before;
-            if !cell.text.is_empty() {
+            if !text.is_empty() {
                 line.0.push((Tone::Plain, " ".repeat(blanks)));
-                line.0.push((cell.tone, cell.text.clone()));
+                line.0.push((cell.tone, text));
                 blanks = 0;
             }
             blanks += after + 2;

@@ -87,7 +87,8 @@ pub fn build(profile: IpAddr, flows: &[Flow], messages: &[AppRecord]) -> Vec<Ent
 }
 
 /// Last name that a DNS answer gave to each address.
-fn names(messages: &[AppRecord]) -> HashMap<IpAddr, String> {
+#[must_use]
+pub fn names(messages: &[AppRecord]) -> HashMap<IpAddr, String> {
     let mut names = HashMap::new();
     for record in messages {
         let AppEvent::Dns(dns) = &record.event else {

@@ -1,5 +1,7 @@
 //! What tables and screens show, independent of where it comes from (a collector, a result folder, this process).
 
+mod tables;
+
 use std::net::IpAddr;
 
 use lynceus_model::alert::Alert;
@@ -16,8 +18,8 @@ pub struct Overview {
     pub profiles: Vec<ProfileView>,
     /// What each sensor last said about itself.
     pub sensors: Vec<SensorStatus>,
-    /// Profiles that the collector has beyond those listed here.
-    pub left_out: u64,
+    /// There are more profiles than these.
+    pub more: bool,
 }
 
 /// One IP address.
@@ -26,7 +28,6 @@ pub struct ProfileView {
     pub ip: IpAddr,
     /// An address of the machine that the sensor runs on.
     pub me: bool,
-    pub host_name: Option<String>,
     /// In order of time.
     pub windows: Vec<WindowView>,
 }
@@ -44,6 +45,11 @@ impl ProfileView {
     #[must_use]
     pub fn flagged(&self) -> bool {
         self.windows.iter().any(|window| window.alerts > 0)
+    }
+
+    #[must_use]
+    pub fn evidence(&self) -> u64 {
+        self.windows.iter().map(|window| window.evidence).sum()
     }
 
     #[must_use]
@@ -68,7 +74,7 @@ impl ProfileView {
 }
 
 /// One window of a profile.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WindowView {
     pub start: Timestamp,
     pub end: Timestamp,

@@ -80,7 +80,7 @@ pub struct App {
     pub(super) connection: Connection,
     /// `None` until the first data arrived.
     pub(super) sensors: Option<Vec<SensorStatus>>,
-    pub(super) left_out: u64,
+    pub(super) more: bool,
     pub(super) screen: Screen,
     pub(super) help: bool,
     pub(super) pane: Pane,
@@ -113,7 +113,7 @@ impl App {
             follow: connection == Connection::Live,
             connection,
             sensors: None,
-            left_out: 0,
+            more: false,
             screen: Screen::Main,
             help: false,
             pane: Pane::Tree,
@@ -140,7 +140,7 @@ impl App {
             Input::Key(event) => keys::action(self.screen, event).and_then(|action| self.act(action)),
             Input::Overview(overview) => {
                 self.sensors = Some(overview.sensors);
-                self.left_out = overview.left_out;
+                self.more = overview.more;
                 self.tree.set(overview.profiles);
                 let moved = self.want_selected();
                 // The window on the screen may have grown.

@@ -29,7 +29,7 @@ const SCREENS: &[(&str, &str)] = &[
     ("out_tuples", "i"),
     ("sensors", "a"),
     ("help", "?"),
-    ("filter", "/goo"),
+    ("filter", "/8.8"),
 ];
 
 #[test]

@@ -50,7 +50,11 @@ fn title(app: &App, theme: Theme, width: u16) -> Line<'static> {
     let flagged = profiles.iter().filter(|profile| profile.flagged()).count();
     let mut title = vec![
         Span::styled(" Profiles ", theme.heading()),
-        Span::raw(format!("{} ", human::count(profiles.len() as u64 + app.left_out))),
+        Span::raw(format!(
+            "{}{} ",
+            human::count(profiles.len() as u64),
+            if app.more { "+" } else { "" }
+        )),
     ];
     if flagged > 0 && app.filters[0].is_empty() {
         title.push(Span::styled(
@@ -84,10 +88,10 @@ fn profile_line(app: &App, theme: Theme, profile: &ProfileView, width: usize) ->
         "▸ "
     };
     let me = if profile.me { " (me)" } else { "" };
-    let name = profile
-        .host_name
-        .as_deref()
-        .map_or_else(String::new, |name| format!(" {}", human::printable(name, 60)));
+    let evidence = match profile.evidence() {
+        0 => String::new(),
+        found => format!(" {} evidence", human::short_count(found)),
+    };
     let right = measure(profile.flagged(), profile.threat(), profile.flows());
     let style = if profile.flagged() {
         theme.alert()
@@ -95,7 +99,7 @@ fn profile_line(app: &App, theme: Theme, profile: &ProfileView, width: usize) ->
         Default::default()
     };
     let address = format!("{}{me}", profile.ip);
-    columns(theme, fold, &address, style, &name, right, width)
+    columns(theme, fold, &address, style, &evidence, right, width)
 }
 
 fn window_line(app: &App, theme: Theme, window: &WindowView, width: usize) -> Line<'static> {

@@ -1,0 +1,413 @@
+//! What the collector answers, as views. The same client speaks to a collector over the network and to one in this
+//! process.
+
+mod convert;
+mod news;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use lynceus_model::alert::Alert;
+use lynceus_model::app::AppRecord;
+use lynceus_model::evidence::Evidence;
+use lynceus_model::flow::Flow;
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
+use lynceus_proto::v1;
+use lynceus_proto::v1::query_client::QueryClient;
+use tokio::runtime::Runtime;
+use tonic::body::Body;
+use tonic::codegen::{StdError, http};
+use tower::util::BoxCloneSyncService;
+
+use crate::view::{Overview, ProfileView, Tables, WindowDetail, WindowView};
+use crate::{human, timeline};
+use convert::address_bytes;
+pub use convert::{SensorView, StatusView};
+use news::News;
+
+/// Most profiles that are listed: the tree stays fast and the answer in memory's bounds.
+const MAX_PROFILES: usize = 50_000;
+/// Most lines of a timeline; whoever needs more filters by time.
+const MAX_TRAFFIC: usize = 20_000;
+/// Most evidence or alerts in one answer.
+const MAX_FINDINGS: usize = 10_000;
+const PAGE: u32 = 1000;
+/// A collector that takes longer is treated as gone.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A collector's query service: a network channel or the service itself.
+type Service = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, StdError>;
+
+/// Which evidence or alerts are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    pub profile: Option<IpAddr>,
+    /// Only with `profile`.
+    pub window: Option<Timestamp>,
+    /// From (inclusive) and to (exclusive) event time.
+    pub span: Option<(Timestamp, Timestamp)>,
+}
+
+/// A list that may have been cut.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    pub items: Vec<T>,
+    /// There are more than these.
+    pub more: bool,
+}
+
+/// Blocking questions to a collector's query service.
+#[derive(Debug)]
+pub struct Query {
+    runtime: Arc<Runtime>,
+    client: QueryClient<Service>,
+    /// Where it is, for messages.
+    place: String,
+    live: bool,
+    me: Vec<IpAddr>,
+    news: Option<News>,
+    profiles: BTreeMap<IpAddr, ProfileView>,
+    more: bool,
+    shown: Option<(WindowView, WindowDetail)>,
+}
+
+impl Query {
+    /// `place` names the collector in messages; `live`: new data can come; `me`: addresses of this machine, if it is
+    /// the one that the sensor watches.
+    pub fn new<T>(
+        runtime: Arc<Runtime>,
+        service: T,
+        place: impl Into<String>,
+        live: bool,
+        me: Vec<IpAddr>,
+    ) -> Self
+    where
+        T: tower::Service<http::Request<Body>, Response = http::Response<Body>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        T::Error: Into<StdError>,
+        T::Future: Send,
+    {
+        let service = BoxCloneSyncService::new(tower::ServiceExt::map_err(service, Into::into));
+        let client = QueryClient::new(service)
+            .max_decoding_message_size(lynceus_proto::limits::MESSAGE_BYTES)
+            .accept_compressed(tonic::codec::CompressionEncoding::Zstd);
+        Self {
+            runtime,
+            client,
+            place: place.into(),
+            live,
+            me,
+            news: None,
+            profiles: BTreeMap::new(),
+            more: false,
+            shown: None,
+        }
+    }
+
+    /// Profiles with their windows, in the order of their addresses.
+    ///
+    /// # Errors
+    /// When the collector does not answer, or not as it should.
+    pub fn profiles(&self) -> anyhow::Result<Listed<ProfileView>> {
+        let mut items = Vec::new();
+        let mut page = Vec::new();
+        loop {
+            let request = v1::ListProfilesRequest {
+                page_size: PAGE,
+                page,
+                with_evidence: false,
+            };
+            let answer = self.ask(async |mut client| client.list_profiles(request).await)?;
+            for profile in answer.profiles {
+                items.push(convert::profile(&profile, &self.me)?);
+            }
+            page = answer.next_page;
+            if page.is_empty() || items.len() >= MAX_PROFILES {
+                return Ok(Listed {
+                    items,
+                    more: !page.is_empty(),
+                });
+            }
+        }
+    }
+
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn evidence(&self, wanted: &Wanted) -> anyhow::Result<Listed<Evidence>> {
+        let mut items = Vec::new();
+        let mut page = Vec::new();
+        loop {
+            let request = v1::ListEvidenceRequest {
+                profile: wanted.profile.map(address_bytes),
+                window_start: wanted.window.map(|start| start.0),
+                span: wanted.span.map(convert::span),
+                page_size: PAGE,
+                page,
+            };
+            let answer = self.ask(async |mut client| client.list_evidence(request).await)?;
+            for evidence in answer.evidence {
+                items.push(Evidence::try_from(evidence).with_context(|| self.bad_answer())?);
+            }
+            page = answer.next_page;
+            if page.is_empty() || items.len() >= MAX_FINDINGS {
+                return Ok(Listed {
+                    items,
+                    more: !page.is_empty(),
+                });
+            }
+        }
+    }
+
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn alerts(&self, wanted: &Wanted) -> anyhow::Result<Listed<Alert>> {
+        let mut items = Vec::new();
+        let mut page = Vec::new();
+        loop {
+            let request = v1::ListAlertsRequest {
+                profile: wanted.profile.map(address_bytes),
+                window_start: wanted.window.map(|start| start.0),
+                span: wanted.span.map(convert::span),
+                page_size: PAGE,
+                page,
+            };
+            let answer = self.ask(async |mut client| client.list_alerts(request).await)?;
+            for alert in answer.alerts {
+                items.push(Alert::try_from(alert).with_context(|| self.bad_answer())?);
+            }
+            page = answer.next_page;
+            if page.is_empty() || items.len() >= MAX_FINDINGS {
+                return Ok(Listed {
+                    items,
+                    more: !page.is_empty(),
+                });
+            }
+        }
+    }
+
+    /// Sensors, gaps and the collector itself.
+    ///
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn status(&self) -> anyhow::Result<StatusView> {
+        let answer = self.ask(async |mut client| client.get_status(v1::GetStatusRequest {}).await)?;
+        convert::status(answer).with_context(|| self.bad_answer())
+    }
+
+    /// Flows and messages in which an address takes part in `[from, to)`, and whether there are more.
+    fn traffic(&self, profile: IpAddr, from: Timestamp, to: Timestamp) -> anyhow::Result<(Traffic, bool)> {
+        let mut traffic = Traffic::default();
+        let mut page = Vec::new();
+        loop {
+            let request = v1::ListTrafficRequest {
+                profile: Some(address_bytes(profile)),
+                community_ids: Vec::new(),
+                span: Some(convert::span((from, to))),
+                page_size: PAGE,
+                page,
+            };
+            let answer = self.ask(async |mut client| client.list_traffic(request).await)?;
+            for entry in answer.entries {
+                traffic.add(entry).with_context(|| self.bad_answer())?;
+            }
+            page = answer.next_page;
+            if page.is_empty() || traffic.seen >= MAX_TRAFFIC {
+                return Ok((traffic, !page.is_empty()));
+            }
+        }
+    }
+
+    fn load_window(&mut self, id: WindowId) -> anyhow::Result<Option<WindowDetail>> {
+        let request = v1::GetWindowRequest {
+            profile: address_bytes(id.profile),
+            start: id.start.0,
+        };
+        let answer = match self.ask_raw(async |mut client| client.get_window(request).await) {
+            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
+            other => other.map_err(|status| self.explain(&status))?,
+        };
+        let summary = answer.summary.with_context(|| self.bad_answer())?;
+        let window = convert::window(&summary);
+        if let Some((shown, detail)) = &self.shown
+            && detail.id == id
+            && *shown == window
+        {
+            return Ok(Some(detail.clone()));
+        }
+        let profile = answer
+            .profile
+            .map(ProfileDelta::try_from)
+            .transpose()
+            .with_context(|| self.bad_answer())?;
+        let (traffic, cut) = self.traffic(id.profile, window.start, window.end)?;
+        let (flows, messages) = traffic.finish();
+        let shown_flows = flows.len() as u64;
+        let wanted = Wanted {
+            profile: Some(id.profile),
+            window: Some(id.start),
+            span: None,
+        };
+        let detail = WindowDetail {
+            id,
+            end: window.end,
+            number: window.number,
+            entries: timeline::build(id.profile, &flows, &messages),
+            left_out: if cut {
+                window.flows.saturating_sub(shown_flows).max(1)
+            } else {
+                0
+            },
+            evidence: self.evidence(&wanted)?.items,
+            alerts: self.alerts(&wanted)?.items,
+            tables: profile
+                .map(|profile| Tables::of(&profile, &timeline::names(&messages)))
+                .unwrap_or_default(),
+        };
+        self.shown = Some((window, detail.clone()));
+        Ok(Some(detail))
+    }
+
+    /// Takes what the collector pushed; reads everything anew where something was missed.
+    fn catch_up(&mut self) -> anyhow::Result<()> {
+        let caught_up = match &mut self.news {
+            Some(news) => news.take(&mut |profile, window| {
+                let view = self
+                    .profiles
+                    .entry(profile)
+                    .or_insert_with(|| convert::new_profile(profile, &self.me));
+                convert::put_window(view, window);
+            }),
+            None => false,
+        };
+        if caught_up {
+            return Ok(());
+        }
+        if self.live {
+            // First the news, then the list: nothing can fall between.
+            let stream = self.ask(async |mut client| client.watch(v1::WatchRequest {}).await)?;
+            self.news = Some(News::start(&self.runtime, stream));
+        }
+        let listed = self.profiles()?;
+        self.more = listed.more;
+        self.profiles = listed
+            .items
+            .into_iter()
+            .map(|profile| (profile.ip, profile))
+            .collect();
+        Ok(())
+    }
+
+    fn ask<A>(
+        &self,
+        call: impl AsyncFnOnce(QueryClient<Service>) -> Result<tonic::Response<A>, tonic::Status>,
+    ) -> anyhow::Result<A> {
+        self.ask_raw(call).map_err(|status| self.explain(&status))
+    }
+
+    fn ask_raw<A>(
+        &self,
+        call: impl AsyncFnOnce(QueryClient<Service>) -> Result<tonic::Response<A>, tonic::Status>,
+    ) -> Result<A, tonic::Status> {
+        let client = self.client.clone();
+        self.runtime.block_on(async {
+            tokio::time::timeout(TIMEOUT, call(client))
+                .await
+                .unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("no answer in time")))
+                .map(tonic::Response::into_inner)
+        })
+    }
+
+    fn explain(&self, status: &tonic::Status) -> anyhow::Error {
+        let mut reason = human::printable(status.message(), 300);
+        // The cause that tonic hides: "connection refused" says more than "transport error".
+        let mut source = std::error::Error::source(status);
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        anyhow::anyhow!("{}: {reason}", self.place)
+    }
+
+    fn bad_answer(&self) -> String {
+        format!("{} gave an answer that makes no sense", self.place)
+    }
+}
+
+impl crate::desk::Desk for Query {
+    fn overview(&mut self) -> anyhow::Result<Overview> {
+        if let Err(error) = self.catch_up() {
+            // Whatever comes next must begin with a whole list.
+            self.news = None;
+            return Err(error);
+        }
+        let sensors = self
+            .status()?
+            .sensors
+            .into_iter()
+            .map(|sensor| sensor.status)
+            .collect();
+        Ok(Overview {
+            profiles: self.profiles.values().cloned().collect(),
+            sensors,
+            more: self.more,
+        })
+    }
+
+    fn window(&mut self, id: WindowId) -> anyhow::Result<Option<WindowDetail>> {
+        self.load_window(id)
+    }
+
+    fn is_live(&self) -> bool {
+        self.live
+    }
+}
+
+/// Flows by identity, so that a flow that was reported in parts stands once.
+#[derive(Default)]
+struct Traffic {
+    flows: HashMap<(lynceus_model::flow::CommunityId, Timestamp), (u32, Flow)>,
+    messages: Vec<AppRecord>,
+    seen: usize,
+}
+
+impl Traffic {
+    fn add(&mut self, entry: v1::Traffic) -> Result<(), lynceus_proto::Invalid> {
+        self.seen += 1;
+        match entry.entry {
+            Some(v1::traffic::Entry::Flow(update)) => {
+                let update = lynceus_model::flow::FlowUpdate::try_from(update)?;
+                let key = (update.flow.community_id, update.flow.first);
+                // Totals count from the beginning of the flow: the last part says all.
+                match self.flows.entry(key) {
+                    std::collections::hash_map::Entry::Occupied(mut known) if known.get().0 < update.part => {
+                        known.insert((update.part, update.flow));
+                    }
+                    std::collections::hash_map::Entry::Occupied(_) => {}
+                    std::collections::hash_map::Entry::Vacant(free) => {
+                        free.insert((update.part, update.flow));
+                    }
+                }
+            }
+            Some(v1::traffic::Entry::App(record)) => self.messages.push(AppRecord::try_from(record)?),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Messages in order of time; flows in any (the timeline sorts).
+    fn finish(mut self) -> (Vec<Flow>, Vec<AppRecord>) {
+        self.messages.sort_by_key(|record| record.time);
+        (
+            self.flows.into_values().map(|(_, flow)| flow).collect(),
+            self.messages,
+        )
+    }
+}
