@@ -1,0 +1,303 @@
+//! A test case as data: traffic in, evidence out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::app::{AppEvent, AppRecord, Arp};
+use lynceus_model::evidence::Evidence;
+use lynceus_model::flow::{CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Totals};
+use lynceus_model::time::Timestamp;
+use serde::Deserialize;
+
+/// One file under `tests/cases/DETECTOR/`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    /// What it shows.
+    pub about: String,
+    #[serde(default)]
+    pub gateways: Vec<IpAddr>,
+    #[serde(default)]
+    pub flows: Vec<FlowSpec>,
+    #[serde(default)]
+    pub arp: Vec<ArpSpec>,
+    /// All evidence that must come, no more and no less.
+    #[serde(default)]
+    pub expect: Vec<Expect>,
+}
+
+/// One flow, or `repeat` flows that differ by the steps.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FlowSpec {
+    from: IpAddr,
+    to: IpAddr,
+    protocol: Protocol,
+    #[serde(default)]
+    port: u16,
+    #[serde(default = "source_port")]
+    source_port: u16,
+    /// Zeek's name.
+    state: String,
+    /// Seconds.
+    #[serde(default)]
+    first: f64,
+    #[serde(default)]
+    duration: f64,
+    #[serde(default = "one")]
+    packets: u64,
+    #[serde(default = "header")]
+    bytes: u64,
+    #[serde(default)]
+    packets_back: u64,
+    #[serde(default)]
+    bytes_back: u64,
+    /// ICMP type.
+    icmp_type: Option<u8>,
+    /// Reported every so many seconds while it lasts.
+    report_every: Option<f64>,
+    #[serde(default = "one")]
+    repeat: u64,
+    #[serde(default)]
+    step_to: u64,
+    #[serde(default)]
+    step_port: u16,
+    #[serde(default)]
+    step_source: u16,
+    #[serde(default)]
+    step_first: f64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Protocol {
+    Tcp,
+    Udp,
+    Icmp,
+    Icmpv6,
+}
+
+/// One ARP request, or `repeat` requests for following addresses.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArpSpec {
+    from: IpAddr,
+    target: IpAddr,
+    #[serde(default)]
+    first: f64,
+    /// 1 request, 2 reply.
+    #[serde(default = "request")]
+    operation: u16,
+    /// The sender knows whom it asks.
+    #[serde(default)]
+    unicast: bool,
+    #[serde(default = "one")]
+    repeat: u64,
+    #[serde(default)]
+    step_target: u64,
+    #[serde(default)]
+    step_first: f64,
+}
+
+/// What is written must be so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    #[serde(rename = "type")]
+    kind: String,
+    profile: IpAddr,
+    threat_level: String,
+    confidence: f64,
+    window: Option<i64>,
+    victim: Option<IpAddr>,
+    dst_port: Option<u16>,
+    /// Value of the first feature.
+    value: Option<f64>,
+    /// Number of Community IDs.
+    flows: Option<usize>,
+    /// Part of the description.
+    says: Option<String>,
+}
+
+/// What a sensor would hand to the profiler.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Flow(Box<FlowUpdate>),
+    App(Box<AppRecord>),
+}
+
+impl Case {
+    /// In the order in which a sensor reports: by the time of the last packet.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let mut events: Vec<(Timestamp, Event)> = Vec::new();
+        for spec in &self.flows {
+            (0..spec.repeat).for_each(|n| spec.reports(n, &mut events));
+        }
+        for spec in &self.arp {
+            (0..spec.repeat).for_each(|n| events.push(spec.record(n)));
+        }
+        events.sort_by_key(|(time, _)| *time);
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+}
+
+impl FlowSpec {
+    fn reports(&self, n: u64, events: &mut Vec<(Timestamp, Event)>) {
+        let first = seconds(self.first + self.step_first * n as f64);
+        let icmp = self.icmp_type.map(|kind| (kind, 0));
+        let port = self.port + self.step_port * n as u16;
+        let tuple = FiveTuple {
+            originator: Endpoint {
+                ip: self.from,
+                port: icmp.map_or(self.source_port + self.step_source * n as u16, |(kind, _)| {
+                    u16::from(kind)
+                }),
+            },
+            responder: Endpoint {
+                ip: step(self.to, self.step_to * n),
+                port,
+            },
+            protocol: match self.protocol {
+                Protocol::Icmp => 1,
+                Protocol::Tcp => 6,
+                Protocol::Udp => 17,
+                Protocol::Icmpv6 => 58,
+            },
+        };
+        let every = self
+            .report_every
+            .unwrap_or(f64::INFINITY)
+            .min(self.duration.max(f64::MIN_POSITIVE));
+        let parts = (self.duration / every).ceil().max(1.0) as u32;
+        let mut before = [Totals::default(); 2];
+        for part in 0..parts {
+            let share = f64::from(part + 1) / f64::from(parts);
+            let totals = |packets: u64, bytes: u64| Totals {
+                packets: (packets as f64 * share).ceil() as u64,
+                bytes: (bytes as f64 * share) as u64,
+                ..Totals::default()
+            };
+            let now = [
+                totals(self.packets, self.bytes),
+                totals(self.packets_back, self.bytes_back),
+            ];
+            let new = |side: usize| Totals {
+                packets: now[side].packets - before[side].packets,
+                bytes: now[side].bytes - before[side].bytes,
+                ..Totals::default()
+            };
+            let last = first.saturating_add(Duration::from_secs_f64(self.duration * share));
+            let flow = Flow {
+                tuple,
+                community_id: id(&tuple),
+                first,
+                last,
+                out: now[0],
+                back: now[1],
+                state: ConnState::from_name(&self.state).expect("state is one of Zeek's"),
+                icmp,
+                vlan: Vec::new(),
+                tunnel: None,
+                rtt: None,
+                seen_at: Vec::new(),
+            };
+            let end = if part + 1 == parts {
+                FlowEnd::Idle
+            } else {
+                FlowEnd::Active
+            };
+            let update = FlowUpdate {
+                flow,
+                new_out: new(0),
+                new_back: new(1),
+                part,
+                end,
+            };
+            events.push((last, Event::Flow(Box::new(update))));
+            before = now;
+        }
+    }
+}
+
+impl ArpSpec {
+    fn record(&self, n: u64) -> (Timestamp, Event) {
+        let time = seconds(self.first + self.step_first * n as f64);
+        let target = step(self.target, self.step_target * n);
+        let endpoint = |ip| Endpoint { ip, port: 0 };
+        let record = AppRecord {
+            time,
+            tuple: FiveTuple {
+                originator: endpoint(self.from),
+                responder: endpoint(target),
+                protocol: 0,
+            },
+            community_id: None,
+            from_responder: false,
+            event: AppEvent::Arp(Arp {
+                operation: self.operation,
+                sender_mac: [2, 0, 0, 0, 0, 1],
+                sender: self.from,
+                target_mac: if self.unicast { [2, 0, 0, 0, 0, 2] } else { [0; 6] },
+                target,
+                frame_destination: Some([0xff; 6]),
+            }),
+        };
+        (time, Event::App(Box::new(record)))
+    }
+}
+
+impl Expect {
+    pub(crate) fn matches(&self, evidence: &Evidence) -> bool {
+        let value = evidence.explanation.features.first().map(|feature| feature.value);
+        evidence.kind.name() == self.kind
+            && evidence.profile == self.profile
+            && evidence.threat_level.name() == self.threat_level
+            && (evidence.confidence.value() - self.confidence).abs() < 0.005
+            && self.window.is_none_or(|window| evidence.window == window)
+            && self.victim.is_none_or(|victim| evidence.victim == Some(victim))
+            && self.dst_port.is_none_or(|port| evidence.dst_port == Some(port))
+            && self.value.is_none_or(|wanted| value == Some(wanted))
+            && self.flows.is_none_or(|flows| evidence.flows.len() == flows)
+            && self
+                .says
+                .as_ref()
+                .is_none_or(|says| evidence.description.contains(says))
+    }
+}
+
+/// Stands for a Community ID: as good as one for telling flows apart.
+fn id(tuple: &FiveTuple) -> CommunityId {
+    let mut id = [0_u8; 20];
+    for (n, byte) in format!("{tuple:?}").bytes().enumerate() {
+        let cell = &mut id[n % 20];
+        *cell = cell.rotate_left(3).wrapping_mul(31).wrapping_add(byte);
+    }
+    CommunityId(id)
+}
+
+fn step(ip: IpAddr, by: u64) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => IpAddr::from((ip.to_bits() + by as u32).to_be_bytes()),
+        IpAddr::V6(ip) => IpAddr::from((ip.to_bits() + u128::from(by)).to_be_bytes()),
+    }
+}
+
+fn seconds(seconds: f64) -> Timestamp {
+    Timestamp((seconds * 1e9).round() as i64)
+}
+
+fn source_port() -> u16 {
+    40_000
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn header() -> u64 {
+    40
+}
+
+fn request() -> u16 {
+    1
+}
