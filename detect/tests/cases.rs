@@ -80,7 +80,7 @@ fn weights(evidence: &[Evidence]) -> BTreeMap<EvidenceId, String> {
 }
 
 fn check(path: &Path) {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("the case can be read");
     let case: Case = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let name = format!("{}: {}", path.display(), case.about);
     let events = case.events();
@@ -176,8 +176,8 @@ fn run(directory: &str) {
         .join("tests/cases")
         .join(directory);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&path)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the directory of cases is there")
+        .map(|entry| entry.expect("the directory can be read").path())
         .collect();
     files.sort();
     assert!(!files.is_empty(), "no cases in {}", path.display());
