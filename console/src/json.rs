@@ -1,5 +1,6 @@
 //! JSON as `docs/json.md` describes it, written by hand: millions of lines, and numbers that must stay exact.
 
+pub mod finding;
 pub mod flow;
 
 use lynceus_model::time::Timestamp;
