@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod export;
 pub mod flow_table;
+pub mod decode;
 pub mod queue;
 pub mod source;

@@ -1,0 +1,438 @@
+//! Decoders: payload heads in, application events out.
+//!
+//! The selector (`sensor_ebpf::heads`) has chosen what comes here; [`Decoder`] puts the pieces of a direction in
+//! order, reads the messages, and remembers what joins two of them (DNS query and response, the keys of a QUIC
+//! connection). Everything it remembers is bounded by [`DecodeLimits`] and everything that it refuses is counted in
+//! [`DecodeCounters`].
+
+mod assembler;
+mod generations;
+mod stream;
+
+pub mod arp;
+pub mod dhcp;
+pub mod dns;
+pub mod http;
+pub mod ja3;
+pub mod ja4;
+pub mod quic;
+pub mod ssh;
+pub mod tls;
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use lynceus_model::app::{AppEvent, AppRecord, Dns};
+use lynceus_model::flow::{Endpoint, FiveTuple};
+use lynceus_model::time::Timestamp;
+use sensor_ebpf::event::Head;
+use sensor_ebpf::flow::{FlowKey, Side};
+use sensor_ebpf::heads::{ARP_ETHER_TYPE, ARP_LINK_BYTES};
+
+use self::generations::Generations;
+use self::quic::QuicFlow;
+use self::stream::{Direction, Segment, Sink};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Bounds of what a [`Decoder`] remembers.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeLimits {
+    /// TCP flows with a message begun or read. An idle one costs about 200 bytes, an unfinished message up to 32 KiB;
+    /// the selector lets few stay unfinished.
+    pub streams: usize,
+    /// QUIC connections.
+    pub quic: usize,
+    /// DNS queries without response.
+    pub queries: usize,
+    /// An unfinished message is given up between once and twice this time.
+    pub age: Duration,
+    /// A DNS response that comes later than this has no known latency (resolvers give up after 5 to 10 s).
+    pub query_age: Duration,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            streams: 65_536,
+            quic: 4096,
+            queries: 65_536,
+            age: Duration::from_secs(60),
+            query_age: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a [`Decoder`] did and refused, since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecodeCounters {
+    /// Heads given to the decoder.
+    pub heads: u64,
+    /// Events that came out of them.
+    pub events: u64,
+    /// Messages that could not be read, by protocol ([`Protocol::index`]).
+    pub malformed: [u64; Protocol::COUNT],
+    /// Unfinished messages that were given up: the rest did not come, or the bounds were reached.
+    pub incomplete: u64,
+    /// Segments or their parts that had been read before.
+    pub repeated: u64,
+}
+
+/// Protocols with a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Dns,
+    Tls,
+    Quic,
+    Http,
+    Ssh,
+    SshKeyExchange,
+    Dhcp,
+    Arp,
+}
+
+impl Protocol {
+    pub const COUNT: usize = 8;
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Dns,
+        Self::Tls,
+        Self::Quic,
+        Self::Http,
+        Self::Ssh,
+        Self::SshKeyExchange,
+        Self::Dhcp,
+        Self::Arp,
+    ];
+
+    /// Place in [`DecodeCounters::malformed`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Http => "http",
+            Self::Ssh => "ssh",
+            Self::SshKeyExchange => "ssh_key_exchange",
+            Self::Dhcp => "dhcp",
+            Self::Arp => "arp",
+        }
+    }
+}
+
+/// A message that is not what it should be. Counted by protocol; nothing more can be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed message")]
+pub struct Malformed;
+
+/// Outcome of reading a message at the beginning of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read<T> {
+    Done { value: T, consumed: usize },
+    NeedMore,
+}
+
+impl<T> Read<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Read<U> {
+        match self {
+            Self::Done { value, consumed } => Read::Done {
+                value: change(value),
+                consumed,
+            },
+            Self::NeedMore => Read::NeedMore,
+        }
+    }
+}
+
+/// Reads payload heads of many flows.
+#[derive(Debug)]
+pub struct Decoder {
+    streams: Generations<FlowKey, [Direction; 2]>,
+    quic: Generations<FlowKey, QuicFlow>,
+    queries: Generations<(FlowKey, u16), Query>,
+    query_age: Duration,
+    counters: DecodeCounters,
+    scratch: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Query {
+    sender: Side,
+    time: Timestamp,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(DecodeLimits::default())
+    }
+}
+
+impl Decoder {
+    #[must_use]
+    pub fn new(limits: DecodeLimits) -> Self {
+        Self {
+            streams: Generations::new(limits.streams, limits.age),
+            quic: Generations::new(limits.quic, limits.age),
+            queries: Generations::new(limits.queries, limits.query_age),
+            query_age: limits.query_age,
+            counters: DecodeCounters::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Reads one head and hands out the messages that it finished.
+    ///
+    /// `time` is the head's time as event time; `originator` the side that sent the flow's first packet, where known
+    /// (else the message tells: who asks is the originator). Heads of one flow come in the order of capture; their TCP
+    /// segments may be out of order.
+    pub fn decode(
+        &mut self,
+        head: &Head<'_>,
+        time: Timestamp,
+        originator: Option<Side>,
+        emit: &mut dyn FnMut(AppRecord),
+    ) {
+        self.counters.heads += 1;
+        let mut out = Out {
+            head,
+            time,
+            originator,
+            counters: &mut self.counters,
+            queries: &mut self.queries,
+            query_age: self.query_age,
+            emit,
+        };
+        match head.key.protocol {
+            TCP => {
+                let counters = &mut out.counters.incomplete;
+                let flow = self
+                    .streams
+                    .entry(head.key, time, |flow| *counters += unfinished(&flow));
+                let client = originator.unwrap_or_else(|| likely_client(&head.key));
+                let segment = Segment {
+                    seq: head.tcp_seq,
+                    bytes: head.bytes,
+                    cut: (head.bytes.len() as u64) < u64::from(head.payload_len),
+                    dns_port: on_port(&head.key, 53),
+                    from_client: head.sender == client,
+                };
+                flow[head.sender as usize].segment(segment, &mut out);
+            }
+            UDP => datagram(head, &mut self.quic, &mut self.scratch, &mut out),
+            0 if head.key.low_port == ARP_ETHER_TYPE => arp_packet(head, &mut out),
+            _ => {}
+        }
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> &DecodeCounters {
+        &self.counters
+    }
+
+    /// Flows and queries that are remembered now.
+    #[must_use]
+    pub fn resident(&self) -> usize {
+        self.streams.len() + self.quic.len() + self.queries.len()
+    }
+}
+
+fn datagram(
+    head: &Head<'_>,
+    flows: &mut Generations<FlowKey, QuicFlow>,
+    scratch: &mut Vec<u8>,
+    out: &mut Out<'_, '_>,
+) {
+    let key = &head.key;
+    let multicast = on_port(key, 5353) || on_port(key, 5355);
+    if multicast || on_port(key, 53) {
+        match dns::read(head.bytes, multicast) {
+            Ok(message) => out.event(AppEvent::Dns(message)),
+            Err(Malformed) => out.malformed(Protocol::Dns),
+        }
+    } else if on_port(key, 67) || on_port(key, 68) {
+        match dhcp::read(head.bytes) {
+            Ok(message) => out.event(AppEvent::Dhcp(message)),
+            Err(Malformed) => out.malformed(Protocol::Dhcp),
+        }
+    } else if head.bytes.first().is_some_and(|first| first & 0x80 != 0) {
+        let incomplete = &mut out.counters.incomplete;
+        let flow = flows.entry(*key, out.time, |flow| {
+            *incomplete += u64::from(flow.is_incomplete())
+        });
+        let outcome = flow.datagram(head.bytes, head.sender, scratch);
+        if let Some(event) = outcome.event {
+            out.event(event);
+        }
+        if outcome.malformed {
+            out.malformed(Protocol::Quic);
+        }
+    } else {
+        match http::read_head(head.bytes, true) {
+            Ok(Read::Done { value, .. }) => out.event(value.0),
+            Ok(Read::NeedMore) | Err(Malformed) => out.malformed(Protocol::Http),
+        }
+    }
+}
+
+fn arp_packet(head: &Head<'_>, out: &mut Out<'_, '_>) {
+    let link = usize::from(head.key.high_port.min(ARP_LINK_BYTES));
+    let (link, packet) = head.bytes.split_at(link.min(head.bytes.len()));
+    match arp::read(packet, link.first_chunk().copied()) {
+        Ok(packet) => out.event(AppEvent::Arp(packet)),
+        Err(Malformed) => out.malformed(Protocol::Arp),
+    }
+}
+
+/// Turns the events of one head into records.
+struct Out<'a, 'e> {
+    head: &'a Head<'a>,
+    time: Timestamp,
+    originator: Option<Side>,
+    counters: &'a mut DecodeCounters,
+    queries: &'a mut Generations<(FlowKey, u16), Query>,
+    query_age: Duration,
+    emit: &'e mut dyn FnMut(AppRecord),
+}
+
+impl Sink for Out<'_, '_> {
+    fn event(&mut self, mut event: AppEvent) {
+        self.counters.events += 1;
+        let sender = self.head.sender;
+        if let AppEvent::Dns(message) = &mut event
+            && !message.multicast
+        {
+            self.join_query(message);
+        }
+        let originator = self.originator.unwrap_or_else(|| match is_answer(&event) {
+            Some(true) => other(sender),
+            Some(false) => sender,
+            None => likely_client(&self.head.key),
+        });
+        let (tuple, from_responder) = if let AppEvent::Arp(packet) = &event {
+            (arp_tuple(packet.sender, packet.target), false)
+        } else {
+            (tuple(&self.head.key, originator), sender != originator)
+        };
+        (self.emit)(AppRecord {
+            time: self.time,
+            tuple,
+            community_id: None,
+            from_responder,
+            event,
+        });
+    }
+
+    fn malformed(&mut self, protocol: Protocol) {
+        self.counters.malformed[protocol.index()] += 1;
+    }
+
+    fn incomplete(&mut self) {
+        self.counters.incomplete += 1;
+    }
+
+    fn repeated(&mut self) {
+        self.counters.repeated += 1;
+    }
+}
+
+impl Out<'_, '_> {
+    /// Remembers a query, or says how long the response to one took.
+    fn join_query(&mut self, message: &mut Dns) {
+        let (time, sender) = (self.time, self.head.sender);
+        let place = (self.head.key, message.id);
+        let known = self.queries.get(&place);
+        let fresh = known.filter(|query| time.since(query.time) <= self.query_age);
+        if !message.response {
+            // A query that is sent again counts from its first time.
+            if fresh.is_none_or(|query| query.sender != sender) {
+                self.queries.insert(place, Query { sender, time }, time, |_| {});
+            }
+        } else if let Some(query) = fresh.filter(|query| query.sender != sender) {
+            message.latency = Some(time.since(query.time));
+            self.queries.remove(&place);
+        }
+    }
+}
+
+fn unfinished(flow: &[Direction; 2]) -> u64 {
+    flow.iter().filter(|direction| direction.is_incomplete()).count() as u64
+}
+
+/// Whether the responder sends such a message; `None` where both sides do.
+fn is_answer(event: &AppEvent) -> Option<bool> {
+    match event {
+        AppEvent::Dns(message) => Some(message.response && !message.multicast),
+        AppEvent::TlsServer(_) | AppEvent::HttpResponse(_) => Some(true),
+        AppEvent::TlsClient(_) | AppEvent::HttpRequest(_) => Some(false),
+        AppEvent::Dhcp(message) => Some(matches!(message.message_type, 2 | 5 | 6)),
+        AppEvent::Ssh(_) | AppEvent::SshKeyExchange(_) | AppEvent::Arp(_) => None,
+    }
+}
+
+/// Servers listen on low ports.
+const fn likely_client(key: &FlowKey) -> Side {
+    if key.low_port > key.high_port {
+        Side::Low
+    } else {
+        Side::High
+    }
+}
+
+const fn other(side: Side) -> Side {
+    match side {
+        Side::Low => Side::High,
+        Side::High => Side::Low,
+    }
+}
+
+const fn on_port(key: &FlowKey, port: u16) -> bool {
+    key.low_port == port || key.high_port == port
+}
+
+fn tuple(key: &FlowKey, originator: Side) -> FiveTuple {
+    let low = endpoint(key.low, key.low_port);
+    let high = endpoint(key.high, key.high_port);
+    let (originator, responder) = match originator {
+        Side::Low => (low, high),
+        Side::High => (high, low),
+    };
+    FiveTuple {
+        originator,
+        responder,
+        protocol: key.protocol,
+    }
+}
+
+fn endpoint(address: [u8; 16], port: u16) -> Endpoint {
+    let ip = Ipv6Addr::from(address);
+    Endpoint {
+        ip: ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4),
+        port,
+    }
+}
+
+fn arp_tuple(sender: IpAddr, target: IpAddr) -> FiveTuple {
+    FiveTuple {
+        originator: Endpoint { ip: sender, port: 0 },
+        responder: Endpoint { ip: target, port: 0 },
+        protocol: 0,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

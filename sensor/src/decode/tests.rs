@@ -1,0 +1,201 @@
+use proptest::prelude::*;
+use sensor_ebpf::flow::{HookDirection, v4_mapped};
+
+use super::*;
+
+const CLIENT: Side = Side::Low;
+const SERVER: Side = Side::High;
+
+fn key(protocol: u8, server_port: u16) -> FlowKey {
+    FlowKey {
+        low: v4_mapped([192, 0, 2, 1]),
+        high: v4_mapped([192, 0, 2, 2]),
+        low_port: 40_000,
+        high_port: server_port,
+        protocol,
+        ..FlowKey::default()
+    }
+}
+
+fn head(key: FlowKey, sender: Side, bytes: &[u8]) -> Head<'_> {
+    Head {
+        key,
+        point: sensor_ebpf::flow::Point {
+            ifindex: 0,
+            direction: HookDirection::Ingress,
+        },
+        sender,
+        time: 0,
+        tcp_seq: 1,
+        tcp_flags: 24,
+        payload_len: bytes.len() as u32,
+        bytes,
+    }
+}
+
+fn decode(decoder: &mut Decoder, head: &Head<'_>, seconds: i64, originator: Option<Side>) -> Vec<AppRecord> {
+    let mut records = Vec::new();
+    decoder.decode(head, Timestamp::from_secs(seconds), originator, &mut |record| {
+        records.push(record);
+    });
+    records
+}
+
+fn dns(id: u8, response: bool) -> Vec<u8> {
+    let mut message = vec![0, id, if response { 0x80 } else { 0 }, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    message.extend(b"\x01a\x00\x00\x01\x00\x01");
+    message
+}
+
+fn latency(records: &[AppRecord]) -> Option<Duration> {
+    match &records[0].event {
+        AppEvent::Dns(message) => message.latency,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_response_finds_its_query() {
+    let mut decoder = Decoder::default();
+    let key = key(UDP, 53);
+    decode(&mut decoder, &head(key, CLIENT, &dns(1, false)), 10, Some(CLIENT));
+    decode(&mut decoder, &head(key, CLIENT, &dns(2, false)), 11, Some(CLIENT));
+    // Asked again: the first time counts.
+    decode(&mut decoder, &head(key, CLIENT, &dns(1, false)), 12, Some(CLIENT));
+    let answer = decode(&mut decoder, &head(key, SERVER, &dns(1, true)), 13, Some(CLIENT));
+    assert_eq!(latency(&answer), Some(Duration::from_secs(3)));
+    assert!(answer[0].from_responder);
+    assert_eq!(answer[0].tuple.originator.port, 40_000);
+    let again = decode(&mut decoder, &head(key, SERVER, &dns(1, true)), 14, Some(CLIENT));
+    assert_eq!(latency(&again), None);
+    // Long after the query nothing is known.
+    decode(
+        &mut decoder,
+        &head(key, CLIENT, &dns(9, false)),
+        100,
+        Some(CLIENT),
+    );
+    decode(
+        &mut decoder,
+        &head(key, CLIENT, &dns(9, false)),
+        200,
+        Some(CLIENT),
+    );
+    let late = decode(&mut decoder, &head(key, SERVER, &dns(2, true)), 201, Some(CLIENT));
+    assert_eq!(latency(&late), None);
+}
+
+#[test]
+fn who_asks_is_the_originator_where_nothing_is_known() {
+    let mut decoder = Decoder::default();
+    let answer = decode(&mut decoder, &head(key(UDP, 53), SERVER, &dns(1, true)), 1, None);
+    assert_eq!(answer[0].tuple.responder.port, 53);
+    assert!(answer[0].from_responder);
+    let banner = decode(
+        &mut decoder,
+        &head(key(TCP, 22), SERVER, b"SSH-2.0-x\r\n"),
+        1,
+        None,
+    );
+    assert_eq!(banner[0].tuple.responder.port, 22);
+    assert!(banner[0].from_responder);
+}
+
+#[test]
+fn multicast_and_ssdp_and_dhcp_go_by_port_and_content() {
+    let mut decoder = Decoder::default();
+    let records = decode(
+        &mut decoder,
+        &head(key(UDP, 5353), CLIENT, &dns(0, true)),
+        1,
+        None,
+    );
+    assert!(matches!(&records[0].event, AppEvent::Dns(message) if message.multicast));
+    let search = b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\r\n";
+    let records = decode(&mut decoder, &head(key(UDP, 1900), CLIENT, search), 1, None);
+    assert!(matches!(&records[0].event, AppEvent::HttpRequest(_)));
+    assert!(decode(&mut decoder, &head(key(UDP, 67), CLIENT, &[1; 300]), 1, None).is_empty());
+    assert_eq!(decoder.counters().malformed[Protocol::Dhcp.index()], 1);
+}
+
+#[test]
+fn arp_with_and_without_a_frame() {
+    let mut decoder = Decoder::default();
+    let packet = b"\0\x01\x08\0\x06\x04\0\x01\x02\0\0\0\0\x01\xc0\0\x02\x01\0\0\0\0\0\0\xc0\0\x02\x02";
+    let mut key = FlowKey {
+        low_port: ARP_ETHER_TYPE,
+        high_port: ARP_LINK_BYTES,
+        ..FlowKey::default()
+    };
+    let bytes = [&[0xff; 6], &[2, 0, 0, 0, 0, 1], packet.as_slice()].concat();
+    let destination = |records: &[AppRecord]| match &records[0].event {
+        AppEvent::Arp(packet) => packet.frame_destination,
+        other => panic!("{other:?}"),
+    };
+    let records = decode(&mut decoder, &head(key, CLIENT, &bytes), 1, None);
+    assert_eq!(destination(&records), Some([0xff; 6]));
+    assert_eq!(records[0].tuple.responder.ip.to_string(), "192.0.2.2");
+    key.high_port = 0;
+    let records = decode(&mut decoder, &head(key, CLIENT, packet), 1, None);
+    assert_eq!(destination(&records), None);
+}
+
+#[test]
+fn memory_is_bounded_whatever_comes() {
+    let limits = DecodeLimits {
+        streams: 100,
+        quic: 100,
+        queries: 100,
+        ..DecodeLimits::default()
+    };
+    let mut decoder = Decoder::new(limits);
+    for index in 0..5000u32 {
+        let port = (index % 60_000) as u16;
+        let mut tcp = key(TCP, 80);
+        tcp.low_port = port;
+        decode(
+            &mut decoder,
+            &head(tcp, CLIENT, b"GET /unfinished HTTP/1.1\r\n"),
+            1,
+            None,
+        );
+        let mut udp = key(UDP, 53);
+        udp.low_port = port;
+        decode(
+            &mut decoder,
+            &head(udp, CLIENT, &dns(index as u8, false)),
+            1,
+            None,
+        );
+        let mut quic = key(UDP, 443);
+        quic.low_port = port;
+        decode(
+            &mut decoder,
+            &head(quic, CLIENT, &[0xc0, 0, 0, 0, 1, 0, 0, 0, 0, 0]),
+            1,
+            None,
+        );
+        assert!(decoder.resident() <= 306, "{}", decoder.resident());
+    }
+    assert!(decoder.counters().incomplete >= 4800);
+}
+
+proptest! {
+    #[test]
+    fn never_panics(
+        heads in prop::collection::vec(
+            (any::<bool>(), prop::sample::select(vec![22u16, 53, 67, 80, 443, 1900, 5353]), any::<bool>(), any::<u16>(),
+             prop::collection::vec(any::<u8>(), 0..120)),
+            0..30,
+        ),
+    ) {
+        let mut decoder = Decoder::default();
+        for (tcp, port, from_client, seq, bytes) in &heads {
+            let key = key(if *tcp { TCP } else { UDP }, *port);
+            let mut head = head(key, if *from_client { CLIENT } else { SERVER }, bytes);
+            head.tcp_seq = u32::from(*seq);
+            decode(&mut decoder, &head, 1, None);
+        }
+        prop_assert_eq!(decoder.counters().heads, heads.len() as u64);
+    }
+}
