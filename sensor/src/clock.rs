@@ -8,7 +8,7 @@ use lynceus_model::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Unix time minus `CLOCK_MONOTONIC`, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WallClock {
     offset: i64,
 }

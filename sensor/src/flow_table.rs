@@ -10,6 +10,7 @@ mod community_id;
 mod entry;
 mod fragments;
 mod index;
+mod records;
 mod report;
 mod slab;
 mod state;
@@ -25,6 +26,7 @@ pub use self::community_id::community_id;
 use self::entry::{Entry, Handshake};
 use self::fragments::Fragments;
 use self::index::{Hash, Index};
+use self::records::LiveTable;
 use self::slab::Slab;
 use self::state::SYN;
 use self::wheel::Wheel;
@@ -34,6 +36,8 @@ const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const ACK: u8 = 16;
+/// Place of ACK among the flag counts.
+const ACK_BIT: usize = 4;
 
 /// After how much silence a flow ends, and how often a long one is reported. Event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +130,9 @@ pub struct TableStats {
     pub evicted: u64,
     /// Later fragments whose first fragment was not seen: they count in a flow with ports 0.
     pub orphan_fragments: u64,
+    /// Packets that an observation point saw of a flow that has more points than the table lists. They are no loss:
+    /// the flow's totals are those of the points that saw it first.
+    pub unlisted_points: u64,
 }
 
 /// The table. Ended flows are appended to the vector that every call takes.
@@ -146,6 +153,7 @@ pub struct FlowTable {
     /// Nanoseconds of silence that no flow ends within.
     shortest_idle: i64,
     stats: TableStats,
+    live: LiveTable,
 }
 
 impl FlowTable {
@@ -170,6 +178,7 @@ impl FlowTable {
                 Expiry::Never => i64::MAX,
             },
             stats: TableStats::default(),
+            live: LiveTable::new(),
         }
     }
 
@@ -195,6 +204,7 @@ impl FlowTable {
         self.entries.capacity()
             * (Slab::<Entry>::bytes_each() + Slab::<i64>::bytes_each() + Slab::<u32>::bytes_each())
             + self.index.bytes()
+            + self.live.bytes()
     }
 
     /// Counts a packet in its flow.
@@ -268,11 +278,11 @@ impl FlowTable {
                 if let Some(end) = self.is_new_flow(slot, packet, time) {
                     // The new flow takes the place, in index and wheel, of the old.
                     self.report(slot, end, ended);
-                    self.entries[slot].begin(packet, time);
+                    self.entries[slot] = Entry::of_packet(packet, time);
                 }
                 slot
             }
-            None => self.begin(hash, packet, time, ended)?,
+            None => self.begin(hash, Entry::of_packet(packet, time), ended)?,
         };
         self.entries[slot].add(packet, time, wire_len);
         if packet.tcp_flags & SYN != 0 {
@@ -300,13 +310,7 @@ impl FlowTable {
     }
 
     #[cold]
-    fn begin(
-        &mut self,
-        hash: Hash,
-        packet: &Packet,
-        time: Timestamp,
-        ended: &mut Vec<FlowUpdate>,
-    ) -> Result<u32, TableFull> {
+    fn begin(&mut self, hash: Hash, entry: Entry, ended: &mut Vec<FlowUpdate>) -> Result<u32, TableFull> {
         if self.stats.flows >= self.config.max_flows {
             self.make_room(ended)?;
         }
@@ -322,7 +326,7 @@ impl FlowTable {
                 (self.places - 1) as u32
             }
         };
-        self.entries[slot].begin(packet, time);
+        self.entries[slot] = entry;
         self.index.insert(hash, slot);
         self.stats.flows += 1;
         if let Expiry::Timeouts(timeouts) = &self.config.expiry {
@@ -382,12 +386,16 @@ impl FlowTable {
         let rtt = self.rtt(slot);
         let entry = &mut self.entries[slot];
         let at = entry.last;
-        ended.push(report::update(entry, rtt, at, end));
+        let mut update = report::update(entry, rtt, at, end);
+        update.flow.seen_at = self.seen_at(slot);
+        ended.push(update);
     }
 
     fn report_active(&mut self, slot: u32, now: Timestamp, ended: &mut Vec<FlowUpdate>) {
         let rtt = self.rtt(slot);
-        ended.push(report::update(&mut self.entries[slot], rtt, now, FlowEnd::Active));
+        let mut update = report::update(&mut self.entries[slot], rtt, now, FlowEnd::Active);
+        update.flow.seen_at = self.seen_at(slot);
+        ended.push(update);
     }
 
     fn rtt(&self, slot: u32) -> Option<Duration> {

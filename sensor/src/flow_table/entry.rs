@@ -74,8 +74,8 @@ pub(super) struct Reported {
 
 impl Entry {
     /// Begins with its first packet, which is then to be added.
-    pub(super) fn begin(&mut self, packet: &Packet, time: Timestamp) {
-        *self = Self {
+    pub(super) fn of_packet(packet: &Packet, time: Timestamp) -> Self {
+        Self {
             key: packet.key,
             first: time,
             last: time,
@@ -90,7 +90,7 @@ impl Entry {
                 })
             }),
             ..Self::default()
-        };
+        }
     }
 
     #[inline]
