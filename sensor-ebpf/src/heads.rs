@@ -84,6 +84,27 @@ pub enum HeadRefused {
     RingFull = 3,
 }
 
+impl HeadRefused {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; HEAD_REFUSED_REASONS] = [
+        Self::FlowPackets,
+        Self::FlowBytes,
+        Self::SourceRate,
+        Self::RingFull,
+    ];
+
+    /// Name in metrics and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FlowPackets => "flow_packets",
+            Self::FlowBytes => "flow_bytes",
+            Self::SourceRate => "source_rate",
+            Self::RingFull => "ring_full",
+        }
+    }
+}
+
 /// Number of [`HeadRefused`] reasons.
 pub const HEAD_REFUSED_REASONS: usize = 4;
 

@@ -211,7 +211,7 @@ fn session(
 }
 
 /// A question for the A record of `name`, or the answer to it.
-fn dns(id: u16, name: &str, answer: Option<Ipv4Addr>) -> Vec<u8> {
+pub(crate) fn dns(id: u16, name: &str, answer: Option<Ipv4Addr>) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend(if answer.is_some() {
         [0x81, 0x80]
@@ -232,7 +232,7 @@ fn dns(id: u16, name: &str, answer: Option<Ipv4Addr>) -> Vec<u8> {
 }
 
 /// A small TLS 1.3 ClientHello (RFC 8446 §4.1.2) with server name, ALPN, groups, versions and signature algorithms.
-fn client_hello(name: &str) -> Vec<u8> {
+pub(crate) fn client_hello(name: &str) -> Vec<u8> {
     let name = name.as_bytes();
     let host = [&[0_u8][..], &sized16(name)].concat();
     let extensions = [

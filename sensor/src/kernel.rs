@@ -1,0 +1,2 @@
+//! Live capture.
+pub mod interfaces;
