@@ -98,7 +98,9 @@ fn flows(records: &[FlowRecord]) -> Vec<Flow> {
     let mut table = table(Expiry::Never);
     let mut ended = Vec::new();
     for record in records {
-        table.record(record, WallClock::default(), &mut ended).expect("a table that evicts is never full");
+        table
+            .record(record, WallClock::default(), &mut ended)
+            .expect("a table that evicts is never full");
     }
     while table.finish(100, &mut ended) {}
     ended.into_iter().map(|update| update.flow).collect()
