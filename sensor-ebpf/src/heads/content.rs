@@ -43,6 +43,10 @@ pub(super) fn tcp_content<F: Frame>(frame: &F, packet: &Packet) -> Content {
                 },
             }
         }
+        // Hello behind a warning (unrecognized name) or behind the change-cipher-spec before a second ClientHello.
+        [0x15, 3, _, 0, 2, 1, _, 0x16, 3] | [0x14, 3, _, 0, 1, 1, 0x16, 3, _] => {
+            Content::Opens { span: UNKNOWN_SPAN }
+        }
         // ServerHello; the rest of the flight (certificate) follows.
         [0x16, 3, 0..=4, _, _, 2, 0, _, _] => Content::Opens { span: UNKNOWN_SPAN },
         // SSH banner, then the key exchange offer.
@@ -112,13 +116,14 @@ pub(super) const fn is_message_port(port: u16) -> bool {
     matches!(port, 53 | 5353 | 5355 | 67 | 68 | 546 | 547)
 }
 
-/// Long header, fixed bit, a version that can be decrypted, type Initial (RFC 9000 §17.2, RFC 9369 §3.2).
+/// Long header, a version that can be decrypted, type Initial (RFC 9000 §17.2, RFC 9369 §3.2). The fixed bit may be
+/// greased away (RFC 9287).
 #[inline(always)]
 pub(super) const fn is_quic_initial(first: &[u8; 9]) -> bool {
-    let kind = first[0] & 0xf0;
+    let kind = first[0] & 0xb0;
     match u32::from_be_bytes([first[1], first[2], first[3], first[4]]) {
-        0x0000_0001 | 0xff00_001d..=0xff00_0022 => kind == 0xc0,
-        0x6b33_43cf => kind == 0xd0,
+        0x0000_0001 | 0xff00_001d..=0xff00_0022 => kind == 0x80,
+        0x6b33_43cf | 0x709a_50c4 => kind == 0x90,
         _ => false,
     }
 }
