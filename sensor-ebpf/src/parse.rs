@@ -151,7 +151,7 @@ pub enum Degraded {
     TooManyExtensionHeaders = 2,
     /// A known tunnel whose inner IP header is broken, not in the frame, or below the level limit.
     TunnelNotOpened = 3,
-    /// Shorter than its header or longer than what carries it.
+    /// The IP length is longer than what carries the packet.
     BadIpLength = 4,
 }
 
@@ -189,6 +189,7 @@ pub enum Refused {
     Arp = 1,
     OtherEtherType = 2,
     TruncatedIp = 3,
+    /// Wrong version, or a header length or total length that leaves no room for the header.
     BadIpHeader = 4,
     UnsupportedLink = 5,
 }
@@ -240,7 +241,7 @@ pub fn parse<F: Frame, const LEVELS: usize>(
         limit = limit.saturating_sub(4);
     }
     let mut at = Cursor { offset: 0, limit };
-    let version = link::first_header(frame, link, &mut at, packet)?;
+    let version = link::first_header::<F, LEVELS>(frame, link, &mut at, packet)?;
     let mut header = ip::header(frame, version, &mut at, packet)?;
     let mut level = 0;
     while level < LEVELS {

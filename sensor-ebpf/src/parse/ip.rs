@@ -56,10 +56,12 @@ pub(super) fn header<F: Frame>(
 fn four<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Header, Refused> {
     let bytes: [u8; 20] = at.load(frame).ok_or(Refused::TruncatedIp)?;
     let header_len = (bytes[0] & 0x0f) as usize * 4;
-    if bytes[0] >> 4 != 4 || header_len < 20 {
+    let stated = be16(bytes, 2) as usize;
+    // A length that ends inside the header is as unusable to every stack as a wrong version.
+    if bytes[0] >> 4 != 4 || header_len < 20 || stated != 0 && stated < header_len {
         return Err(Refused::BadIpHeader);
     }
-    set_length(packet, at, be16(bytes, 2) as usize, header_len);
+    set_length(packet, at, stated);
     packet.ttl = bytes[8];
     let fragment = be16(bytes, 6);
     let id = be16(bytes, 4) as u32;
@@ -94,7 +96,7 @@ fn six<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Head
     } else {
         payload + 40
     };
-    set_length(packet, at, stated, 40);
+    set_length(packet, at, stated);
     packet.ttl = bytes[7];
     packet.fragment = Fragment::Whole;
     let mut protocol = bytes[6];
@@ -158,7 +160,7 @@ fn extensions<F: Frame>(frame: &F, protocol: &mut u8, at: &mut Cursor, packet: &
 
 /// Sets length and offset of the packet and narrows the cursor to it.
 #[inline(always)]
-fn set_length(packet: &mut Packet, at: &mut Cursor, stated: usize, header_len: usize) {
+fn set_length(packet: &mut Packet, at: &mut Cursor, stated: usize) {
     let carried = at.limit - at.offset;
     packet.ip_offset = at.offset as u32;
     if stated == 0 {
@@ -166,7 +168,7 @@ fn set_length(packet: &mut Packet, at: &mut Cursor, stated: usize, header_len: u
         return;
     }
     packet.ip_len = stated as u32;
-    if stated < header_len || stated > carried {
+    if stated > carried {
         packet.degraded.get_or_insert(Degraded::BadIpLength);
     }
     if stated < carried {

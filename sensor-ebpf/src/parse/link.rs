@@ -1,10 +1,16 @@
 //! From the first byte of a frame to its first IP header.
 
-use super::{Cursor, Frame, Link, Packet, Refused};
+use super::{Cursor, Frame, KERNEL_LEVELS, Link, Packet, Refused};
 use crate::flow::VLAN_PRESENT;
 
-/// Most VLAN tags, PPP headers and shims in one chain, and most labels in one MPLS stack.
+/// Most VLAN tags, PPP headers and shims in one chain.
 const MAX_SHIMS: usize = 8;
+
+/// Most labels in one MPLS stack: the verifier pays for each in the kernel, where routers push at most about ten;
+/// captures of broken traffic have more.
+const fn max_labels(levels: usize) -> usize {
+    if levels == KERNEL_LEVELS { 10 } else { 64 }
+}
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
@@ -27,22 +33,22 @@ pub(super) enum Version {
 
 /// Moves to the first IP header of a frame.
 #[inline(always)]
-pub(super) fn first_header<F: Frame>(
+pub(super) fn first_header<F: Frame, const LEVELS: usize>(
     frame: &F,
     link: Link,
     at: &mut Cursor,
     packet: &mut Packet,
 ) -> Result<Version, Refused> {
     match link {
-        Link::Ethernet => ethernet(frame, at, packet),
+        Link::Ethernet => ethernet::<F, LEVELS>(frame, at, packet),
         Link::RawIp => by_version(frame, *at),
         Link::LinuxSll => {
             let header: [u8; 16] = at.load(frame).ok_or(Refused::TruncatedLink)?;
-            cooked(frame, at.skip(16), at, packet, be16(header, 2), be16(header, 14))
+            cooked::<F, LEVELS>(frame, at.skip(16), at, packet, be16(header, 2), be16(header, 14))
         }
         Link::LinuxSll2 => {
             let header: [u8; 20] = at.load(frame).ok_or(Refused::TruncatedLink)?;
-            cooked(frame, at.skip(20), at, packet, be16(header, 8), be16(header, 0))
+            cooked::<F, LEVELS>(frame, at.skip(20), at, packet, be16(header, 8), be16(header, 0))
         }
         Link::Null => {
             let family: [u8; 4] = at.load(frame).ok_or(Refused::TruncatedLink)?;
@@ -64,26 +70,26 @@ pub(super) fn first_header<F: Frame>(
                 *at = at.skip(2);
             }
             let ether_type = ppp(frame, at)?;
-            ether(frame, ether_type, at, packet)
+            ether::<F, LEVELS>(frame, ether_type, at, packet)
         }
     }
 }
 
 /// Ethernet II, or LLC/SNAP in 802.3.
 #[inline(always)]
-pub(super) fn ethernet<F: Frame>(
+pub(super) fn ethernet<F: Frame, const LEVELS: usize>(
     frame: &F,
     at: &mut Cursor,
     packet: &mut Packet,
 ) -> Result<Version, Refused> {
     let ether_type: [u8; 2] = at.load_at(frame, 12).ok_or(Refused::TruncatedLink)?;
     *at = at.skip(14);
-    ether(frame, u16::from_be_bytes(ether_type), at, packet)
+    ether::<F, LEVELS>(frame, u16::from_be_bytes(ether_type), at, packet)
 }
 
 /// Follows EtherTypes to an IP header.
 #[inline(always)]
-pub(super) fn ether<F: Frame>(
+pub(super) fn ether<F: Frame, const LEVELS: usize>(
     frame: &F,
     ether_type: u16,
     at: &mut Cursor,
@@ -104,7 +110,7 @@ pub(super) fn ether<F: Frame>(
                 *at = at.skip(6);
                 ether_type = ppp(frame, at)?;
             }
-            MPLS | MPLS_MULTICAST => return labels(frame, at, packet),
+            MPLS | MPLS_MULTICAST => return labels::<F, LEVELS>(frame, at, packet),
             ARP => return Err(Refused::Arp),
             // 802.3 length: only SNAP with an Ethernet type can carry IP.
             length if length < 0x0600 => {
@@ -127,8 +133,12 @@ pub(super) fn ether<F: Frame>(
 /// Skips an MPLS label stack. What it carries is told by the first nibble (RFC 4928): an IP version, or 0 for the
 /// control word of an Ethernet pseudowire (RFC 4448).
 #[inline(always)]
-pub(super) fn labels<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Version, Refused> {
-    for _ in 0..MAX_SHIMS {
+pub(super) fn labels<F: Frame, const LEVELS: usize>(
+    frame: &F,
+    at: &mut Cursor,
+    packet: &mut Packet,
+) -> Result<Version, Refused> {
+    for _ in 0..max_labels(LEVELS) {
         let label: [u8; 4] = at.load(frame).ok_or(Refused::TruncatedLink)?;
         *at = at.skip(4);
         if label[2] & 1 != 0 {
@@ -180,7 +190,7 @@ fn ppp<F: Frame>(frame: &F, at: &mut Cursor) -> Result<u16, Refused> {
 
 /// The rest of both Linux cooked headers.
 #[inline(always)]
-fn cooked<F: Frame>(
+fn cooked<F: Frame, const LEVELS: usize>(
     frame: &F,
     after: Cursor,
     at: &mut Cursor,
@@ -192,7 +202,7 @@ fn cooked<F: Frame>(
         return Err(Refused::OtherEtherType);
     }
     *at = after;
-    ether(frame, protocol, at, packet)
+    ether::<F, LEVELS>(frame, protocol, at, packet)
 }
 
 #[inline(always)]

@@ -8,6 +8,8 @@ use crate::flow::TunnelKind;
 const VXLAN_PORT: u16 = 4789;
 /// Where Linux and flannel had VXLAN before the port was assigned.
 const LINUX_VXLAN_PORT: u16 = 8472;
+/// VXLAN with a next-protocol field (draft-ietf-nvo3-vxlan-gpe).
+const VXLAN_GPE_PORT: u16 = 4790;
 const GENEVE_PORT: u16 = 6081;
 const GTP_USER_PORT: u16 = 2152;
 const MPLS_PORT: u16 = 6635;
@@ -58,10 +60,10 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
     let mut at = carried.at;
     let vlan = packet.key.vlan;
     let version = match carried.next {
-        Next::Ethernet => link::ethernet(frame, &mut at, packet),
-        Next::EtherType(number) => link::ether(frame, number, &mut at, packet),
+        Next::Ethernet => link::ethernet::<F, LEVELS>(frame, &mut at, packet),
+        Next::EtherType(number) => link::ether::<F, LEVELS>(frame, number, &mut at, packet),
         Next::Ip => link::by_version(frame, at),
-        Next::Labels => link::labels(frame, &mut at, packet),
+        Next::Labels => link::labels::<F, LEVELS>(frame, &mut at, packet),
     };
     let inner = version.and_then(|version| ip::header(frame, version, &mut at, packet));
     match inner {
@@ -115,6 +117,7 @@ fn find<F: Frame, const LEVELS: usize>(frame: &F, outer: &Header, at: Cursor) ->
             let at = at.skip(8);
             match ports {
                 VXLAN_PORT | LINUX_VXLAN_PORT => vxlan(frame, at, ports == LINUX_VXLAN_PORT),
+                VXLAN_GPE_PORT => vxlan_gpe(frame, at),
                 GENEVE_PORT => geneve(frame, at),
                 GTP_USER_PORT if deep => gtp(frame, at),
                 MPLS_PORT if deep => carried(TunnelKind::MplsInIp, 0, Next::Labels, at),
@@ -129,7 +132,7 @@ fn find<F: Frame, const LEVELS: usize>(frame: &F, outer: &Header, at: Cursor) ->
 #[inline(always)]
 fn vxlan<F: Frame>(frame: &F, at: Cursor, strict: bool) -> Option<Option<Carried>> {
     let Some(header) = at.load::<F, 8>(frame) else {
-        return if strict { None } else { Some(None) };
+        return Some(None);
     };
     if header[0] & 0x08 == 0
         || strict && (header[0] != 8 || header[1] | header[2] | header[3] | header[7] != 0)
@@ -138,6 +141,26 @@ fn vxlan<F: Frame>(frame: &F, at: Cursor, strict: bool) -> Option<Option<Carried
     }
     let vni = u32::from_be_bytes([0, header[4], header[5], header[6]]);
     carried(TunnelKind::Vxlan, vni, Next::Ethernet, at.skip(8))
+}
+
+/// Like VXLAN; where the P flag is set the fourth byte names what follows.
+#[inline(always)]
+fn vxlan_gpe<F: Frame>(frame: &F, at: Cursor) -> Option<Option<Carried>> {
+    let Some(header) = at.load::<F, 8>(frame) else {
+        return Some(None);
+    };
+    // Version 0, and a network identifier.
+    if header[0] & 0x38 != 0x08 {
+        return None;
+    }
+    let next = match (header[0] & 0x04, header[3]) {
+        (0, _) | (_, 3) => Next::Ethernet,
+        (_, 1) => Next::EtherType(link::IPV4),
+        (_, 2) => Next::EtherType(link::IPV6),
+        _ => return None,
+    };
+    let vni = u32::from_be_bytes([0, header[4], header[5], header[6]]);
+    carried(TunnelKind::Vxlan, vni, next, at.skip(8))
 }
 
 /// RFC 8926
