@@ -11,6 +11,7 @@ pub mod netns;
 pub mod program;
 pub mod scenario;
 pub mod traffic;
+pub mod truth;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -3,5 +3,6 @@
 //! Without root they print `skipped: needs root`; `cargo xtask test` runs them with it.
 
 mod system {
+    mod file_truth;
     mod harness;
 }
