@@ -1,7 +1,13 @@
 //! The commands of `lynceus`, one file each, and what they share: exit codes and error output.
 
+pub mod console;
+pub mod evidence;
 pub mod flows;
+mod output;
+pub mod place;
+pub mod profiles;
 mod size;
+pub mod status;
 
 use std::process::ExitCode;
 
@@ -24,6 +30,11 @@ struct Arguments {
 enum Command {
     /// Prints the bidirectional flows of capture files as JSON Lines
     Flows(flows::Options),
+    Profiles(profiles::Options),
+    Evidence(evidence::Options),
+    Alerts(evidence::AlertOptions),
+    Status(status::Options),
+    Console(console::Options),
 }
 
 /// How a command ended, for people and for scripts.
@@ -41,6 +52,11 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Flows(options) => flows::run(&options),
+        Command::Profiles(options) => profiles::run(&options),
+        Command::Evidence(options) => evidence::run(&options),
+        Command::Alerts(options) => evidence::run_alerts(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Console(options) => console::run(&options),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -1,0 +1,142 @@
+//! Where a command gets its data: a collector that runs, or a result folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::runtime::Runtime;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::human::Clock;
+use crate::query::Query;
+
+/// Where a collector listens when nobody says otherwise.
+pub const DEFAULT_COLLECTOR: &str = "127.0.0.1:7443";
+
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    /// Collector to ask: HOST:PORT (TLS unless loopback), http://…, https://… or unix:PATH
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_COLLECTOR, env = "LYNCEUS_COLLECTOR")]
+    pub connect: String,
+    /// Certificate authority of the collector, as PEM
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Own certificate, as PEM, where the collector wants one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Key of the own certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+/// In which zone times are printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Zone {
+    /// Times in the zone of this machine instead of UTC
+    #[arg(long)]
+    local: bool,
+}
+
+impl Zone {
+    #[must_use]
+    pub fn clock(self) -> Clock {
+        if self.local { Clock::local() } else { Clock::utc() }
+    }
+}
+
+impl Place {
+    /// Prepares the way to the collector; whether it is there shows with the first question.
+    ///
+    /// # Errors
+    /// The address or a certificate cannot be used.
+    pub fn open(&self) -> anyhow::Result<Query> {
+        let runtime = runtime()?;
+        let channel = {
+            let _inside = runtime.enter();
+            self.channel()?
+        };
+        Ok(Query::new(
+            runtime,
+            channel,
+            format!("collector {}", self.connect),
+            true,
+            Vec::new(),
+        ))
+    }
+
+    /// What the screen calls it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("collector {}", self.connect)
+    }
+
+    fn channel(&self) -> anyhow::Result<Channel> {
+        let uri = uri(&self.connect);
+        let endpoint = Endpoint::from_shared(uri.clone())
+            .with_context(|| format!("--connect {}: not an address", self.connect))?
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(20));
+        let endpoint = if uri.starts_with("https:") {
+            endpoint.tls_config(self.tls()?)?
+        } else {
+            endpoint
+        };
+        Ok(endpoint.connect_lazy())
+    }
+
+    fn tls(&self) -> anyhow::Result<ClientTlsConfig> {
+        let read =
+            |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let mut tls = ClientTlsConfig::new();
+        if let Some(ca) = &self.ca {
+            tls = tls.ca_certificate(Certificate::from_pem(read(ca)?));
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+        }
+        Ok(tls)
+    }
+}
+
+/// The runtime behind blocking questions.
+pub(crate) fn runtime() -> anyhow::Result<Arc<Runtime>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    Ok(Arc::new(runtime))
+}
+
+/// Plain HTTP only to this machine.
+fn uri(address: &str) -> String {
+    if address.contains("://") || address.starts_with("unix:") {
+        return address.to_owned();
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    format!("{}://{address}", if loopback { "http" } else { "https" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        for (address, expected) in [
+            ("127.0.0.1:7443", "http://127.0.0.1:7443"),
+            ("[::1]:7443", "http://[::1]:7443"),
+            ("localhost:7443", "http://localhost:7443"),
+            ("collector.example:7443", "https://collector.example:7443"),
+            ("10.0.0.1:7443", "https://10.0.0.1:7443"),
+            ("http://10.0.0.1:7443", "http://10.0.0.1:7443"),
+            ("unix:/run/lynceus/query.sock", "unix:/run/lynceus/query.sock"),
+        ] {
+            assert_eq!(uri(address), expected);
+        }
+    }
+}

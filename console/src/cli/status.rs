@@ -1,0 +1,170 @@
+//! `lynceus status`: where every packet went, how full everything is, what was lost.
+
+use clap::Args;
+use lynceus_model::status::{Gap, SensorStatus};
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::SensorId;
+use lynceus_proto::v1;
+
+use super::place::{Place, Zone};
+use super::{Outcome, output};
+use crate::accounting;
+use crate::human::{self, Clock};
+use crate::query::StatusView;
+use crate::text::{Line, Tone};
+
+/// Shows the accounting law of every interface and direction, fills, cost per packet, and losses by reason
+///
+/// The law: packets seen by a hook = packets in flow records + packets resident in the kernel table + packets refused
+/// by a named reason. Exit code 1 when it does not hold.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  lynceus status
+  lynceus status --connect unix:/run/lynceus/query.sock
+  watch --color lynceus status")]
+pub struct Options {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    zone: Zone,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The collector does not answer, or standard output cannot be written.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let status = options.place.open()?.status()?;
+    output::lines(&report(&status, &options.zone.clock()))?;
+    let balanced = status
+        .sensors
+        .iter()
+        .flat_map(|sensor| &sensor.status.points)
+        .all(|point| point.unaccounted() == 0);
+    Ok(if balanced { Outcome::Done } else { Outcome::Damaged })
+}
+
+fn report(status: &StatusView, clock: &Clock) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(collector) = &status.collector {
+        lines.extend(of_collector(collector, clock));
+        lines.push(Line::default());
+    }
+    let away: Vec<Line> = status
+        .sensors
+        .iter()
+        .filter(|sensor| !sensor.connected)
+        .map(|sensor| {
+            let text = format!(
+                "{} is not connected; it was last heard of at {} {}",
+                sensor.status.name,
+                clock.date_time(sensor.received_at),
+                clock.label()
+            );
+            Line::toned(Tone::Warning, text)
+        })
+        .collect();
+    let sensors: Vec<SensorStatus> = status
+        .sensors
+        .iter()
+        .map(|sensor| sensor.status.clone())
+        .collect();
+    lines.extend(accounting::report(&sensors, clock));
+    lines.extend(away);
+    lines.extend(gaps(&status.gaps, status.gaps_total, clock));
+    lines
+}
+
+fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
+    let started = clock.date_time(Timestamp(collector.started));
+    let behind = collector
+        .accepted_position
+        .saturating_sub(collector.applied_position);
+    let tables = collector
+        .table_bytes
+        .map_or_else(String::new, |bytes| format!(", tables {}", human::bytes(bytes)));
+    let mut lines = vec![
+        Line::toned(Tone::Heading, "collector").and(
+            Tone::Quiet,
+            format!(
+                "  lynceus {}, up since {started} {}",
+                collector.version,
+                clock.label()
+            ),
+        ),
+        Line::toned(Tone::Quiet, "  store   ").and(
+            Tone::Plain,
+            format!(
+                "{} (durability: {}), log {}{tables}",
+                collector.engine,
+                collector.durability,
+                human::bytes(collector.log_bytes)
+            ),
+        ),
+        Line::toned(Tone::Quiet, "  batches ").and(
+            if behind > 1000 { Tone::Warning } else { Tone::Plain },
+            format!(
+                "{} accepted, {} not yet judged",
+                human::count(collector.accepted_position),
+                human::count(behind)
+            ),
+        ),
+    ];
+    let named = |counters: &[v1::Counter]| {
+        let parts: Vec<String> = counters
+            .iter()
+            .filter(|counter| counter.count > 0)
+            .map(|counter| {
+                format!(
+                    "{} {}",
+                    human::count(counter.count),
+                    counter.reason.replace('_', " ")
+                )
+            })
+            .collect();
+        parts.join(", ")
+    };
+    for (word, tone, counters) in [
+        ("  totals  ", Tone::Plain, &collector.totals),
+        ("  refused ", Tone::Bad, &collector.refused),
+    ] {
+        let text = named(counters);
+        if !text.is_empty() {
+            lines.push(Line::toned(Tone::Quiet, word).and(tone, text));
+        }
+    }
+    if let Some(reason) = &collector.degraded {
+        lines.push(Line::toned(
+            Tone::Alert,
+            format!("  takes nothing now: {}", human::printable(reason, 300)),
+        ));
+    }
+    lines
+}
+
+/// Stretches of time for which data is known to be missing.
+fn gaps(gaps: &[(Option<SensorId>, Gap)], total: u64, clock: &Clock) -> Vec<Line> {
+    if total == 0 {
+        return vec![Line::toned(Tone::Good, "no gaps")];
+    }
+    let mut lines = vec![Line::toned(Tone::Bad, human::plural(total, "gap", "gaps"))];
+    for (sensor, gap) in gaps {
+        let sensor = sensor.map_or_else(String::new, |id| format!(" of sensor {id}"));
+        let count = |what: &str, count: Option<u64>| {
+            count.map_or_else(
+                || format!(", unknown {what}"),
+                |count| format!(", {} {what}", human::count(count)),
+            )
+        };
+        lines.push(Line::from(format!(
+            "  {}{sensor} from {} to {} {}{}{}",
+            gap.reason.name().replace('_', " "),
+            clock.date_time(gap.first),
+            clock.date_time(gap.last),
+            clock.label(),
+            count("flows", gap.flows),
+            count("packets", gap.packets),
+        )));
+    }
+    lines
+}
