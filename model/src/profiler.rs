@@ -99,8 +99,6 @@ pub struct Profiler {
     now: Option<Timestamp>,
     /// When `now` reaches this, deltas are cut.
     next_refresh: Timestamp,
-    /// Promise of the source: nothing that began earlier will come.
-    watermark: Timestamp,
     since_cut: usize,
     budget: Budget,
     ready: Vec<WindowUpdate>,
@@ -123,7 +121,6 @@ impl Profiler {
             strokes: Strokes::default(),
             now: None,
             next_refresh: Timestamp::MIN,
-            watermark: Timestamp::MIN,
             since_cut: 0,
             ready: Vec::new(),
             counters: ProfilerCounters::default(),
@@ -189,14 +186,9 @@ impl Profiler {
         self.added();
     }
 
-    /// The source promises that nothing which began before `watermark` will come. Lets letters be written and windows
-    /// close earlier than [`ProfilerConfig::reorder_wait`].
-    pub fn tick(&mut self, watermark: Timestamp) {
-        self.watermark = self.watermark.max(watermark);
-    }
-
-    /// Event time passed without events (live, when nothing is sent): cuts deltas that are due.
-    pub fn idle(&mut self, now: Timestamp) {
+    /// Event time passed without events (live, when the network is quiet): cuts deltas that are due. Where there are
+    /// events, they move event time themselves; calling this between them would make cuts depend on batches.
+    pub fn tick(&mut self, now: Timestamp) {
         self.advance(now);
     }
 
@@ -207,7 +199,6 @@ impl Profiler {
 
     /// The source ended: writes all letters, closes all windows.
     pub fn finish(&mut self) {
-        self.watermark = Timestamp::MAX;
         self.cut(Timestamp::MAX);
     }
 
@@ -259,10 +250,8 @@ impl Profiler {
     /// Flows that began earlier are complete, or are not waited for any longer.
     fn horizon(&self) -> Timestamp {
         let wait = i64::try_from(self.config.reorder_wait.as_nanos()).unwrap_or(i64::MAX);
-        let waited = self
-            .now
-            .map_or(Timestamp::MIN, |now| Timestamp(now.0.saturating_sub(wait)));
-        waited.max(self.watermark)
+        self.now
+            .map_or(Timestamp::MIN, |now| Timestamp(now.0.saturating_sub(wait)))
     }
 
     fn open(&mut self, window: WindowId) -> &mut Live {

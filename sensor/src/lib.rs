@@ -5,5 +5,6 @@ pub mod decode;
 pub mod export;
 pub mod flow_table;
 pub mod kernel;
+pub mod profiler;
 pub mod queue;
 pub mod source;

@@ -43,6 +43,12 @@ pub trait Source {
     /// What was readable before the fault was already handed out; the error names file and offset, or interface.
     fn next(&mut self, events: &mut Vec<Event>) -> anyhow::Result<Status>;
 
-    /// Every event with an earlier time has been handed out, as far as the source can promise.
+    /// Newest packet that was handled. Flows that began earlier may still be open.
     fn watermark(&self) -> Timestamp;
+
+    /// From where windows are counted: the first packet of a file, known with the first events at the latest. `None`:
+    /// the Unix epoch.
+    fn origin(&self) -> Option<Timestamp> {
+        None
+    }
 }

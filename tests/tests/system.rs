@@ -4,5 +4,6 @@
 
 mod system {
     mod file_truth;
+    mod detections;
     mod harness;
 }

@@ -88,6 +88,8 @@ pub struct PcapSource {
     table: FlowTable,
     depth: Depth,
     counts: PacketCounts,
+    /// First packet of the first file.
+    origin: Option<Timestamp>,
     newest: Timestamp,
     /// Bytes of the files before the open one.
     bytes_before: u64,
@@ -104,6 +106,7 @@ impl PcapSource {
             table: FlowTable::new(config),
             depth,
             counts: PacketCounts::default(),
+            origin: None,
             newest: Timestamp::MIN,
             bytes_before: 0,
             flows: Vec::new(),
@@ -173,6 +176,7 @@ impl PcapSource {
                 Some(link) => parse::<_, LEVELS>(&frame, link, &mut packet),
                 None => Err(Refused::UnsupportedLink),
             };
+            self.origin.get_or_insert(raw.time);
             self.newest = self.newest.max(raw.time);
             if let Err(reason) = parsed {
                 self.counts.refused[reason as usize].add(raw.wire_len);
@@ -201,5 +205,9 @@ impl Source for PcapSource {
 
     fn watermark(&self) -> Timestamp {
         self.newest
+    }
+
+    fn origin(&self) -> Option<Timestamp> {
+        self.origin
     }
 }
