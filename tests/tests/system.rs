@@ -3,7 +3,7 @@
 //! Without root they print `skipped: needs root`; `cargo xtask test` runs them with it.
 
 mod system {
-    mod file_truth;
     mod detections;
+    mod file_truth;
     mod harness;
 }
