@@ -14,7 +14,8 @@ pub struct Head<'a> {
     pub time: u64,
     pub tcp_seq: u32,
     pub tcp_flags: u8,
-    /// Length of the payload on the wire; `bytes` may hold less.
+    /// Payload bytes of the packet on the wire from the first of `bytes` on. Where more than [`HEAD_BYTES`] of a packet
+    /// go up, they come as several heads; in each, `tcp_seq` and `payload_len` are those of its own first byte.
     pub payload_len: u32,
     pub bytes: &'a [u8],
 }

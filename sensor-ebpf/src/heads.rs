@@ -368,6 +368,17 @@ const fn units(bytes: u16) -> u8 {
     if units > 255 { 255 } else { units as u8 }
 }
 
+/// A datagram goes up as one head: its pieces could not be told from other datagrams.
+#[inline(always)]
+const fn datagram_bytes(packet: &Packet) -> u16 {
+    const MOST: u32 = crate::event::HEAD_BYTES as u32;
+    if packet.payload_len < MOST {
+        packet.payload_len as u16
+    } else {
+        MOST as u16
+    }
+}
+
 #[inline(always)]
 fn select_udp<F: Frame>(
     frame: &F,
@@ -389,12 +400,16 @@ fn select_udp<F: Frame>(
             // One connection a flow: its Initials are counted, its time never comes again.
             side.state = OPEN;
             let before = *side;
-            let choice = take_from_stretch(packet, side, limits, admit);
-            if choice != Choice::Refuse(HeadRefused::SourceRate) {
-                return choice;
-            }
-            *side = before;
-            return choice;
+            return match take_from_stretch(packet, side, limits, admit) {
+                Choice::Take { .. } => Choice::Take {
+                    bytes: datagram_bytes(packet),
+                },
+                Choice::Refuse(HeadRefused::SourceRate) => {
+                    *side = before;
+                    Choice::Refuse(HeadRefused::SourceRate)
+                }
+                choice => choice,
+            };
         }
         // SSDP: HTTP in datagrams.
         if !is_http(&first) {
@@ -405,11 +420,7 @@ fn select_udp<F: Frame>(
         return Choice::Refuse(HeadRefused::SourceRate);
     }
     Choice::Take {
-        bytes: if packet.payload_len < u32::from(limits.bytes) {
-            packet.payload_len as u16
-        } else {
-            limits.bytes
-        },
+        bytes: datagram_bytes(packet),
     }
 }
 

@@ -25,13 +25,14 @@ use std::time::Duration;
 use lynceus_model::app::{AppEvent, AppRecord, Dns};
 use lynceus_model::flow::{Endpoint, FiveTuple};
 use lynceus_model::time::Timestamp;
-use sensor_ebpf::event::Head;
+use sensor_ebpf::event::{HEAD_BYTES, Head};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::{ARP_ETHER_TYPE, ARP_LINK_BYTES};
 
-use self::generations::Generations;
+pub(crate) use self::generations::Generations;
 use self::quic::QuicFlow;
 use self::stream::{Direction, Segment, Sink};
+use crate::flow_table::community_id;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -218,7 +219,8 @@ impl Decoder {
                 let segment = Segment {
                     seq: head.tcp_seq,
                     bytes: head.bytes,
-                    cut: (head.bytes.len() as u64) < u64::from(head.payload_len),
+                    // A full head goes on in the next one.
+                    cut: head.bytes.len() < HEAD_BYTES.min(head.payload_len as usize),
                     dns_port: on_port(&head.key, 53),
                     from_client: head.sender == client,
                 };
@@ -231,7 +233,7 @@ impl Decoder {
     }
 
     #[must_use]
-    pub fn counters(&self) -> &DecodeCounters {
+    pub const fn counters(&self) -> &DecodeCounters {
         &self.counters
     }
 
@@ -314,15 +316,20 @@ impl Sink for Out<'_, '_> {
             Some(false) => sender,
             None => likely_client(&self.head.key),
         });
-        let (tuple, from_responder) = if let AppEvent::Arp(packet) = &event {
-            (arp_tuple(packet.sender, packet.target), false)
+        let (tuple, from_responder, community_id) = if let AppEvent::Arp(packet) = &event {
+            (arp_tuple(packet.sender, packet.target), false, None)
         } else {
-            (tuple(&self.head.key, originator), sender != originator)
+            let key = &self.head.key;
+            (
+                tuple(key, originator),
+                sender != originator,
+                Some(community_id(key)),
+            )
         };
         (self.emit)(AppRecord {
             time: self.time,
             tuple,
-            community_id: None,
+            community_id,
             from_responder,
             event,
         });

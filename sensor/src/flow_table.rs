@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use lynceus_model::flow::{FlowEnd, FlowUpdate};
 use lynceus_model::time::Timestamp;
+use sensor_ebpf::flow::Side;
+use sensor_ebpf::heads::FlowHeads;
 use sensor_ebpf::parse::{Fragment, Packet};
 
 pub use self::community_id::community_id;
@@ -135,6 +137,10 @@ pub struct TableStats {
     pub unlisted_points: u64,
 }
 
+/// Where a flow stands in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(u32);
+
 /// The table. Ended flows are appended to the vector that every call takes.
 pub struct FlowTable {
     config: FlowTableConfig,
@@ -142,6 +148,9 @@ pub struct FlowTable {
     entries: Slab<Entry>,
     /// Of TCP: time of the last SYN, then the round-trip time, as [`Handshake`] says.
     handshakes: Slab<i64>,
+    /// What the selector of payload heads remembers of a flow; empty where nobody asked for it.
+    heads: Slab<FlowHeads>,
+    keeps_heads: bool,
     wheel: Wheel,
     fragments: Fragments,
     /// Places without a flow, below `places`.
@@ -168,6 +177,8 @@ impl FlowTable {
             index: Index::new(),
             entries: Slab::new(),
             handshakes: Slab::new(),
+            heads: Slab::new(),
+            keeps_heads: false,
             wheel: Wheel::new(),
             fragments: Fragments::default(),
             free: Vec::new(),
@@ -180,6 +191,20 @@ impl FlowTable {
             stats: TableStats::default(),
             live: LiveTable::new(),
         }
+    }
+
+    /// Keeps the selector's state for each flow; to be called before the first packet.
+    pub const fn keep_heads(&mut self) {
+        self.keeps_heads = true;
+    }
+
+    /// The selector's state and the originator of the flow that the last packet counted in.
+    ///
+    /// # Panics
+    /// Without [`FlowTable::keep_heads`].
+    #[inline]
+    pub fn heads(&mut self, place: Place) -> (&mut FlowHeads, Side) {
+        (&mut self.heads[place.0], self.entries[place.0].origin)
     }
 
     /// Flows that fit into so many bytes, index, growth and the pieces' slack included.
@@ -203,11 +228,12 @@ impl FlowTable {
     pub const fn bytes(&self) -> usize {
         self.entries.capacity()
             * (Slab::<Entry>::bytes_each() + Slab::<i64>::bytes_each() + Slab::<u32>::bytes_each())
+            + self.heads.capacity() * Slab::<FlowHeads>::bytes_each()
             + self.index.bytes()
             + self.live.bytes()
     }
 
-    /// Counts a packet in its flow.
+    /// Counts a packet in its flow; returns the flow's place, which is good until the next packet.
     ///
     /// # Errors
     /// The table is full and [`WhenFull::Fail`] was chosen; the packet was not counted.
@@ -218,7 +244,7 @@ impl FlowTable {
         time: Timestamp,
         wire_len: u32,
         ended: &mut Vec<FlowUpdate>,
-    ) -> Result<(), TableFull> {
+    ) -> Result<Place, TableFull> {
         if packet.fragment == Fragment::Whole {
             return self.whole_packet(packet, time, wire_len, ended);
         }
@@ -269,7 +295,7 @@ impl FlowTable {
         time: Timestamp,
         wire_len: u32,
         ended: &mut Vec<FlowUpdate>,
-    ) -> Result<(), TableFull> {
+    ) -> Result<Place, TableFull> {
         self.tick(time, ended);
         let hash = self.index.hash(&packet.key);
         let entries = &self.entries;
@@ -279,6 +305,7 @@ impl FlowTable {
                     // The new flow takes the place, in index and wheel, of the old.
                     self.report(slot, end, ended);
                     self.entries[slot] = Entry::of_packet(packet, time);
+                    self.forget_heads(slot);
                 }
                 slot
             }
@@ -288,7 +315,13 @@ impl FlowTable {
         if packet.tcp_flags & SYN != 0 {
             self.measure(slot, packet, time);
         }
-        Ok(())
+        Ok(Place(slot))
+    }
+
+    fn forget_heads(&mut self, slot: u32) {
+        if self.keeps_heads {
+            self.heads[slot] = FlowHeads::default();
+        }
     }
 
     /// Whether the packet cannot belong to the flow that has its key: the flow ended by silence, or it is over and the
@@ -320,6 +353,9 @@ impl FlowTable {
                 if self.places == self.entries.capacity() {
                     self.entries.grow();
                     self.handshakes.grow();
+                    if self.keeps_heads {
+                        self.heads.grow();
+                    }
                     self.wheel.grow();
                 }
                 self.places += 1;
@@ -327,6 +363,7 @@ impl FlowTable {
             }
         };
         self.entries[slot] = entry;
+        self.forget_heads(slot);
         self.index.insert(hash, slot);
         self.stats.flows += 1;
         if let Expiry::Timeouts(timeouts) = &self.config.expiry {

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 /// At most `capacity` entries in all; an entry is forgotten at the latest after twice `max_age` without use.
 #[derive(Debug)]
-pub(super) struct Generations<K, V> {
+pub(crate) struct Generations<K, V> {
     young: FxHashMap<K, V>,
     old: FxHashMap<K, V>,
     capacity: usize,
@@ -17,7 +17,7 @@ pub(super) struct Generations<K, V> {
 }
 
 impl<K: Eq + Hash + Copy, V> Generations<K, V> {
-    pub(super) fn new(capacity: usize, max_age: Duration) -> Self {
+    pub(crate) fn new(capacity: usize, max_age: Duration) -> Self {
         Self {
             young: FxHashMap::default(),
             old: FxHashMap::default(),
@@ -28,7 +28,7 @@ impl<K: Eq + Hash + Copy, V> Generations<K, V> {
     }
 
     /// The entry of `key`, made by `V::default` if there is none. Entries that had to go are given to `forget`.
-    pub(super) fn entry(&mut self, key: K, now: Timestamp, forget: impl FnMut(V)) -> &mut V
+    pub(crate) fn entry(&mut self, key: K, now: Timestamp, forget: impl FnMut(V)) -> &mut V
     where
         V: Default,
     {
@@ -39,21 +39,21 @@ impl<K: Eq + Hash + Copy, V> Generations<K, V> {
             .or_insert_with(|| old.remove(&key).unwrap_or_default())
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V, now: Timestamp, forget: impl FnMut(V)) {
+    pub(crate) fn insert(&mut self, key: K, value: V, now: Timestamp, forget: impl FnMut(V)) {
         self.turn(now, forget);
         self.old.remove(&key);
         self.young.insert(key, value);
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 

@@ -1,5 +1,6 @@
 //! Capture files as a source: frames of one or several files through the parser into the flow table.
 
+mod apps;
 mod input;
 mod legacy;
 mod ng;
@@ -8,18 +9,23 @@ mod reader;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
+use sensor_ebpf::heads::HeadLimits;
 use sensor_ebpf::parse::{Degraded, KERNEL_LEVELS, Packet, Refused, Slice, USER_LEVELS, parse};
 
+use self::apps::Apps;
+pub use self::apps::HeadCounts;
 pub use self::input::Progress;
 pub use self::reader::{CaptureError, CaptureReader, Fault, RawFrame};
 use super::{Event, Source, Status};
+use crate::decode::DecodeCounters;
 use crate::flow_table::{FlowTable, FlowTableConfig, TableFull, TableStats};
 
 /// Most packets that one call handles, so that a caller can show progress and be interrupted.
 const PACKETS_PER_CALL: usize = 65_536;
-/// Most flows that one call hands out, about.
+/// Most flows, and most messages, that one call hands out, about.
 const FLOWS_PER_CALL: usize = 4096;
 
 /// How many tunnels are opened.
@@ -86,6 +92,7 @@ pub struct PcapSource {
     waiting: VecDeque<PathBuf>,
     open: Option<CaptureReader>,
     table: FlowTable,
+    apps: Option<Apps>,
     depth: Depth,
     counts: PacketCounts,
     /// First packet of the first file.
@@ -104,6 +111,7 @@ impl PcapSource {
             waiting: files.into_iter().collect(),
             open: None,
             table: FlowTable::new(config),
+            apps: None,
             depth,
             counts: PacketCounts::default(),
             origin: None,
@@ -111,6 +119,31 @@ impl PcapSource {
             bytes_before: 0,
             flows: Vec::new(),
         }
+    }
+
+    /// Decodes messages too: [`Source::next`] then hands out application events as well.
+    #[must_use]
+    pub fn with_decoders(mut self, limits: HeadLimits) -> Self {
+        self.table.keep_heads();
+        self.apps = Some(Apps::new(limits));
+        self
+    }
+
+    /// What the selector of payload heads did; zeros without decoders.
+    #[must_use]
+    pub fn heads(&self) -> HeadCounts {
+        self.apps.as_ref().map(|apps| *apps.counts()).unwrap_or_default()
+    }
+
+    /// What the decoders did; zeros without decoders.
+    #[must_use]
+    pub fn decoders(&self) -> DecodeCounters {
+        self.apps.as_ref().map(|apps| *apps.decoder()).unwrap_or_default()
+    }
+
+    /// Takes the messages that were decoded since the last call, in the order of their packets.
+    pub fn take_messages(&mut self) -> impl Iterator<Item = AppRecord> + '_ {
+        self.apps.iter_mut().flat_map(|apps| apps.records.drain(..))
     }
 
     #[must_use]
@@ -179,13 +212,23 @@ impl PcapSource {
             self.origin.get_or_insert(raw.time);
             self.newest = self.newest.max(raw.time);
             if let Err(reason) = parsed {
+                if let (Refused::Arp, Some(apps), Some(link)) = (reason, &mut self.apps, raw.link) {
+                    apps.arp(&frame, link, raw.time);
+                }
                 self.counts.refused[reason as usize].add(raw.wire_len);
                 continue;
             }
             if let Some(reason) = packet.degraded {
                 self.counts.degraded[reason as usize].add(raw.wire_len);
             }
-            self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
+            let place = self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
+            if let Some(apps) = &mut self.apps {
+                let (heads, originator) = self.table.heads(place);
+                apps.packet(&frame, &packet, heads, originator, raw.time);
+                if apps.records.len() >= FLOWS_PER_CALL {
+                    break;
+                }
+            }
             if flows.len() >= enough {
                 break;
             }
@@ -198,6 +241,7 @@ impl Source for PcapSource {
     fn next(&mut self, events: &mut Vec<Event>) -> anyhow::Result<Status> {
         let mut flows = std::mem::take(&mut self.flows);
         let status = self.next_flows(&mut flows);
+        events.extend(self.take_messages().map(|record| Event::App(Box::new(record))));
         events.extend(flows.drain(..).map(|flow| Event::Flow(Box::new(flow))));
         self.flows = flows;
         Ok(status?)
