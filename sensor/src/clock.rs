@@ -7,6 +7,12 @@
 use lynceus_model::time::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+/// Unix time of the system's clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp(nanos(clock_gettime(ClockId::Realtime)))
+}
+
 /// Unix time minus `CLOCK_MONOTONIC`, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WallClock {

@@ -216,6 +216,7 @@ impl<D: Disk> Spool<D> {
     /// Everything up to and with `index` is done with.
     pub fn ack(&mut self, index: u64) {
         self.done = self.done.max(index.saturating_add(1).min(self.next));
+        self.pass_lost();
         self.remove_done();
     }
 
@@ -229,6 +230,23 @@ impl<D: Disk> Spool<D> {
             if !self.drop_oldest(GapReason::SpoolExpired) {
                 break;
             }
+        }
+    }
+
+    /// Gives up an entry that is of no use, and counts it as lost.
+    pub fn drop_entry(&mut self, index: u64, reason: GapReason) {
+        let at = self.segments.partition_point(|segment| segment.end() <= index);
+        if let Some(segment) = self.segments.get_mut(at)
+            && let Some(place) = index
+                .checked_sub(segment.first)
+                .and_then(|place| usize::try_from(place).ok())
+            && let Some(slot) = segment.entries.get_mut(place)
+            && !slot.lost
+        {
+            slot.lost = true;
+            let meta = slot.meta;
+            self.losses.add(reason, &meta);
+            self.pass_lost();
         }
     }
 
@@ -365,14 +383,13 @@ impl<D: Disk> Spool<D> {
 
     fn mark_lost(&mut self, index: u64, error: &io::Error) {
         tracing::warn!(%error, index, "an entry of the spool cannot be read back");
-        let at = self.segments.partition_point(|segment| segment.end() <= index);
-        if let Some(segment) = self.segments.get_mut(at)
-            && let Ok(place) = usize::try_from(index - segment.first)
-            && let Some(slot) = segment.entries.get_mut(place)
-        {
-            slot.lost = true;
-            let meta = slot.meta;
-            self.losses.add(GapReason::SpoolCorrupt, &meta);
+        self.drop_entry(index, GapReason::SpoolCorrupt);
+    }
+
+    /// Entries that were lost at the front need no acknowledgement.
+    fn pass_lost(&mut self) {
+        while self.slot(self.done).is_some_and(|slot| slot.lost) {
+            self.done += 1;
         }
     }
 

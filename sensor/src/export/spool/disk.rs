@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A flat set of named files. What an operation promises holds when it has returned `Ok`.
-pub trait Disk {
+pub trait Disk: std::fmt::Debug {
     /// Names of all files.
     fn list(&mut self) -> io::Result<Vec<String>>;
     /// The whole file.
@@ -24,6 +24,40 @@ pub trait Disk {
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
     /// Removes a file. It may come back after a crash.
     fn remove(&mut self, name: &str) -> io::Result<()>;
+}
+
+impl<D: Disk + ?Sized> Disk for Box<D> {
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        (**self).list()
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+        (**self).read(name)
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        (**self).read_at(name, offset, length)
+    }
+
+    fn put(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        (**self).put(name, bytes)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        (**self).append(name, bytes)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        (**self).sync(name)
+    }
+
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        (**self).truncate(name, length)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
 }
 
 /// A directory of its own, locked against a second sensor.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! segment = magic (8 bytes) frame*
-//! frame   = length (u32: bytes of meta and payload) crc32c (u32: over length, meta, payload) meta (56 bytes) payload
+//! frame   = length (u32: bytes of meta and payload) crc32c (u32: over length, meta, payload) meta (72 bytes) payload
 //! ```
 //! All numbers are little endian.
 
@@ -11,7 +11,7 @@ use lynceus_proto::limits;
 
 pub(super) const MAGIC: &[u8; 8] = b"lynspl01";
 pub(super) const HEADER: usize = 8;
-const META: usize = 56;
+const META: usize = 72;
 /// No entry is longer; a longer length is damage.
 const LONGEST: usize = META + limits::MESSAGE_BYTES;
 
@@ -23,10 +23,15 @@ pub struct Meta {
     /// Event time.
     pub first: Timestamp,
     pub last: Timestamp,
+    /// What it holds; of a batch of gap records, what these say is missing.
+    pub batches: u64,
     pub updates: u64,
     pub flows: u64,
     pub apps: u64,
+    /// Gap records in it.
     pub gaps: u64,
+    /// Gap records in it that do not know how much is missing.
+    pub unknown: u64,
 }
 
 impl Meta {
@@ -35,10 +40,12 @@ impl Meta {
             self.stored.0.cast_unsigned(),
             self.first.0.cast_unsigned(),
             self.last.0.cast_unsigned(),
+            self.batches,
             self.updates,
             self.flows,
             self.apps,
             self.gaps,
+            self.unknown,
         ]
     }
 
@@ -55,10 +62,12 @@ impl Meta {
             stored: time(0),
             first: time(1),
             last: time(2),
-            updates: word(3),
-            flows: word(4),
-            apps: word(5),
-            gaps: word(6),
+            batches: word(3),
+            updates: word(4),
+            flows: word(5),
+            apps: word(6),
+            gaps: word(7),
+            unknown: word(8),
         }
     }
 }
@@ -122,15 +131,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_frame_comes_back(payload: Vec<u8>, numbers: [i64; 7], tail: Vec<u8>) {
+        fn a_frame_comes_back(payload: Vec<u8>, numbers: [i64; 9], tail: Vec<u8>) {
             let meta = Meta {
                 stored: Timestamp(numbers[0]),
                 first: Timestamp(numbers[1]),
                 last: Timestamp(numbers[2]),
-                updates: numbers[3].cast_unsigned(),
-                flows: numbers[4].cast_unsigned(),
-                apps: numbers[5].cast_unsigned(),
-                gaps: numbers[6].cast_unsigned(),
+                batches: numbers[3].cast_unsigned(),
+                updates: numbers[4].cast_unsigned(),
+                flows: numbers[5].cast_unsigned(),
+                apps: numbers[6].cast_unsigned(),
+                gaps: numbers[7].cast_unsigned(),
+                unknown: numbers[8].cast_unsigned(),
             };
             let mut bytes = encode(&meta, &payload).unwrap();
             let len = bytes.len();

@@ -23,17 +23,21 @@ pub(super) struct Losses {
 
 impl Losses {
     pub(super) fn add(&mut self, reason: GapReason, meta: &Meta) {
-        let (batches, flows) = self.totals.entry(reason).or_default();
-        *batches += 1;
-        *flows = flows.saturating_add(meta.flows);
+        // What a gap record tells was counted when it was lost.
+        if meta.gaps == 0 {
+            let (batches, flows) = self.totals.entry(reason).or_default();
+            *batches += 1;
+            *flows = flows.saturating_add(meta.flows);
+        }
+        let known = |count: u64| (meta.unknown == 0).then_some(count);
         self.restore(&Gap {
             reason,
             first: meta.first,
             last: meta.last,
-            batches: Some(1),
-            updates: Some(meta.updates),
-            flows: Some(meta.flows),
-            apps: Some(meta.apps),
+            batches: known(meta.batches),
+            updates: known(meta.updates),
+            flows: known(meta.flows),
+            apps: known(meta.apps),
             packets: None,
         });
     }

@@ -34,6 +34,7 @@ fn open(disk: &FakeDisk, limits: Limits) -> (Spool<FakeDisk>, Recovery) {
 
 fn meta(flows: u64) -> Meta {
     Meta {
+        batches: 1,
         flows,
         ..Meta::default()
     }
@@ -294,6 +295,28 @@ fn a_kill_is_reported_once_with_bounds() {
     assert_eq!(all(&mut spool).len(), 1);
 }
 
+/// A gap record that is dropped itself goes on to tell what is missing, and what nobody knew stays unknown.
+#[test]
+fn a_dropped_gap_record_is_told_again() {
+    for unknown in [0, 1] {
+        let mut spool = open(&FakeDisk::default(), ROOMY).0;
+        let told = Meta {
+            batches: 7,
+            flows: 70,
+            gaps: 1,
+            unknown,
+            ..Meta::default()
+        };
+        let index = spool.push(b"gap", told).unwrap();
+        spool.drop_entry(index, GapReason::SpoolFull);
+        let gaps = spool.take_losses();
+        assert_eq!(gaps[0].flows, (unknown == 0).then_some(70));
+        assert_eq!(gaps[0].batches, (unknown == 0).then_some(7));
+        assert!(spool.lost().is_empty(), "it was counted when it was lost");
+        assert_eq!(spool.usage().entries, 0);
+    }
+}
+
 #[test]
 fn old_entries_expire() {
     let mut spool = open(&FakeDisk::default(), ROOMY).0;
@@ -321,8 +344,8 @@ fn a_rotten_entry_is_counted_and_skipped() {
     for byte in 0..3 {
         spool.push(&[byte; 10], meta(4)).unwrap();
     }
-    // 8 bytes of magic, then frames of 8 + 56 + 10.
-    disk.rot("00000000000000000000.seg", 8 + 74 + 70);
+    // 8 bytes of magic, then frames of 8 + 72 + 10.
+    disk.rot("00000000000000000000.seg", 8 + 90 + 80);
     let present = all(&mut spool);
     assert_eq!(present.keys().copied().collect::<Vec<_>>(), [0, 2]);
     assert_eq!(all(&mut spool).len(), 2, "it is counted once");
