@@ -209,6 +209,12 @@ impl Accumulator {
         self.windows.get(&window).map_or(0.0, |window| window.sum)
     }
 
+    /// How many evidences of a window were taken, those of the other side included.
+    #[must_use]
+    pub fn evidence(&self, window: WindowId) -> usize {
+        self.windows.get(&window).map_or(0, |window| window.seen.len())
+    }
+
     /// Forgets windows that began before `start`. Evidence that comes for them later begins a sum of its own.
     pub fn forget_before(&mut self, start: Timestamp) {
         self.windows.retain(|id, _| id.start >= start);

@@ -1,0 +1,346 @@
+//! From the log to windows, evidence and alerts, in the order of the log.
+//!
+//! The order of the log is the order of everything: for one sensor it is the order in which it cut its deltas, so the
+//! same input gives the same evidence however batches were cut; for several sensors it is the order of acceptance,
+//! which the log fixes. After a crash the log is replayed from the first update of the oldest window that was not at
+//! rest: detectors see the same sequence again and say the same evidence under the same ids
+//! (`docs/decisions/0061-replay.md`).
+
+mod engine;
+mod hot;
+mod patient;
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::window::{SensorId, WindowId};
+use lynceus_proto::batch::Content;
+use lynceus_proto::v1;
+use prost::Message;
+use tokio::sync::{mpsc, oneshot};
+
+pub use engine::{EngineFigures, EngineOptions};
+
+use self::engine::{Effects, Engine};
+use self::patient::Patient;
+use crate::retention::{Retention, expire_rows};
+use crate::rows;
+use crate::shared::{Shared, add};
+use crate::sink::Sink;
+use crate::store::{Change, Flush, LogRange, Position, Store, StoreError, Table};
+
+/// What the intake hands over.
+pub(crate) enum Work {
+    /// Entries that are in the log.
+    Logged(Vec<Logged>),
+    /// Write everything that waits and answer.
+    Flush(oneshot::Sender<()>),
+}
+
+/// An entry that is in the log, decoded.
+pub(crate) struct Logged {
+    pub(crate) position: Position,
+    pub(crate) sensor: SensorId,
+    pub(crate) content: Content,
+    /// Room in the intake, given back when the effects are in the tables.
+    pub(crate) _room: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+/// Settings of the dispatch.
+pub struct DispatchOptions {
+    pub engine: EngineOptions,
+    pub sinks: Vec<Box<dyn Sink>>,
+    pub retention: Retention,
+    /// Between two writes of changed windows; bounds the replay after a crash no further than windows at rest do.
+    pub checkpoint: Duration,
+}
+
+/// A look at the windows in memory for queries.
+#[derive(Clone)]
+pub struct Live(Arc<Mutex<Engine>>);
+
+impl Live {
+    /// The window as it is now, if it is in memory.
+    #[must_use]
+    pub fn window(&self, id: WindowId) -> Option<(ProfileDelta, v1::WindowSummary)> {
+        lock(&self.0).window(id)
+    }
+
+    #[must_use]
+    pub fn figures(&self) -> EngineFigures {
+        lock(&self.0).figures()
+    }
+}
+
+/// The thread that applies the log.
+pub(crate) struct Dispatch {
+    store: Patient,
+    shared: Arc<Shared>,
+    engine: Arc<Mutex<Engine>>,
+    sinks: Vec<Box<dyn Sink>>,
+    retention: Retention,
+    checkpoint: Duration,
+    applied: Position,
+    replay_from: Position,
+}
+
+/// Between two writes of changed summaries: how old a list on a screen may be.
+const SUMMARIES: Duration = Duration::from_secs(1);
+/// Between two looks at what is too old.
+const EXPIRE: Duration = Duration::from_secs(60);
+/// Row in `Meta`: position from which a replay begins.
+const REPLAY_FROM: &[u8] = b"replay_from";
+
+impl Dispatch {
+    /// Replays what the last run left unfinished.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub(crate) fn open(
+        store: Arc<dyn Store>,
+        shared: Arc<Shared>,
+        options: DispatchOptions,
+    ) -> Result<Self, StoreError> {
+        let replay_from = store
+            .get(Table::Meta, REPLAY_FROM)?
+            .and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?)))
+            .map_or(Position(0), Position);
+        let first = store.status().first_position.map_or(0, |first| first.0.saturating_sub(1));
+        let replay_from = replay_from.max(Position(first));
+        let mut dispatch = Self {
+            engine: Arc::new(Mutex::new(Engine::new(options.engine, replay_from))),
+            store: Patient::new(store, Arc::clone(&shared)),
+            shared,
+            sinks: options.sinks,
+            retention: options.retention,
+            checkpoint: options.checkpoint,
+            applied: replay_from,
+            replay_from,
+        };
+        dispatch.replay()?;
+        Ok(dispatch)
+    }
+
+    pub(crate) fn live(&self) -> Live {
+        Live(Arc::clone(&self.engine))
+    }
+
+    /// Works until the intake is gone and everything is written.
+    pub(crate) fn run(mut self, mut work: mpsc::Receiver<Work>, runtime: &tokio::runtime::Handle) {
+        let mut timers = Timers::new();
+        loop {
+            let next = runtime.block_on(async { tokio::time::timeout(SUMMARIES, work.recv()).await });
+            let done = match next {
+                Ok(None) => break,
+                Ok(Some(work)) => self.work(work),
+                Err(_) => Ok(()),
+            };
+            let done = done.and_then(|()| self.keep_up(&mut timers));
+            if let Err(error) = done {
+                if !self.shared.is_stopping() {
+                    tracing::error!(%error, "dispatch ends");
+                    self.shared.set_fatal(error.to_string());
+                }
+                return;
+            }
+        }
+        if let Err(error) = self.flush(true) {
+            tracing::error!(%error, "the last windows were not written; the log has them");
+        }
+    }
+
+    fn work(&mut self, work: Work) -> Result<(), StoreError> {
+        match work {
+            Work::Logged(entries) => {
+                for entry in entries {
+                    self.apply(entry.position, entry.sensor, &entry.content)?;
+                }
+            }
+            Work::Flush(done) => {
+                self.flush(true)?;
+                // Whoever asked may have gone.
+                let _ = done.send(());
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_up(&mut self, timers: &mut Timers) -> Result<(), StoreError> {
+        if timers.checkpoint.elapsed() >= self.checkpoint || lock(&self.engine).is_full() {
+            timers.checkpoint = Instant::now();
+            timers.summaries = Instant::now();
+            self.flush(true)?;
+        } else if timers.summaries.elapsed() >= SUMMARIES {
+            timers.summaries = Instant::now();
+            self.flush(false)?;
+        }
+        if timers.expire.elapsed() >= EXPIRE {
+            timers.expire = Instant::now();
+            self.expire()?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, position: Position, sensor: SensorId, content: &Content) -> Result<(), StoreError> {
+        let mut effects = Effects::default();
+        for (index, gap) in content.gaps.iter().enumerate() {
+            effects.changes.push(rows::put_gap(position, index, sensor, gap));
+        }
+        for update in &content.updates {
+            let applied = lock(&self.engine).apply(position, update, &self.store, &mut effects);
+            match applied {
+                Err(StoreError::Damaged { place, what }) => {
+                    // One unreadable row must not stop the rest; it is told and counted.
+                    tracing::error!(place, what, "update left out");
+                    self.shared.counters.refuse("damaged_row");
+                }
+                other => other?,
+            }
+        }
+        self.say(&effects);
+        if !effects.changes.is_empty() {
+            self.store.write(std::mem::take(&mut effects.changes), Flush::Buffered)?;
+        }
+        self.applied = self.applied.max(position);
+        self.shared.set_applied(self.applied);
+        for evidence in effects.evidence {
+            self.shared.tell(v1::watch_response::Change::Evidence(evidence.into()));
+        }
+        for alert in effects.alerts {
+            self.shared.tell(v1::watch_response::Change::Alert(alert.into()));
+        }
+        Ok(())
+    }
+
+    /// Sinks come before the store: after a crash between the two a line may come twice, never not at all; files
+    /// leave out ids that they hold already.
+    fn say(&mut self, effects: &Effects) {
+        add(&self.shared.counters.evidence, effects.evidence.len() as u64);
+        add(&self.shared.counters.alerts, effects.alerts.len() as u64);
+        for sink in &mut self.sinks {
+            let mut said = Ok(());
+            for evidence in &effects.evidence {
+                said = said.and_then(|()| sink.evidence(evidence));
+            }
+            for alert in &effects.alerts {
+                said = said.and_then(|()| sink.alert(alert));
+            }
+            if let Err(error) = said {
+                tracing::error!(sink = sink.name(), %error, "sink failed; the store has everything");
+                self.shared.counters.refuse(&format!("sink_{}", sink.name()));
+            }
+        }
+    }
+
+    fn flush(&mut self, whole: bool) -> Result<(), StoreError> {
+        let store = &self.store;
+        let mut write = |changes: Vec<Change>| store.write(changes, Flush::Buffered);
+        let flushed = lock(&self.engine).flush(self.applied, whole, &mut write)?;
+        if whole && flushed.replay_from > self.replay_from {
+            self.replay_from = flushed.replay_from;
+            let row = Change {
+                table: Table::Meta,
+                key: REPLAY_FROM.to_vec(),
+                value: Some(self.replay_from.0.to_be_bytes().to_vec()),
+            };
+            self.store.write(vec![row], Flush::Durable)?;
+        }
+        if !flushed.summaries.is_empty() {
+            let windows = flushed.summaries.into_iter().map(|(id, summary)| v1::ChangedWindow {
+                profile: rows::address_bytes(id.profile),
+                summary: Some(summary),
+            });
+            let windows = v1::WindowsChanged {
+                windows: windows.collect(),
+            };
+            self.shared.tell(v1::watch_response::Change::Windows(windows));
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self) -> Result<(), StoreError> {
+        self.flush(true)?;
+        let expired = self.store.expire_log(&self.retention.log, Position(self.replay_from.0 + 1))?;
+        if expired.forced > 0 {
+            tracing::warn!(
+                entries = expired.forced,
+                "log entries of open windows went by size; a crash now would lose what detectors remember of them"
+            );
+        }
+        let rows = expire_rows(&self.store, self.retention.rows_max_age)?;
+        add(&self.shared.counters.expired_entries, expired.entries);
+        add(&self.shared.counters.expired_forced, expired.forced);
+        add(&self.shared.counters.expired_rows, rows);
+        Ok(())
+    }
+
+    fn replay(&mut self) -> Result<(), StoreError> {
+        let after = self.replay_from;
+        if self.store.status().last_position <= after {
+            self.shared.set_applied(self.applied);
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let mut entries = 0_u64;
+        let range = LogRange {
+            after,
+            ..LogRange::default()
+        };
+        // Reading goes through an Arc of the same store, as `apply` needs `self`.
+        let store = self.store.inner();
+        let mut failed = None;
+        store.read_log(&range, &mut |record| {
+            entries += 1;
+            let applied = match decode(&record.payload) {
+                Ok(content) => self.apply(record.position, record.stream.sensor, &content),
+                Err(what) => {
+                    tracing::error!(position = record.position.0, what, "log entry left out");
+                    self.shared.counters.refuse("damaged_entry");
+                    Ok(())
+                }
+            };
+            match applied {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        tracing::info!(entries, seconds = begin.elapsed().as_secs_f64(), "log replayed");
+        Ok(())
+    }
+}
+
+/// Content of a log entry. It was checked before it was stored, so an error means damage or another version.
+pub(crate) fn decode(payload: &[u8]) -> Result<Content, String> {
+    let payload = v1::Payload::decode(payload).map_err(|error| error.to_string())?;
+    Content::try_from(payload).map_err(|error| error.to_string())
+}
+
+struct Timers {
+    summaries: Instant,
+    checkpoint: Instant,
+    expire: Instant,
+}
+
+impl Timers {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            summaries: now,
+            checkpoint: now,
+            expire: now,
+        }
+    }
+}
+
+fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
+    // A panic in a detector ends the dispatch thread; queries may still look.
+    engine.lock().unwrap_or_else(PoisonError::into_inner)
+}

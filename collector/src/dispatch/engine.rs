@@ -1,0 +1,333 @@
+//! From updates to windows, evidence and alerts. One thread, no clock: everything follows from the log.
+
+use std::time::Duration;
+
+use lynceus_detect::{DetectConfig, History, ProfileUpdate, Registry};
+use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
+use lynceus_model::evidence::Evidence;
+use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::window::{SensorId, Stage, WindowId, WindowUpdate};
+use lynceus_proto::v1;
+
+use super::hot::{Hot, HotWindows};
+use crate::rows::{self, EvidenceRow};
+use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
+
+/// How windows are judged.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The sensor or group of sensors that evidence is said in the name of: part of its id.
+    pub group: SensorId,
+    pub plan: WindowPlan,
+    pub policy: AlertPolicy,
+    pub detectors: DetectConfig,
+    /// Memory for windows; beyond it those untouched for longest go to the store.
+    pub max_window_bytes: usize,
+}
+
+impl EngineOptions {
+    /// Windows of this many bytes stay in memory by default: some 20,000 profiles of usual size.
+    pub const DEFAULT_WINDOW_BYTES: usize = 512 << 20;
+
+    #[must_use]
+    pub fn new(group: SensorId, plan: WindowPlan) -> Self {
+        Self {
+            group,
+            plan,
+            policy: AlertPolicy {
+                width: Some(plan.width),
+                ..AlertPolicy::default()
+            },
+            detectors: DetectConfig::default(),
+            max_window_bytes: Self::DEFAULT_WINDOW_BYTES,
+        }
+    }
+}
+
+/// What one entry of the log brought about.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// To be written before anything is said to anybody.
+    pub(super) changes: Vec<Change>,
+    /// New ones only: what the store knew already is not said again.
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) alerts: Vec<Alert>,
+}
+
+pub(super) struct Engine {
+    options: EngineOptions,
+    windows: HotWindows,
+    registry: Registry,
+    accumulator: Accumulator,
+    /// The log is replayed from here on: windows that began later are built again.
+    replayed_from: Position,
+    /// Newest event time.
+    now: Timestamp,
+}
+
+impl Engine {
+    pub(super) fn new(options: EngineOptions, replayed_from: Position) -> Self {
+        Self {
+            registry: Registry::new(&options.detectors),
+            accumulator: Accumulator::new(options.group, options.policy),
+            windows: HotWindows::default(),
+            replayed_from,
+            now: Timestamp::MIN,
+            options,
+        }
+    }
+
+    /// Merges an update, shows it to the detectors and adds up what they say.
+    pub(super) fn apply(
+        &mut self,
+        position: Position,
+        update: &WindowUpdate,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let id = update.delta.window;
+        let taken = self.windows.take(id, position, self.replayed_from, store)?;
+        if taken.loaded {
+            add_up_again(taken.hot, &mut self.accumulator, store)?;
+        }
+        let hot = taken.hot;
+        if position <= hot.loaded_at {
+            return Ok(());
+        }
+        let merged = hot.row.profile.merge(&update.delta);
+        debug_assert!(merged, "the window was looked up by the delta's own identity");
+        hot.row.applied = position;
+        // A record that comes after the end opens the window again until it is at rest.
+        hot.row.closed = update.stage == Stage::Closed;
+        (hot.dirty, hot.changed) = (true, true);
+        let shown = ProfileUpdate {
+            sensor: self.options.group,
+            profile: &hot.row.profile,
+            number: self.options.plan.number_of(id.start),
+            stage: update.stage,
+            flows: &update.flows,
+            apps: &update.apps,
+        };
+        let found = self.registry.inspect(&shown, &History { windows: &hot.history });
+        self.windows.weigh(id);
+        for evidence in found {
+            self.take_evidence(evidence, position, store, effects)?;
+        }
+        if let Some((_, last)) = update.delta.span
+            && last > self.now
+        {
+            self.now = last;
+            for evidence in self.registry.tick(last) {
+                self.take_evidence(evidence, position, store, effects)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what changed since the last call: summaries, and with `whole` also the windows themselves; then windows
+    /// at rest leave memory.
+    pub(super) fn flush(
+        &mut self,
+        applied: Position,
+        whole: bool,
+        write: &mut dyn FnMut(Vec<Change>) -> Result<(), StoreError>,
+    ) -> Result<Flushed, StoreError> {
+        let (plan, now, threshold) = (self.options.plan, self.now, self.options.policy.threshold());
+        let mut summaries = Vec::new();
+        let mut changes = Vec::new();
+        let mut bytes = 0;
+        for hot in self.windows.iter_mut() {
+            if whole && hot.dirty {
+                let change = rows::put_window(&hot.row);
+                bytes += change.value.as_ref().map_or(0, Vec::len);
+                changes.push(change);
+                hot.dirty = false;
+            }
+            if hot.changed {
+                let id = hot.row.profile.window;
+                let summary = summary(hot, &plan, &self.accumulator, threshold);
+                changes.extend(rows::put_summary(id, &summary));
+                summaries.push((id, summary));
+                hot.changed = false;
+            }
+            if bytes > WRITE_BYTES {
+                write(std::mem::take(&mut changes))?;
+                bytes = 0;
+            }
+        }
+        if !changes.is_empty() {
+            write(changes)?;
+        }
+        let mut replay_from = applied;
+        if whole {
+            let at_rest: Vec<WindowId> = self
+                .windows
+                .iter()
+                .filter(|hot| is_at_rest(hot, &plan, now))
+                .map(|hot| hot.row.profile.window)
+                .collect();
+            at_rest.into_iter().for_each(|id| self.windows.remove(id));
+            for id in self.windows.beyond(self.options.max_window_bytes) {
+                self.windows.remove(id);
+            }
+            if let Some(horizon) = forgotten_before(&plan, now) {
+                self.accumulator.forget_before(horizon);
+            }
+            let earliest = self.windows.iter().map(|hot| hot.row.since).min();
+            replay_from = earliest.map_or(applied, |since| Position(since.0.saturating_sub(1)).min(applied));
+        }
+        Ok(Flushed { summaries, replay_from })
+    }
+
+    /// Whether the windows in memory are beyond their bound, so that they should be flushed now.
+    pub(super) fn is_full(&self) -> bool {
+        self.windows.bytes() > self.options.max_window_bytes
+    }
+
+    pub(super) fn window(&self, id: WindowId) -> Option<(lynceus_model::profile::ProfileDelta, v1::WindowSummary)> {
+        let hot = self.windows.get(id)?;
+        Some((hot.row.profile.clone(), summary(hot, &self.options.plan, &self.accumulator, self.options.policy.threshold())))
+    }
+
+    pub(super) fn figures(&self) -> EngineFigures {
+        EngineFigures {
+            windows: self.windows.len() as u64,
+            window_bytes: self.windows.bytes() as u64,
+            evidence_refused: self.accumulator.refused(),
+        }
+    }
+
+    fn take_evidence(
+        &mut self,
+        evidence: Evidence,
+        position: Position,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let id = rows::window_of_evidence(&evidence);
+        let taken = self.windows.take(id, position, self.replayed_from, store)?;
+        if taken.loaded {
+            add_up_again(taken.hot, &mut self.accumulator, store)?;
+        }
+        let hot = taken.hot;
+        let said = effects.evidence.iter().any(|other| other.id == evidence.id);
+        let stored = store.get(Table::Evidence, &rows::evidence_key(id, evidence.id))?;
+        let is_new = stored.is_none() && !said;
+        let row = match stored {
+            // What was said stays as it was said.
+            Some(value) => rows::read_evidence(&value)?,
+            None => EvidenceRow {
+                order: hot.evidence,
+                evidence,
+            },
+        };
+        // An id that this run of the window has seen adds nothing; the accumulator knows.
+        let before = self.accumulator.evidence(id);
+        let alert = self.accumulator.add(&row.evidence);
+        if self.accumulator.evidence(id) > before {
+            hot.evidence += 1;
+            hot.changed = true;
+        }
+        if is_new {
+            effects.changes.extend(rows::put_evidence(&row));
+            effects.evidence.push(row.evidence);
+        }
+        if let Some(alert) = alert {
+            hot.alerts += 1;
+            hot.alerted += alert.sum;
+            let known = store.get(Table::Alerts, &rows::alert_key(id, alert.id))?.is_some();
+            if !known {
+                effects.changes.extend(rows::put_alert(&alert));
+                effects.alerts.push(alert);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`Engine::flush`] gives.
+pub(super) struct Flushed {
+    /// For those who watch.
+    pub(super) summaries: Vec<(WindowId, v1::WindowSummary)>,
+    /// A replay has to begin after this position.
+    pub(super) replay_from: Position,
+}
+
+/// Bytes of windows that are encoded before they are written.
+const WRITE_BYTES: usize = 4 << 20;
+
+/// How full the engine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineFigures {
+    pub windows: u64,
+    pub window_bytes: u64,
+    /// Evidence that found no place in the accumulation.
+    pub evidence_refused: u64,
+}
+
+/// Event time that a sensor may lag behind the newest one before its windows count as closed without its word.
+const LAG: Duration = Duration::from_secs(3600);
+
+/// Closed by its sensor, or so old that nobody will close it.
+fn is_at_rest(hot: &Hot, plan: &WindowPlan, now: Timestamp) -> bool {
+    let end = hot.row.profile.window.start.saturating_add(plan.width);
+    hot.row.closed || end.saturating_add(LAG) < now
+}
+
+/// Windows that began before it are out of the accumulation: they rest, and if late records come, their evidence is
+/// added up again from the store.
+fn forgotten_before(plan: &WindowPlan, now: Timestamp) -> Option<Timestamp> {
+    let horizon = i64::try_from((LAG + plan.width * 2).as_nanos()).ok()?;
+    now.0.checked_sub(horizon).map(Timestamp)
+}
+
+/// Feeds the stored evidence of a window to the accumulation in the order in which it came.
+fn add_up_again(hot: &mut Hot, accumulator: &mut Accumulator, store: &dyn Store) -> Result<(), StoreError> {
+    /// Bound of one window's evidence, that of the accumulation.
+    const LIMIT: usize = Accumulator::MAX_EVIDENCE;
+    let range = KeyRange::prefix(&rows::window_key(hot.row.profile.window));
+    let stored = store.scan(Table::Evidence, &range, Order::Ascending, LIMIT)?;
+    let mut stored: Vec<EvidenceRow> =
+        stored.iter().map(|(_, value)| rows::read_evidence(value)).collect::<Result<_, _>>()?;
+    stored.sort_by_key(|row| row.order);
+    hot.evidence = stored.len() as u64;
+    for row in stored {
+        accumulator.add(&row.evidence);
+    }
+    let alerts = store.scan(Table::Alerts, &range, Order::Ascending, LIMIT)?;
+    hot.alerts = alerts.len() as u64;
+    hot.alerted = 0.0;
+    for (_, value) in alerts {
+        hot.alerted += rows::read_alert(&value)?.sum;
+    }
+    Ok(())
+}
+
+fn summary(hot: &Hot, plan: &WindowPlan, accumulator: &Accumulator, threshold: f64) -> v1::WindowSummary {
+    let profile = &hot.row.profile;
+    let totals = &profile.totals;
+    let counts = [
+        &totals.client_established,
+        &totals.client_not_established,
+        &totals.server_established,
+        &totals.server_not_established,
+    ];
+    v1::WindowSummary {
+        start: profile.window.start.0,
+        end: profile.window.start.saturating_add(plan.width).0,
+        number: plan.number_of(profile.window.start),
+        seen: profile.span.map(|(first, last)| v1::Span {
+            first: first.0,
+            last: last.0,
+        }),
+        flows: totals.flows(),
+        packets: counts.iter().map(|counts| counts.packets()).sum(),
+        bytes: counts.iter().map(|counts| counts.bytes()).sum(),
+        evidence: hot.evidence,
+        alerts: hot.alerts,
+        threat: hot.alerted + accumulator.sum(profile.window),
+        threshold,
+        truncated: profile.truncated(),
+        closed: hot.row.closed,
+    }
+}

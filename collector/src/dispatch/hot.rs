@@ -1,0 +1,165 @@
+//! Windows in memory: those that batches still change. They go to the store when they rest, and come back if they must.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
+
+use crate::rows::{self, WindowRow};
+use crate::store::{KeyRange, Order, Position, Store, StoreError, Table};
+
+/// Earlier windows of a profile that detectors may look at: enough for a mean.
+pub(super) const HISTORY: usize = 4;
+
+/// One window in memory.
+pub(super) struct Hot {
+    pub(super) row: WindowRow,
+    /// Updates at or before this position were merged before the window was loaded.
+    pub(super) loaded_at: Position,
+    /// Earlier windows of the profile as they were when this one opened, newest first.
+    pub(super) history: Arc<[ProfileDelta]>,
+    pub(super) evidence: u64,
+    pub(super) alerts: u64,
+    /// Sum of all alerts of the window.
+    pub(super) alerted: f64,
+    /// Not yet in the store as it is here.
+    pub(super) dirty: bool,
+    /// Its summary is not yet in the store.
+    pub(super) changed: bool,
+    bytes: usize,
+    touched: u64,
+}
+
+/// All windows in memory, by profile and start.
+#[derive(Default)]
+pub(super) struct HotWindows {
+    windows: BTreeMap<(IpAddr, Timestamp), Hot>,
+    /// By the last touch, the longest untouched first.
+    by_touch: BTreeMap<u64, WindowId>,
+    clock: u64,
+    bytes: usize,
+}
+
+impl HotWindows {
+    pub(super) fn get(&self, id: WindowId) -> Option<&Hot> {
+        self.windows.get(&(id.profile, id.start))
+    }
+
+    /// The window; fetched from the store if it began at or before `replayed_from` (what began later is built again
+    /// from the log), made if there is none.
+    pub(super) fn take(
+        &mut self,
+        id: WindowId,
+        position: Position,
+        replayed_from: Position,
+        store: &dyn Store,
+    ) -> Result<Taken<'_>, StoreError> {
+        let mut loaded = false;
+        if !self.windows.contains_key(&(id.profile, id.start)) {
+            let stored = store.get(Table::Windows, &rows::window_key(id))?;
+            let stored = stored.map(|value| rows::read_window(&value)).transpose()?;
+            let stored = stored.filter(|row| row.since <= replayed_from);
+            loaded = stored.is_some();
+            let loaded_at = stored.as_ref().map_or(Position(0), |row| row.applied);
+            let hot = Hot {
+                row: stored.unwrap_or_else(|| WindowRow {
+                    since: position,
+                    applied: position,
+                    closed: false,
+                    profile: ProfileDelta::new(id),
+                }),
+                loaded_at,
+                history: self.history(id, store)?,
+                evidence: 0,
+                alerts: 0,
+                alerted: 0.0,
+                dirty: false,
+                changed: false,
+                bytes: 0,
+                touched: 0,
+            };
+            self.windows.insert((id.profile, id.start), hot);
+        }
+        self.clock += 1;
+        let hot = self.windows.get_mut(&(id.profile, id.start)).expect("inserted above");
+        self.by_touch.remove(&hot.touched);
+        hot.touched = self.clock;
+        self.by_touch.insert(self.clock, id);
+        Ok(Taken { hot, loaded })
+    }
+
+    /// Notes how large a window is now.
+    pub(super) fn weigh(&mut self, id: WindowId) {
+        if let Some(hot) = self.windows.get_mut(&(id.profile, id.start)) {
+            let bytes = hot.row.profile.bytes() + hot.history.iter().map(ProfileDelta::bytes).sum::<usize>();
+            self.bytes = self.bytes - hot.bytes + bytes;
+            hot.bytes = bytes;
+        }
+    }
+
+    /// Windows that were untouched for longest, until the others fit into `max_bytes`.
+    pub(super) fn beyond(&self, max_bytes: usize) -> Vec<WindowId> {
+        let mut left = self.bytes;
+        let mut beyond = Vec::new();
+        for id in self.by_touch.values() {
+            if left <= max_bytes {
+                break;
+            }
+            left -= self.get(*id).map_or(0, |hot| hot.bytes);
+            beyond.push(*id);
+        }
+        beyond
+    }
+
+    pub(super) fn remove(&mut self, id: WindowId) {
+        if let Some(hot) = self.windows.remove(&(id.profile, id.start)) {
+            self.by_touch.remove(&hot.touched);
+            self.bytes -= hot.bytes;
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Hot> {
+        self.windows.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Hot> {
+        self.windows.values_mut()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Earlier windows of the profile, newest first: those in memory as they are, the others from the store.
+    fn history(&self, id: WindowId, store: &dyn Store) -> Result<Arc<[ProfileDelta]>, StoreError> {
+        let earlier = self.windows.range((id.profile, Timestamp::MIN)..(id.profile, id.start)).rev();
+        let mut history: Vec<ProfileDelta> =
+            earlier.take(HISTORY).map(|(_, hot)| hot.row.profile.clone()).collect();
+        if history.len() < HISTORY {
+            let oldest = history.last().map_or(id, |profile| profile.window);
+            let range = KeyRange {
+                start: Bound::Included(rows::address_key(id.profile).to_vec()),
+                end: Bound::Excluded(rows::window_key(oldest)),
+            };
+            for (_, value) in store.scan(Table::Windows, &range, Order::Descending, HISTORY - history.len())? {
+                history.push(rows::read_window(&value)?.profile);
+            }
+        }
+        Ok(history.into())
+    }
+}
+
+/// What [`HotWindows::take`] gives.
+pub(super) struct Taken<'a> {
+    pub(super) hot: &'a mut Hot,
+    /// It was fetched from the store just now: its evidence has to be added up again.
+    pub(super) loaded: bool,
+}
