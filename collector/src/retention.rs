@@ -34,14 +34,19 @@ const STEP: usize = 512;
 const MAX_GAPS: usize = 10_000;
 
 /// Removes windows that began longer than `max_age` ago, with everything that belongs to them, and the oldest gaps.
-/// Returns how many windows and gaps went.
+/// Where all windows are old (a capture of last year), their age counts from the newest of them. Returns how many
+/// windows and gaps went.
 ///
 /// # Errors
 /// When the store refuses.
 pub fn expire_rows(store: &dyn Store, max_age: Duration) -> Result<u64, StoreError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let horizon = now.saturating_sub(max_age);
-    let horizon = Timestamp(i64::try_from(horizon.as_nanos()).unwrap_or(i64::MAX));
+    let now = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+    let newest = store.scan(Table::WindowsByTime, &KeyRange::all(), Order::Descending, 1)?;
+    let newest = newest.first().and_then(|(key, _)| rows::window_of_time_key(key));
+    let now = newest.map_or(now, |newest| now.min(newest.start));
+    let max_age = i64::try_from(max_age.as_nanos()).unwrap_or(i64::MAX);
+    let horizon = Timestamp(now.0.saturating_sub(max_age));
     let range = KeyRange {
         start: Bound::Unbounded,
         end: Bound::Excluded(rows::time_key(horizon).to_vec()),

@@ -83,6 +83,15 @@ pub fn address_of(key: [u8; 16]) -> IpAddr {
     IpAddr::from(key).to_canonical()
 }
 
+/// The address as it travels: 4 or 16 bytes.
+#[must_use]
+pub fn address_bytes(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
+    }
+}
+
 /// 8 bytes that sort as the time does.
 #[must_use]
 pub fn time_key(time: Timestamp) -> [u8; 8] {

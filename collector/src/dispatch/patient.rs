@@ -23,6 +23,11 @@ impl Patient {
         Self { store, shared }
     }
 
+    /// The store behind, for readers that handle trouble themselves.
+    pub(super) fn inner(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     fn again<T>(&self, work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
         loop {
             let error = match work() {

@@ -1,0 +1,45 @@
+//! One log line for each alert.
+
+use std::io;
+
+use lynceus_model::alert::Alert;
+use lynceus_model::evidence::Evidence;
+
+use crate::json;
+use crate::sink::Sink;
+
+/// Writes alerts to the program's log; evidence only at debug level.
+#[derive(Debug, Default)]
+pub struct LogLine;
+
+impl Sink for LogLine {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    fn evidence(&mut self, evidence: &Evidence) -> io::Result<()> {
+        tracing::debug!(
+            id = %json::uuid(evidence.id.0),
+            kind = evidence.kind.name(),
+            profile = %evidence.profile,
+            level = evidence.threat_level.name(),
+            confidence = evidence.confidence.value(),
+            description = evidence.description,
+            "evidence"
+        );
+        Ok(())
+    }
+
+    fn alert(&mut self, alert: &Alert) -> io::Result<()> {
+        tracing::warn!(
+            id = %json::uuid(alert.id.0),
+            profile = %alert.profile,
+            window = alert.window,
+            sum = alert.sum,
+            threshold = alert.threshold,
+            terms = alert.terms.len(),
+            "alert"
+        );
+        Ok(())
+    }
+}
