@@ -26,7 +26,10 @@ impl Peer {
         match request.peer_certs() {
             None => Self::Local,
             Some(certificates) => Self::Certified {
-                sensors: certificates.first().map(|der| sensors_of(der)).unwrap_or_default(),
+                sensors: certificates
+                    .first()
+                    .map(|der| sensors_of(der))
+                    .unwrap_or_default(),
             },
         }
     }
@@ -37,9 +40,9 @@ impl Peer {
         match self {
             Self::Local => Ok(()),
             Self::Certified { sensors } if sensors.contains(&sensor) => Ok(()),
-            Self::Certified { .. } => {
-                Err(Status::permission_denied("the certificate does not name this sensor_id"))
-            }
+            Self::Certified { .. } => Err(Status::permission_denied(
+                "the certificate does not name this sensor_id",
+            )),
         }
     }
 }
@@ -59,8 +62,12 @@ pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
     // 2.5.29.17 subjectAltName
     const SAN: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
     let mut found = Vec::new();
-    let Some(at) = der.windows(SAN.len()).position(|window| window == SAN) else { return found };
-    let Some(names) = general_names(&der[at + SAN.len()..]) else { return found };
+    let Some(at) = der.windows(SAN.len()).position(|window| window == SAN) else {
+        return found;
+    };
+    let Some(names) = general_names(&der[at + SAN.len()..]) else {
+        return found;
+    };
     let mut rest = names;
     while let Some((tag, value, after)) = element(rest) {
         rest = after;
@@ -71,7 +78,9 @@ pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
             0x82 => value.strip_suffix(SENSOR_DOMAIN.as_bytes()),
             _ => None,
         };
-        let uuid = text.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
+        let uuid = text
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .and_then(|text| text.parse().ok());
         found.extend(uuid.map(|uuid: uuid::Uuid| SensorId(uuid.into_bytes())));
     }
     found
@@ -122,7 +131,11 @@ mod tests {
     fn certificate(names: Vec<SanType>) -> Vec<u8> {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names;
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+        params
+            .self_signed(&KeyPair::generate().unwrap())
+            .unwrap()
+            .der()
+            .to_vec()
     }
 
     #[test]

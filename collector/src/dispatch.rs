@@ -11,6 +11,7 @@ mod hot;
 mod patient;
 
 use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,6 @@ use lynceus_model::window::{SensorId, WindowId};
 use lynceus_proto::batch::Content;
 use lynceus_proto::v1;
 use prost::Message;
-use tokio::sync::{mpsc, oneshot};
 
 pub use engine::{EngineFigures, EngineOptions};
 
@@ -36,7 +36,7 @@ pub(crate) enum Work {
     /// Entries that are in the log.
     Logged(Vec<Logged>),
     /// Write everything that waits and answer.
-    Flush(oneshot::Sender<()>),
+    Flush(SyncSender<()>),
 }
 
 /// An entry that is in the log, decoded.
@@ -107,7 +107,10 @@ impl Dispatch {
             .get(Table::Meta, REPLAY_FROM)?
             .and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?)))
             .map_or(Position(0), Position);
-        let first = store.status().first_position.map_or(0, |first| first.0.saturating_sub(1));
+        let first = store
+            .status()
+            .first_position
+            .map_or(0, |first| first.0.saturating_sub(1));
         let replay_from = replay_from.max(Position(first));
         let mut dispatch = Self {
             engine: Arc::new(Mutex::new(Engine::new(options.engine, replay_from))),
@@ -128,14 +131,13 @@ impl Dispatch {
     }
 
     /// Works until the intake is gone and everything is written.
-    pub(crate) fn run(mut self, mut work: mpsc::Receiver<Work>, runtime: &tokio::runtime::Handle) {
+    pub(crate) fn run(mut self, work: &Receiver<Work>) {
         let mut timers = Timers::new();
         loop {
-            let next = runtime.block_on(async { tokio::time::timeout(SUMMARIES, work.recv()).await });
-            let done = match next {
-                Ok(None) => break,
-                Ok(Some(work)) => self.work(work),
-                Err(_) => Ok(()),
+            let done = match work.recv_timeout(SUMMARIES) {
+                Ok(work) => self.work(work),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Err(RecvTimeoutError::Disconnected) => break,
             };
             let done = done.and_then(|()| self.keep_up(&mut timers));
             if let Err(error) = done {
@@ -201,12 +203,14 @@ impl Dispatch {
         }
         self.say(&effects);
         if !effects.changes.is_empty() {
-            self.store.write(std::mem::take(&mut effects.changes), Flush::Buffered)?;
+            self.store
+                .write(std::mem::take(&mut effects.changes), Flush::Buffered)?;
         }
         self.applied = self.applied.max(position);
         self.shared.set_applied(self.applied);
         for evidence in effects.evidence {
-            self.shared.tell(v1::watch_response::Change::Evidence(evidence.into()));
+            self.shared
+                .tell(v1::watch_response::Change::Evidence(evidence.into()));
         }
         for alert in effects.alerts {
             self.shared.tell(v1::watch_response::Change::Alert(alert.into()));
@@ -248,10 +252,13 @@ impl Dispatch {
             self.store.write(vec![row], Flush::Durable)?;
         }
         if !flushed.summaries.is_empty() {
-            let windows = flushed.summaries.into_iter().map(|(id, summary)| v1::ChangedWindow {
-                profile: rows::address_bytes(id.profile),
-                summary: Some(summary),
-            });
+            let windows = flushed
+                .summaries
+                .into_iter()
+                .map(|(id, summary)| v1::ChangedWindow {
+                    profile: rows::address_bytes(id.profile),
+                    summary: Some(summary),
+                });
             let windows = v1::WindowsChanged {
                 windows: windows.collect(),
             };
@@ -262,7 +269,9 @@ impl Dispatch {
 
     fn expire(&mut self) -> Result<(), StoreError> {
         self.flush(true)?;
-        let expired = self.store.expire_log(&self.retention.log, Position(self.replay_from.0 + 1))?;
+        let expired = self
+            .store
+            .expire_log(&self.retention.log, Position(self.replay_from.0 + 1))?;
         if expired.forced > 0 {
             tracing::warn!(
                 entries = expired.forced,

@@ -9,6 +9,7 @@ pub mod service;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use lynceus_model::status::SensorStatus;
 use lynceus_model::window::SensorId;
@@ -46,9 +47,17 @@ pub enum Accepted {
 /// Takes batches. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Order>,
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
+}
+
+/// What the commit thread is told.
+enum Order {
+    Take(Box<Job>),
+    /// Pass on that everything before is to be written.
+    Flush(SyncSender<()>),
+    Stop,
 }
 
 struct Job {
@@ -69,7 +78,7 @@ impl Ingest {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         shared: Arc<Shared>,
-        work: mpsc::Sender<Work>,
+        work: SyncSender<Work>,
     ) -> (Self, impl FnOnce() + Send + 'static) {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let ingest = Self {
@@ -93,7 +102,9 @@ impl Ingest {
         };
         let (done, answer) = oneshot::channel();
         let job = self.job(batch, payload, None, done);
-        self.jobs.blocking_send(job).map_err(|_| IngestError::Stopping)?;
+        self.jobs
+            .blocking_send(Order::Take(Box::new(job)))
+            .map_err(|_| IngestError::Stopping)?;
         answer.blocking_recv().unwrap_or(Err(IngestError::Stopping))
     }
 
@@ -109,7 +120,10 @@ impl Ingest {
     ) -> Result<oneshot::Receiver<Result<Accepted, IngestError>>, IngestError> {
         let (done, answer) = oneshot::channel();
         let job = self.job(batch, payload, Some(room), done);
-        self.jobs.send(job).await.map_err(|_| IngestError::Stopping)?;
+        self.jobs
+            .send(Order::Take(Box::new(job)))
+            .await
+            .map_err(|_| IngestError::Stopping)?;
         Ok(answer)
     }
 
@@ -123,7 +137,26 @@ impl Ingest {
             status,
             received_at: crate::now(),
         };
-        self.store.write(vec![rows::put_sensor(&row, false)], Flush::Buffered)
+        self.store
+            .write(vec![rows::put_sensor(&row, false)], Flush::Buffered)
+    }
+
+    /// Waits until the effects of everything accepted so far are in the tables. Not for async code.
+    ///
+    /// # Errors
+    /// The collector stops.
+    pub fn flush(&self) -> Result<(), IngestError> {
+        let (done, answer) = std::sync::mpsc::sync_channel(1);
+        self.jobs
+            .blocking_send(Order::Flush(done))
+            .map_err(|_| IngestError::Stopping)?;
+        answer.recv().map_err(|_| IngestError::Stopping)
+    }
+
+    /// Takes nothing more; what was accepted is finished. Not for async code.
+    pub(crate) fn stop(&self) {
+        // Already gone is as good.
+        let _ = self.jobs.blocking_send(Order::Stop);
     }
 
     /// How far the streams have come.
@@ -154,7 +187,11 @@ impl Ingest {
                 first: batch.first,
                 last: batch.last,
             }),
-            keys: if self.store.keeps_log() { keys_of(&batch.content) } else { Vec::new() },
+            keys: if self.store.keeps_log() {
+                keys_of(&batch.content)
+            } else {
+                Vec::new()
+            },
             payload,
         };
         Job {
@@ -171,22 +208,44 @@ impl Ingest {
 struct Committer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
-    work: mpsc::Sender<Work>,
+    work: SyncSender<Work>,
 }
 
 impl Committer {
-    fn run(self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(first) = queue.blocking_recv() {
-            let mut bytes = first.entry.payload.len();
-            let mut group = vec![first];
-            while bytes < GROUP_BYTES
-                && let Ok(job) = queue.try_recv()
-            {
-                bytes += job.entry.payload.len();
-                group.push(job);
+    fn run(self, mut queue: mpsc::Receiver<Order>) {
+        let mut next = queue.blocking_recv();
+        while let Some(order) = next.take() {
+            match order {
+                Order::Take(job) => {
+                    let mut bytes = job.entry.payload.len();
+                    let mut group = vec![*job];
+                    while bytes < GROUP_BYTES
+                        && let Ok(order) = queue.try_recv()
+                    {
+                        match order {
+                            Order::Take(job) => {
+                                bytes += job.entry.payload.len();
+                                group.push(*job);
+                            }
+                            other => {
+                                next = Some(other);
+                                break;
+                            }
+                        }
+                    }
+                    if !self.commit(group) {
+                        return;
+                    }
+                }
+                Order::Flush(done) => {
+                    if self.work.send(Work::Flush(done)).is_err() {
+                        return;
+                    }
+                }
+                Order::Stop => return,
             }
-            if !self.commit(group) {
-                return;
+            if next.is_none() {
+                next = queue.blocking_recv();
             }
         }
     }
@@ -239,7 +298,7 @@ impl Committer {
             // The sender may be gone; the batch is durable all the same.
             let _ = job.done.send(Ok(accepted));
         }
-        logged.is_empty() || self.work.blocking_send(Work::Logged(logged)).is_ok()
+        logged.is_empty() || self.work.send(Work::Logged(logged)).is_ok()
     }
 
     fn count(&self, content: &Content) {
@@ -247,8 +306,22 @@ impl Committer {
         add(&counters.batches, 1);
         add(&counters.updates, content.updates.len() as u64);
         add(&counters.gaps, content.gaps.len() as u64);
-        add(&counters.flows, content.updates.iter().map(|update| update.flows.len() as u64).sum());
-        add(&counters.apps, content.updates.iter().map(|update| update.apps.len() as u64).sum());
+        add(
+            &counters.flows,
+            content
+                .updates
+                .iter()
+                .map(|update| update.flows.len() as u64)
+                .sum(),
+        );
+        add(
+            &counters.apps,
+            content
+                .updates
+                .iter()
+                .map(|update| update.apps.len() as u64)
+                .sum(),
+        );
     }
 
     fn refuse(&self, group: Vec<Job>, error: &StoreError) -> bool {

@@ -1,97 +1,17 @@
 //! The JSON shape of evidence, alerts and the summary: the lines of `lynceus analyze --json`, of the files that the
 //! collector writes, and of `lynceus evidence|alerts --json`. `docs/schema/*.json` describe it and a test holds them
-//! together. What is absent is null, never 0 and never left out.
+//! together. What is absent is null, never 0 and never left out. Written by hand, as times must stay exact.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use lynceus_model::alert;
-use lynceus_model::evidence;
+use lynceus_model::alert::Alert;
+use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
-use serde::Serialize;
 
-/// One line; `kind` tells which.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Line<'a> {
-    Evidence(Evidence<'a>),
-    Alert(Alert),
-    Summary(Summary),
-}
-
-/// One finding about one profile in one window.
-#[derive(Clone, Debug, Serialize)]
-pub struct Evidence<'a> {
-    /// UUIDv5.
-    pub id: String,
-    /// Slips' name of the type, as `HORIZONTAL_PORT_SCAN`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    pub profile: IpAddr,
-    pub window: i64,
-    /// Seconds since the Unix epoch, as all times here.
-    pub window_start: f64,
-    pub attacker: IpAddr,
-    pub victim: Option<IpAddr>,
-    pub dst_port: Option<u16>,
-    /// IP protocol number.
-    pub proto: Option<u8>,
-    pub threat_level: &'static str,
-    pub confidence: f64,
-    pub description: &'a str,
-    pub explanation: Explanation<'a>,
-    /// Community IDs, `1:…`.
-    pub flows: Vec<String>,
-    pub first: f64,
-    pub last: f64,
-}
-
-/// The data-driven reason.
-#[derive(Clone, Debug, Serialize)]
-pub struct Explanation<'a> {
-    pub features: Vec<Feature<'a>>,
-    pub text: &'a str,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Feature<'a> {
-    pub name: &'a str,
-    pub value: f64,
-    pub unit: &'a str,
-    pub baseline: Option<f64>,
-    pub threshold: Option<f64>,
-}
-
-/// The accumulated threat of a profile crossed the threshold in a window.
-#[derive(Clone, Debug, Serialize)]
-pub struct Alert {
-    /// UUIDv5.
-    pub id: String,
-    pub profile: IpAddr,
-    pub window: i64,
-    pub window_start: f64,
-    pub sum: f64,
-    pub threshold: f64,
-    pub confidence: f64,
-    /// Heaviest first.
-    pub terms: Vec<Term>,
-    pub flows: Vec<String>,
-    pub first: f64,
-    pub last: f64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Term {
-    /// Id of the evidence.
-    pub evidence: String,
-    pub weight: f64,
-}
-
-/// Last line of `lynceus analyze --json`. Only `seconds` differs between two runs on the same file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// What an analysis came to.
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub packets: u64,
     pub flows: u64,
@@ -99,104 +19,252 @@ pub struct Summary {
     pub windows: u64,
     pub evidence: u64,
     pub alerts: u64,
-    /// Packets that stand in no flow, by reason.
-    pub refused: BTreeMap<Cow<'static, str>, u64>,
-    pub seconds: f64,
+    /// Packets without a flow, by reason.
+    pub refused: Vec<(String, u64)>,
+    /// Time that it took: the only thing that differs between two runs.
+    pub took: Duration,
 }
 
-impl<'a> From<&'a evidence::Evidence> for Evidence<'a> {
-    fn from(evidence: &'a evidence::Evidence) -> Self {
-        Self {
-            id: uuid(evidence.id.0).to_string(),
-            kind: evidence.kind.name(),
-            profile: evidence.profile,
-            window: evidence.window,
-            window_start: seconds(evidence.window_start),
-            attacker: evidence.attacker,
-            victim: evidence.victim,
-            dst_port: evidence.dst_port,
-            proto: evidence.protocol,
-            threat_level: evidence.threat_level.name(),
-            confidence: evidence.confidence.value(),
-            description: &evidence.description,
-            explanation: Explanation {
-                features: evidence.explanation.features.iter().map(Feature::from).collect(),
-                text: &evidence.explanation.text,
-            },
-            flows: evidence.flows.iter().map(community_id).collect(),
-            first: seconds(evidence.first),
-            last: seconds(evidence.last),
+/// Appends the line of an evidence.
+pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
+    let mut object = Object::new(out, "evidence");
+    object.text("id", &evidence.id.to_string());
+    object.text("type", evidence.kind.name());
+    object.text("profile", &evidence.profile.to_string());
+    object.value("window", |out| number(out, evidence.window));
+    object.time("window_start", evidence.window_start);
+    object.text("attacker", &evidence.attacker.to_string());
+    object.value("victim", |out| address(out, evidence.victim));
+    object.value("dst_port", |out| optional(out, evidence.dst_port));
+    object.value("proto", |out| optional(out, evidence.protocol));
+    object.text("threat_level", evidence.threat_level.name());
+    object.float("confidence", Some(evidence.confidence.value()));
+    object.text("description", &evidence.description);
+    object.value("explanation", |out| explanation(out, evidence));
+    object.value("flows", |out| flows(out, &evidence.flows));
+    object.time("first", evidence.first);
+    object.time("last", evidence.last);
+    object.end();
+}
+
+/// Appends the line of an alert.
+pub fn write_alert(out: &mut Vec<u8>, alert: &Alert) {
+    let mut object = Object::new(out, "alert");
+    object.text("id", &alert.id.to_string());
+    object.text("profile", &alert.profile.to_string());
+    object.value("window", |out| number(out, alert.window));
+    object.time("window_start", alert.window_start);
+    object.float("sum", Some(alert.sum));
+    object.float("threshold", Some(alert.threshold));
+    object.float("confidence", Some(alert.confidence.value()));
+    object.value("terms", |out| {
+        list(out, &alert.terms, |out, term| {
+            let mut object = Object::bare(out);
+            object.text("evidence", &term.evidence.to_string());
+            object.float("weight", Some(term.weight));
+            object.close();
+        });
+    });
+    object.value("flows", |out| flows(out, &alert.flows));
+    object.time("first", alert.first);
+    object.time("last", alert.last);
+    object.end();
+}
+
+/// Appends the line of the summary.
+pub fn write_summary(out: &mut Vec<u8>, summary: &Summary) {
+    let mut object = Object::new(out, "summary");
+    for (name, value) in [
+        ("packets", summary.packets),
+        ("flows", summary.flows),
+        ("profiles", summary.profiles),
+        ("windows", summary.windows),
+        ("evidence", summary.evidence),
+        ("alerts", summary.alerts),
+    ] {
+        object.value(name, |out| number(out, value));
+    }
+    object.value("refused", |out| {
+        let mut reasons = Object::bare(out);
+        for (reason, packets) in &summary.refused {
+            reasons.value(reason, |out| number(out, *packets));
         }
+        reasons.close();
+    });
+    object.float("seconds", Some(summary.took.as_secs_f64()));
+    object.end();
+}
+
+fn explanation(out: &mut Vec<u8>, evidence: &Evidence) {
+    let mut object = Object::bare(out);
+    object.value("features", |out| {
+        list(out, &evidence.explanation.features, |out, feature| {
+            let mut object = Object::bare(out);
+            object.text("name", &feature.name);
+            object.float("value", Some(feature.value));
+            object.text("unit", &feature.unit);
+            object.float("baseline", feature.baseline);
+            object.float("threshold", feature.threshold);
+            object.close();
+        });
+    });
+    object.text("text", &evidence.explanation.text);
+    object.close();
+}
+
+fn flows(out: &mut Vec<u8>, flows: &[CommunityId]) {
+    list(out, flows, |out, id| {
+        out.push(b'"');
+        out.extend_from_slice(&id.text());
+        out.push(b'"');
+    });
+}
+
+fn address(out: &mut Vec<u8>, address: Option<IpAddr>) {
+    match address {
+        Some(address) => text(out, &address.to_string()),
+        None => out.extend_from_slice(b"null"),
     }
 }
 
-impl<'a> From<&'a evidence::Feature> for Feature<'a> {
-    fn from(feature: &'a evidence::Feature) -> Self {
-        Self {
-            name: &feature.name,
-            value: feature.value,
-            unit: &feature.unit,
-            baseline: feature.baseline,
-            threshold: feature.threshold,
+fn list<T>(out: &mut Vec<u8>, items: &[T], mut each: impl FnMut(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
         }
+        each(out, item);
+    }
+    out.push(b']');
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    // Writing a string into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// An object under construction.
+pub struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    is_empty: bool,
+}
+
+impl<'a> Object<'a> {
+    /// A line of its own, which begins with what it is.
+    #[must_use]
+    pub fn new(out: &'a mut Vec<u8>, kind: &str) -> Self {
+        let mut object = Self::bare(out);
+        object.text("kind", kind);
+        object
+    }
+
+    /// An object inside another value.
+    #[must_use]
+    pub fn bare(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_empty: true }
+    }
+
+    /// A field whose value `write` appends.
+    pub fn value(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.push(b',');
+        }
+        text(self.out, name);
+        self.out.push(b':');
+        write(self.out);
+    }
+
+    /// A field with a text.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.value(name, |out| text(out, value));
+    }
+
+    /// A field with a time, see [`seconds`].
+    pub fn time(&mut self, name: &str, value: Timestamp) {
+        self.value(name, |out| seconds(out, value));
+    }
+
+    /// JSON knows no infinity and no not-a-number: they are absent.
+    pub fn float(&mut self, name: &str, value: Option<f64>) {
+        self.value(name, |out| match value.filter(|value| value.is_finite()) {
+            Some(value) => out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        });
+    }
+
+    /// Ends an object inside another value.
+    pub fn close(self) {
+        self.out.push(b'}');
+    }
+
+    /// Ends the line.
+    pub fn end(self) {
+        self.out.extend_from_slice(b"}\n");
     }
 }
 
-impl From<&alert::Alert> for Alert {
-    fn from(alert: &alert::Alert) -> Self {
-        let term = |term: &alert::Term| Term {
-            evidence: uuid(term.evidence.0).to_string(),
-            weight: term.weight,
-        };
-        Self {
-            id: uuid(alert.id.0).to_string(),
-            profile: alert.profile,
-            window: alert.window,
-            window_start: seconds(alert.window_start),
-            sum: alert.sum,
-            threshold: alert.threshold,
-            confidence: alert.confidence.value(),
-            terms: alert.terms.iter().map(term).collect(),
-            flows: alert.flows.iter().map(community_id).collect(),
-            first: seconds(alert.first),
-            last: seconds(alert.last),
-        }
+/// Seconds since the epoch as an exact decimal fraction, which no floating point number could hold.
+pub fn seconds(out: &mut Vec<u8>, time: Timestamp) {
+    let nanos = time.0.unsigned_abs();
+    if time.0 < 0 {
+        out.push(b'-');
+    }
+    number(out, nanos / 1_000_000_000);
+    out.push(b'.');
+    let fraction = nanos % 1_000_000_000;
+    let mut digits = [b'0'; 9];
+    let mut rest = fraction;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let used = digits
+        .iter()
+        .rposition(|digit| *digit != b'0')
+        .map_or(1, |at| at + 1);
+    out.extend_from_slice(&digits[..used]);
+}
+
+pub fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// `null` for what is absent.
+pub fn optional(out: &mut Vec<u8>, value: Option<impl itoa::Integer>) {
+    match value {
+        Some(value) => number(out, value),
+        None => out.extend_from_slice(b"null"),
     }
 }
 
 /// An id as people write it.
-pub fn uuid(id: [u8; 16]) -> impl fmt::Display {
-    uuid::Uuid::from_bytes(id).hyphenated()
-}
-
-/// `1:` and base64, as Community ID v1 is written.
 #[must_use]
-pub fn community_id(id: &CommunityId) -> String {
-    use base64::Engine as _;
-    format!("1:{}", base64::engine::general_purpose::STANDARD.encode(id.0))
+pub fn uuid(id: [u8; 16]) -> impl std::fmt::Display {
+    uuid::Uuid::from_bytes(id).hyphenated()
 }
 
 /// The id of a line that was written here, without reading the rest of it into types.
 pub(crate) fn id_of_line(line: &[u8]) -> Option<[u8; 16]> {
     #[derive(serde::Deserialize)]
     struct Id {
-        id: uuid::Uuid,
+        id: String,
     }
-    serde_json::from_slice::<Id>(line).ok().map(|line| line.id.into_bytes())
-}
-
-fn seconds(time: Timestamp) -> f64 {
-    time.as_secs_f64()
+    let line: Id = serde_json::from_slice(line).ok()?;
+    line.id.parse().ok().map(uuid::Uuid::into_bytes)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use lynceus_model::evidence::{AttackerSide, Confidence, EvidenceId, EvidenceType, ThreatLevel};
+    use lynceus_model::alert::{AlertId, Term};
+    use lynceus_model::evidence::{
+        AttackerSide, Confidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
+    };
 
     use super::*;
 
-    pub(crate) fn evidence(number: u8) -> evidence::Evidence {
-        evidence::Evidence {
+    pub(crate) fn evidence(number: u8) -> Evidence {
+        Evidence {
             id: EvidenceId([number; 16]),
             kind: EvidenceType::HorizontalPortScan,
             profile: "10.0.0.1".parse().unwrap(),
@@ -210,8 +278,8 @@ pub(crate) mod tests {
             threat_level: ThreatLevel::High,
             confidence: Confidence::new(0.5),
             description: "scan of port 23".to_owned(),
-            explanation: evidence::Explanation {
-                features: vec![evidence::Feature {
+            explanation: Explanation {
+                features: vec![Feature {
                     name: "hosts".into(),
                     value: 12.0,
                     unit: "hosts".into(),
@@ -226,15 +294,15 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn alert() -> alert::Alert {
-        alert::Alert {
-            id: alert::AlertId([7; 16]),
+    pub(crate) fn alert() -> Alert {
+        Alert {
+            id: AlertId([7; 16]),
             profile: "10.0.0.1".parse().unwrap(),
             window: 3,
             window_start: Timestamp::from_secs(7200),
             sum: 15.2,
             threshold: 15.0,
-            terms: vec![alert::Term {
+            terms: vec![Term {
                 evidence: EvidenceId([1; 16]),
                 weight: 0.4,
             }],
@@ -245,17 +313,23 @@ pub(crate) mod tests {
         }
     }
 
-    fn lines() -> Vec<(&'static str, serde_json::Value)> {
-        let (evidence, alert) = (evidence(1), alert());
+    fn line(write: impl FnOnce(&mut Vec<u8>)) -> serde_json::Value {
+        let mut out = Vec::new();
+        write(&mut out);
+        assert_eq!(out.last(), Some(&b'\n'));
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    fn lines() -> [(&'static str, serde_json::Value); 3] {
         let summary = Summary {
             packets: 3,
-            refused: [("no_ip".into(), 1)].into(),
+            refused: vec![("no_ip".into(), 1)],
             ..Summary::default()
         };
-        vec![
-            ("evidence", serde_json::to_value(Line::Evidence((&evidence).into())).unwrap()),
-            ("alert", serde_json::to_value(Line::Alert((&alert).into())).unwrap()),
-            ("summary", serde_json::to_value(Line::Summary(summary)).unwrap()),
+        [
+            ("evidence", line(|out| write_evidence(out, &evidence(1)))),
+            ("alert", line(|out| write_alert(out, &alert()))),
+            ("summary", line(|out| write_summary(out, &summary))),
         ]
     }
 
@@ -271,21 +345,45 @@ pub(crate) mod tests {
             let mut more = line.clone();
             more["unknown"] = 1.into();
             assert!(!schema.is_valid(&more), "{name}");
-            let mut less = line.clone();
-            let fields: Vec<String> = line.as_object().unwrap().keys().cloned().collect();
-            less.as_object_mut().unwrap().remove(&fields[1]);
-            assert!(!schema.is_valid(&less), "{name}");
+            for field in line.as_object().unwrap().keys() {
+                let mut less = line.clone();
+                less.as_object_mut().unwrap().remove(field);
+                assert!(!schema.is_valid(&less), "{name} without {field}");
+            }
         }
     }
 
     #[test]
     fn absent_is_null() {
-        let (_, line) = lines().remove(0);
+        let [(_, line), ..] = lines();
         assert_eq!(line["kind"], "evidence");
         assert_eq!(line["type"], "HORIZONTAL_PORT_SCAN");
         assert!(line["victim"].is_null());
         assert!(line["explanation"]["features"][0]["baseline"].is_null());
         assert_eq!(line["flows"][0], "1:AQEBAQEBAQEBAQEBAQEBAQEBAQE=");
         assert_eq!(line["first"], 7200.5);
+    }
+
+    #[test]
+    fn ids_are_found_again() {
+        let mut out = Vec::new();
+        write_alert(&mut out, &alert());
+        assert_eq!(id_of_line(&out), Some(alert().id.0));
+        assert_eq!(id_of_line(b"{}"), None);
+    }
+
+    #[test]
+    fn times_are_exact() {
+        for (nanos, text) in [
+            (0, "0.0"),
+            (1_495_451_029_466_717_000, "1495451029.466717"),
+            (1_000_000_001, "1.000000001"),
+            (-1_500_000_000, "-1.5"),
+            (i64::MIN, "-9223372036.854775808"),
+        ] {
+            let mut out = Vec::new();
+            seconds(&mut out, Timestamp(nanos));
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
     }
 }

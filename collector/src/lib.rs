@@ -5,4 +5,26 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod auth;
+pub mod dispatch;
+pub mod ingest;
+pub mod json;
+pub mod pipeline;
+pub mod query;
+pub mod retention;
+pub mod rows;
+pub mod shared;
+pub mod sink;
 pub mod store;
+
+use std::time::SystemTime;
+
+use lynceus_model::time::Timestamp;
+
+/// Wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}

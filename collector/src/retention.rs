@@ -40,7 +40,9 @@ const MAX_GAPS: usize = 10_000;
 /// # Errors
 /// When the store refuses.
 pub fn expire_rows(store: &dyn Store, max_age: Duration) -> Result<u64, StoreError> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let now = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
     let newest = store.scan(Table::WindowsByTime, &KeyRange::all(), Order::Descending, 1)?;
     let newest = newest.first().and_then(|(key, _)| rows::window_of_time_key(key));
@@ -74,7 +76,12 @@ pub fn expire_rows(store: &dyn Store, max_age: Duration) -> Result<u64, StoreErr
     }
 }
 
-fn expire_of_window(store: &dyn Store, prefix: &[u8], table: Table, by_time: Table) -> Result<(), StoreError> {
+fn expire_of_window(
+    store: &dyn Store,
+    prefix: &[u8],
+    table: Table,
+    by_time: Table,
+) -> Result<(), StoreError> {
     loop {
         let found = store.scan(table, &KeyRange::prefix(prefix), Order::Ascending, STEP)?;
         let mut changes = Vec::with_capacity(found.len() * 2);
@@ -98,14 +105,19 @@ fn expire_of_window(store: &dyn Store, prefix: &[u8], table: Table, by_time: Tab
 
 fn expire_gaps(store: &dyn Store) -> Result<u64, StoreError> {
     let newest = store.scan(Table::Gaps, &KeyRange::all(), Order::Descending, MAX_GAPS)?;
-    let Some((oldest_kept, _)) = newest.last().filter(|_| newest.len() == MAX_GAPS) else { return Ok(0) };
+    let Some((oldest_kept, _)) = newest.last().filter(|_| newest.len() == MAX_GAPS) else {
+        return Ok(0);
+    };
     let range = KeyRange {
         start: Bound::Unbounded,
         end: Bound::Excluded(oldest_kept.clone()),
     };
     let old = store.scan(Table::Gaps, &range, Order::Ascending, STEP)?;
     let count = old.len() as u64;
-    store.write(old.into_iter().map(|(key, _)| remove(Table::Gaps, key)).collect(), Flush::Buffered)?;
+    store.write(
+        old.into_iter().map(|(key, _)| remove(Table::Gaps, key)).collect(),
+        Flush::Buffered,
+    )?;
     Ok(count)
 }
 

@@ -155,7 +155,7 @@ pub fn put_window(row: &WindowRow) -> Change {
         since: row.since.0,
         applied: row.applied.0,
         closed: row.closed,
-        profile: Some(row.profile.clone().into()),
+        profile: Some((&row.profile).into()),
     };
     put(Table::Windows, window_key(row.profile.window), &stored)
 }
@@ -232,12 +232,15 @@ pub fn put_gap(position: Position, index: usize, sensor: SensorId, gap: &Gap) ->
 /// The value is not a window.
 pub fn read_window(value: &[u8]) -> Result<WindowRow, StoreError> {
     let stored: StoredWindow = read(Table::Windows, value)?;
-    let profile = stored.profile.ok_or_else(|| damaged(Table::Windows, "no profile"))?;
+    let profile = stored
+        .profile
+        .ok_or_else(|| damaged(Table::Windows, "no profile"))?;
     Ok(WindowRow {
         since: Position(stored.since),
         applied: Position(stored.applied),
         closed: stored.closed,
-        profile: ProfileDelta::try_from(profile).map_err(|error| damaged(Table::Windows, &error.to_string()))?,
+        profile: ProfileDelta::try_from(profile)
+            .map_err(|error| damaged(Table::Windows, &error.to_string()))?,
     })
 }
 
@@ -251,10 +254,13 @@ pub fn read_summary(value: &[u8]) -> Result<v1::WindowSummary, StoreError> {
 /// The value is not an evidence.
 pub fn read_evidence(value: &[u8]) -> Result<EvidenceRow, StoreError> {
     let stored: StoredEvidence = read(Table::Evidence, value)?;
-    let evidence = stored.evidence.ok_or_else(|| damaged(Table::Evidence, "no evidence"))?;
+    let evidence = stored
+        .evidence
+        .ok_or_else(|| damaged(Table::Evidence, "no evidence"))?;
     Ok(EvidenceRow {
         order: stored.order,
-        evidence: Evidence::try_from(evidence).map_err(|error| damaged(Table::Evidence, &error.to_string()))?,
+        evidence: Evidence::try_from(evidence)
+            .map_err(|error| damaged(Table::Evidence, &error.to_string()))?,
     })
 }
 
@@ -349,7 +355,12 @@ mod tests {
         let change = put_window(&row);
         assert_eq!(read_window(&change.value.unwrap()).unwrap(), row);
         assert!(read_window(&[]).is_err());
-        assert!(read_window(&[7, 1, 2]).unwrap_err().to_string().contains("version 7"));
+        assert!(
+            read_window(&[7, 1, 2])
+                .unwrap_err()
+                .to_string()
+                .contains("version 7")
+        );
     }
 
     proptest! {

@@ -121,7 +121,10 @@ impl Shared {
 
     #[must_use]
     pub fn connections(&self) -> u64 {
-        lock(&self.connected).values().map(|count| u64::from(*count)).sum()
+        lock(&self.connected)
+            .values()
+            .map(|count| u64::from(*count))
+            .sum()
     }
 
     #[must_use]
@@ -142,7 +145,11 @@ impl Counters {
         match refused.get_mut(reason) {
             Some(count) => *count += 1,
             None => {
-                let name = if refused.len() < MAX_REASONS { reason } else { "other" };
+                let name = if refused.len() < MAX_REASONS {
+                    reason
+                } else {
+                    "other"
+                };
                 *refused.entry(name.to_owned()).or_default() += 1;
             }
         }

@@ -108,7 +108,12 @@ impl Engine {
             flows: &update.flows,
             apps: &update.apps,
         };
-        let found = self.registry.inspect(&shown, &History { windows: &hot.history });
+        let found = self.registry.inspect(
+            &shown,
+            &History {
+                windows: &hot.history,
+            },
+        );
         self.windows.weigh(id);
         for evidence in found {
             self.take_evidence(evidence, position, store, effects)?;
@@ -176,7 +181,10 @@ impl Engine {
             let earliest = self.windows.iter().map(|hot| hot.row.since).min();
             replay_from = earliest.map_or(applied, |since| Position(since.0.saturating_sub(1)).min(applied));
         }
-        Ok(Flushed { summaries, replay_from })
+        Ok(Flushed {
+            summaries,
+            replay_from,
+        })
     }
 
     /// Whether the windows in memory are beyond their bound, so that they should be flushed now.
@@ -184,9 +192,20 @@ impl Engine {
         self.windows.bytes() > self.options.max_window_bytes
     }
 
-    pub(super) fn window(&self, id: WindowId) -> Option<(lynceus_model::profile::ProfileDelta, v1::WindowSummary)> {
+    pub(super) fn window(
+        &self,
+        id: WindowId,
+    ) -> Option<(lynceus_model::profile::ProfileDelta, v1::WindowSummary)> {
         let hot = self.windows.get(id)?;
-        Some((hot.row.profile.clone(), summary(hot, &self.options.plan, &self.accumulator, self.options.policy.threshold())))
+        Some((
+            hot.row.profile.clone(),
+            summary(
+                hot,
+                &self.options.plan,
+                &self.accumulator,
+                self.options.policy.threshold(),
+            ),
+        ))
     }
 
     pub(super) fn figures(&self) -> EngineFigures {
@@ -235,7 +254,9 @@ impl Engine {
         if let Some(alert) = alert {
             hot.alerts += 1;
             hot.alerted += alert.sum;
-            let known = store.get(Table::Alerts, &rows::alert_key(id, alert.id))?.is_some();
+            let known = store
+                .get(Table::Alerts, &rows::alert_key(id, alert.id))?
+                .is_some();
             if !known {
                 effects.changes.extend(rows::put_alert(&alert));
                 effects.alerts.push(alert);
@@ -287,8 +308,10 @@ fn add_up_again(hot: &mut Hot, accumulator: &mut Accumulator, store: &dyn Store)
     const LIMIT: usize = Accumulator::MAX_EVIDENCE;
     let range = KeyRange::prefix(&rows::window_key(hot.row.profile.window));
     let stored = store.scan(Table::Evidence, &range, Order::Ascending, LIMIT)?;
-    let mut stored: Vec<EvidenceRow> =
-        stored.iter().map(|(_, value)| rows::read_evidence(value)).collect::<Result<_, _>>()?;
+    let mut stored: Vec<EvidenceRow> = stored
+        .iter()
+        .map(|(_, value)| rows::read_evidence(value))
+        .collect::<Result<_, _>>()?;
     stored.sort_by_key(|row| row.order);
     hot.evidence = stored.len() as u64;
     for row in stored {

@@ -85,7 +85,10 @@ impl HotWindows {
             self.windows.insert((id.profile, id.start), hot);
         }
         self.clock += 1;
-        let hot = self.windows.get_mut(&(id.profile, id.start)).expect("inserted above");
+        let hot = self
+            .windows
+            .get_mut(&(id.profile, id.start))
+            .expect("inserted above");
         self.by_touch.remove(&hot.touched);
         hot.touched = self.clock;
         self.by_touch.insert(self.clock, id);
@@ -140,16 +143,23 @@ impl HotWindows {
 
     /// Earlier windows of the profile, newest first: those in memory as they are, the others from the store.
     fn history(&self, id: WindowId, store: &dyn Store) -> Result<Arc<[ProfileDelta]>, StoreError> {
-        let earlier = self.windows.range((id.profile, Timestamp::MIN)..(id.profile, id.start)).rev();
-        let mut history: Vec<ProfileDelta> =
-            earlier.take(HISTORY).map(|(_, hot)| hot.row.profile.clone()).collect();
+        let earlier = self
+            .windows
+            .range((id.profile, Timestamp::MIN)..(id.profile, id.start))
+            .rev();
+        let mut history: Vec<ProfileDelta> = earlier
+            .take(HISTORY)
+            .map(|(_, hot)| hot.row.profile.clone())
+            .collect();
         if history.len() < HISTORY {
             let oldest = history.last().map_or(id, |profile| profile.window);
             let range = KeyRange {
                 start: Bound::Included(rows::address_key(id.profile).to_vec()),
                 end: Bound::Excluded(rows::window_key(oldest)),
             };
-            for (_, value) in store.scan(Table::Windows, &range, Order::Descending, HISTORY - history.len())? {
+            for (_, value) in
+                store.scan(Table::Windows, &range, Order::Descending, HISTORY - history.len())?
+            {
                 history.push(rows::read_window(&value)?.profile);
             }
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::shared::Shared;
 use crate::store::{
-    Admitted, Change, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Mark, Order, Position,
-    Rows, Store, StoreError, StoreStatus, StreamId, Table,
+    Admitted, Change, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Mark, Order,
+    Position, Rows, Store, StoreError, StoreStatus, StreamId, Table,
 };
 
 pub(super) struct Patient {

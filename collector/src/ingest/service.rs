@@ -37,7 +37,9 @@ impl IngestService {
         let room_bytes = room_bytes.max(limits::BATCH_BYTES as u64);
         Self {
             ingest,
-            room: Arc::new(Semaphore::new(usize::try_from(room_bytes / 1024).unwrap_or(usize::MAX >> 4))),
+            room: Arc::new(Semaphore::new(
+                usize::try_from(room_bytes / 1024).unwrap_or(usize::MAX >> 4),
+            )),
             room_bytes,
         }
     }
@@ -53,7 +55,8 @@ impl IngestService {
     async fn take(&self, wire: v1::Batch, peer: &Peer) -> Result<Result<(BatchId, Answer), Ack>, Status> {
         let id = wire.identity().map_err(|error| self.invalid(&error))?;
         peer.may_speak_for(id.sensor)?;
-        let permits = u32::try_from(wire.payload.len().min(limits::BATCH_BYTES) / 1024 + 1).unwrap_or(u32::MAX);
+        let permits =
+            u32::try_from(wire.payload.len().min(limits::BATCH_BYTES) / 1024 + 1).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await;
         let room = room.map_err(|_| Status::unavailable("the collector is stopping"))?;
         let payload = wire.payload.clone();
@@ -70,7 +73,11 @@ impl IngestService {
                 }));
             }
         };
-        let answer = self.ingest.offer(batch, payload, room).await.map_err(unavailable)?;
+        let answer = self
+            .ingest
+            .offer(batch, payload, room)
+            .await
+            .map_err(unavailable)?;
         Ok(Ok((id, answer)))
     }
 
@@ -99,7 +106,11 @@ impl IngestService {
                 stream: stream.stream,
             })
             .collect();
-        let known = self.ingest.marks().into_iter().filter(|(stream, _)| asked.contains(stream));
+        let known = self
+            .ingest
+            .marks()
+            .into_iter()
+            .filter(|(stream, _)| asked.contains(stream));
         let committed = known.map(|(stream, mark)| Ack {
             stream: lynceus_proto::batch::StreamId {
                 boot: lynceus_proto::batch::BootId(stream.boot),
@@ -140,7 +151,9 @@ impl IngestService {
         waiting: &mpsc::Sender<Waiting>,
     ) -> Result<(), Status> {
         use v1::sensor_message::Message as Says;
-        let Some(first) = messages.next().await else { return Ok(()) };
+        let Some(first) = messages.next().await else {
+            return Ok(());
+        };
         let Some(Says::Hello(hello)) = first?.message else {
             return Err(Status::failed_precondition("the first message must be a hello"));
         };
@@ -149,7 +162,9 @@ impl IngestService {
         let _connected = self.ingest.shared().connect(hello.sensor);
         tracing::info!(sensor = %crate::json::uuid(hello.sensor.0), streams = hello.streams.len(), "sensor connected");
         let welcome = v1::collector_message::Message::Welcome(self.welcome(&hello).into());
-        let welcome = v1::CollectorMessage { message: Some(welcome) };
+        let welcome = v1::CollectorMessage {
+            message: Some(welcome),
+        };
         answers.send(Ok(welcome)).await.map_err(|_| gone())?;
         while let Some(message) = messages.next().await {
             match message?.message {
@@ -222,7 +237,9 @@ impl v1::ingest_server::Ingest for IngestService {
     async fn send(&self, request: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
         let peer = Peer::of(&request);
         let request = request.into_inner();
-        let batch = request.batch.ok_or_else(|| Status::invalid_argument("batch: missing"))?;
+        let batch = request
+            .batch
+            .ok_or_else(|| Status::invalid_argument("batch: missing"))?;
         let (ack, sensor) = match self.take(batch, &peer).await? {
             Ok((id, answer)) => (settled(&id, answer, None).await?, Some(id.sensor)),
             Err(refused) => (refused, None),
@@ -230,7 +247,9 @@ impl v1::ingest_server::Ingest for IngestService {
         if let (Some(status), Some(sensor)) = (request.status, sensor) {
             self.note_status(sensor, status).await?;
         }
-        Ok(Response::new(v1::SendResponse { ack: Some(ack.into()) }))
+        Ok(Response::new(v1::SendResponse {
+            ack: Some(ack.into()),
+        }))
     }
 }
 

@@ -42,11 +42,12 @@ impl Sink for JsonLines {
     }
 
     fn evidence(&mut self, evidence: &Evidence) -> io::Result<()> {
-        self.evidence.write(evidence.id.0, &json::Line::Evidence(json::Evidence::from(evidence)))
+        self.evidence
+            .write(evidence.id.0, |out| json::write_evidence(out, evidence))
     }
 
     fn alert(&mut self, alert: &Alert) -> io::Result<()> {
-        self.alerts.write(alert.id.0, &json::Line::Alert(json::Alert::from(alert)))
+        self.alerts.write(alert.id.0, |out| json::write_alert(out, alert))
     }
 }
 
@@ -62,13 +63,20 @@ const TAIL: u64 = 16 << 20;
 
 impl Lines {
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)?;
         let length = file.metadata()?.len();
         let from = length.saturating_sub(TAIL);
         file.seek(SeekFrom::Start(from))?;
         let mut tail = Vec::new();
         file.read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = tail
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         if whole < tail.len() {
             tracing::warn!(file = %path.display(), bytes = tail.len() - whole, "torn last line cut");
             file.set_len(from + whole as u64)?;
@@ -86,12 +94,12 @@ impl Lines {
         Ok(lines)
     }
 
-    fn write(&mut self, id: [u8; 16], line: &json::Line<'_>) -> io::Result<()> {
+    fn write(&mut self, id: [u8; 16], line: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         if self.known.contains(&id) {
             return Ok(());
         }
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
+        let mut bytes = Vec::with_capacity(1024);
+        line(&mut bytes);
         self.file.write_all(&bytes)?;
         self.remember(id);
         Ok(())
@@ -132,7 +140,10 @@ mod tests {
         sink.evidence(&evidence(2)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2);
-        assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+        assert!(
+            text.lines()
+                .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+        );
         let alerts = std::fs::read_to_string(directory.path().join("alerts.jsonl")).unwrap();
         assert_eq!(alerts.lines().count(), 1);
     }

@@ -5,7 +5,6 @@ use std::io;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 
-use crate::json;
 use crate::sink::Sink;
 
 /// Writes alerts to the program's log; evidence only at debug level.
@@ -19,7 +18,7 @@ impl Sink for LogLine {
 
     fn evidence(&mut self, evidence: &Evidence) -> io::Result<()> {
         tracing::debug!(
-            id = %json::uuid(evidence.id.0),
+            id = %evidence.id,
             kind = evidence.kind.name(),
             profile = %evidence.profile,
             level = evidence.threat_level.name(),
@@ -32,7 +31,7 @@ impl Sink for LogLine {
 
     fn alert(&mut self, alert: &Alert) -> io::Result<()> {
         tracing::warn!(
-            id = %json::uuid(alert.id.0),
+            id = %alert.id,
             profile = %alert.profile,
             window = alert.window,
             sum = alert.sum,

@@ -1,0 +1,95 @@
+//! How sensors and collector are doing.
+
+use lynceus_model::window::SensorId;
+use lynceus_proto::v1;
+use tonic::Status;
+
+use super::{QueryService, failed};
+use crate::rows;
+use crate::store::{KeyRange, Order, Table};
+
+/// Sensors in one answer.
+const MAX_SENSORS: usize = 1000;
+/// Gaps in one answer, and gaps that are counted.
+const GAPS: (usize, usize) = (100, 10_000);
+
+impl QueryService {
+    pub(super) fn status(&self) -> Result<v1::GetStatusResponse, Status> {
+        let mut sensors = Vec::new();
+        for (_, value) in self.scan(Table::Sensors, &KeyRange::all(), MAX_SENSORS)? {
+            let mut sensor = rows::read_sensor(&value).map_err(|error| failed(&error))?;
+            let id = sensor.id.as_slice().try_into().map(SensorId);
+            sensor.connected = id.is_ok_and(|id| self.shared.is_connected(id));
+            sensors.push(sensor);
+        }
+        let (shown, counted) = GAPS;
+        let gaps = self
+            .store
+            .scan(Table::Gaps, &KeyRange::all(), Order::Descending, counted);
+        let gaps = gaps.map_err(|error| failed(&error))?;
+        let newest: Result<_, _> = gaps
+            .iter()
+            .take(shown)
+            .map(|(_, value)| rows::read_gap(value))
+            .collect();
+        Ok(v1::GetStatusResponse {
+            sensors,
+            collector: Some(self.collector()),
+            gaps: newest.map_err(|error| failed(&error))?,
+            gaps_total: gaps.len() as u64,
+        })
+    }
+
+    /// Figures of this process and its store.
+    #[must_use]
+    pub fn collector(&self) -> v1::CollectorStatus {
+        let store = self.store.status();
+        let engine = self.live.figures();
+        let missing: u64 = self
+            .store
+            .marks()
+            .iter()
+            .map(|(_, mark)| mark.missing_count())
+            .sum();
+        let counter = |(reason, count): (&str, u64)| v1::Counter {
+            reason: reason.to_owned(),
+            count,
+        };
+        let mut totals: Vec<v1::Counter> = self.shared.counters.totals().into_iter().map(counter).collect();
+        let now = [
+            ("missing_now", missing),
+            ("windows_in_memory", engine.windows),
+            ("window_bytes", engine.window_bytes),
+            ("damaged_blocks", store.damaged),
+            ("recovered_bytes", store.recovered_bytes),
+        ];
+        totals.extend(now.map(counter));
+        let mut refused: Vec<v1::Counter> = self
+            .shared
+            .counters
+            .refused()
+            .iter()
+            .map(|(reason, count)| counter((reason, *count)))
+            .collect();
+        if engine.evidence_refused > 0 {
+            refused.push(counter(("evidence_beyond_bound", engine.evidence_refused)));
+        }
+        v1::CollectorStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.shared.started.0,
+            engine: store.engine.to_owned(),
+            durability: store.durability.name().to_owned(),
+            degraded: self
+                .shared
+                .fatal()
+                .or(store.degraded)
+                .or_else(|| self.shared.degraded()),
+            log_bytes: store.log_bytes,
+            table_bytes: store.table_bytes,
+            accepted_position: store.last_position.0,
+            applied_position: self.shared.applied().0,
+            totals,
+            refused,
+        }
+    }
+}
