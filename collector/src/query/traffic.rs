@@ -164,7 +164,11 @@ impl Page {
             position: record.position.0,
             index: 0,
         };
-        let skip = if place.position == begin.position { begin.index } else { 0 };
+        let skip = if place.position == begin.position {
+            begin.index
+        } else {
+            0
+        };
         for update in content.updates {
             for flow in update.flows {
                 if place.index >= skip && wanted.flow(&flow) {
