@@ -166,7 +166,7 @@ fn total(counters: &[Counter]) -> u64 {
     counters.iter().map(|counter| counter.count).sum()
 }
 
-fn reasons(counters: &[Counter]) -> String {
+pub(crate) fn reasons(counters: &[Counter]) -> String {
     let named: Vec<String> = counters
         .iter()
         .filter(|counter| counter.count > 0)

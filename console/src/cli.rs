@@ -1,11 +1,14 @@
 //! The commands of `lynceus`, one file each, and what they share: exit codes and error output.
 
+pub mod analyze;
 pub mod console;
 pub mod evidence;
 pub mod flows;
 mod output;
 pub mod place;
 pub mod profiles;
+mod progress;
+mod settings;
 mod size;
 pub mod status;
 
@@ -30,6 +33,7 @@ struct Arguments {
 enum Command {
     /// Prints the bidirectional flows of capture files as JSON Lines
     Flows(flows::Options),
+    Analyze(analyze::Options),
     Profiles(profiles::Options),
     Evidence(evidence::Options),
     Alerts(evidence::AlertOptions),
@@ -52,6 +56,7 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Flows(options) => flows::run(&options),
+        Command::Analyze(options) => analyze::run(&options),
         Command::Profiles(options) => profiles::run(&options),
         Command::Evidence(options) => evidence::run(&options),
         Command::Alerts(options) => evidence::run_alerts(&options),

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod accounting;
+pub mod analysis;
 pub mod cli;
 pub mod desk;
 pub mod explain;
 pub mod human;
 pub mod json;
+pub mod local;
 pub mod query;
 pub mod report;
 pub mod service;

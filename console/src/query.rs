@@ -6,6 +6,7 @@ mod news;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,37 +113,66 @@ impl Query {
         }
     }
 
-    /// Profiles with their windows, in the order of their addresses.
+    /// Profiles with their windows, in the order of their addresses; at most [`MAX_PROFILES`].
     ///
     /// # Errors
     /// When the collector does not answer, or not as it should.
     pub fn profiles(&self) -> anyhow::Result<Listed<ProfileView>> {
         let mut items = Vec::new();
-        let mut page = Vec::new();
-        loop {
-            let request = v1::ListProfilesRequest {
-                page_size: PAGE,
-                page,
-                with_evidence: false,
-            };
-            let answer = self.ask(async |mut client| client.list_profiles(request).await)?;
-            for profile in answer.profiles {
-                items.push(convert::profile(&profile, &self.me)?);
-            }
-            page = answer.next_page;
-            if page.is_empty() || items.len() >= MAX_PROFILES {
-                return Ok(Listed {
-                    items,
-                    more: !page.is_empty(),
-                });
-            }
-        }
+        let more = self.each_profile(|profile| keep(&mut items, profile, MAX_PROFILES))?;
+        Ok(Listed { items, more })
     }
 
+    /// Evidence of one profile by window, else by time; at most [`MAX_FINDINGS`].
+    ///
     /// # Errors
     /// As [`Query::profiles`].
     pub fn evidence(&self, wanted: &Wanted) -> anyhow::Result<Listed<Evidence>> {
         let mut items = Vec::new();
+        let more = self.each_evidence(wanted, |found| keep(&mut items, found, MAX_FINDINGS))?;
+        Ok(Listed { items, more })
+    }
+
+    /// Alerts in the same order; at most [`MAX_FINDINGS`].
+    ///
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn alerts(&self, wanted: &Wanted) -> anyhow::Result<Listed<Alert>> {
+        let mut items = Vec::new();
+        let more = self.each_alert(wanted, |alert| keep(&mut items, alert, MAX_FINDINGS))?;
+        Ok(Listed { items, more })
+    }
+
+    /// Shows every profile until `visit` breaks; tells whether it broke.
+    ///
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn each_profile(&self, mut visit: impl FnMut(ProfileView) -> ControlFlow<()>) -> anyhow::Result<bool> {
+        let mut page = Vec::new();
+        loop {
+            let request = v1::ListProfilesRequest { page_size: PAGE, page, with_evidence: false };
+            let answer = self.ask(async |mut client| client.list_profiles(request).await)?;
+            for profile in answer.profiles {
+                if visit(convert::profile(&profile, &self.me)?).is_break() {
+                    return Ok(true);
+                }
+            }
+            page = answer.next_page;
+            if page.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Shows evidence until `visit` breaks; tells whether it broke.
+    ///
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn each_evidence(
+        &self,
+        wanted: &Wanted,
+        mut visit: impl FnMut(Evidence) -> ControlFlow<()>,
+    ) -> anyhow::Result<bool> {
         let mut page = Vec::new();
         loop {
             let request = v1::ListEvidenceRequest {
@@ -154,22 +184,26 @@ impl Query {
             };
             let answer = self.ask(async |mut client| client.list_evidence(request).await)?;
             for evidence in answer.evidence {
-                items.push(Evidence::try_from(evidence).with_context(|| self.bad_answer())?);
+                if visit(Evidence::try_from(evidence).with_context(|| self.bad_answer())?).is_break() {
+                    return Ok(true);
+                }
             }
             page = answer.next_page;
-            if page.is_empty() || items.len() >= MAX_FINDINGS {
-                return Ok(Listed {
-                    items,
-                    more: !page.is_empty(),
-                });
+            if page.is_empty() {
+                return Ok(false);
             }
         }
     }
 
+    /// Shows alerts until `visit` breaks; tells whether it broke.
+    ///
     /// # Errors
     /// As [`Query::profiles`].
-    pub fn alerts(&self, wanted: &Wanted) -> anyhow::Result<Listed<Alert>> {
-        let mut items = Vec::new();
+    pub fn each_alert(
+        &self,
+        wanted: &Wanted,
+        mut visit: impl FnMut(Alert) -> ControlFlow<()>,
+    ) -> anyhow::Result<bool> {
         let mut page = Vec::new();
         loop {
             let request = v1::ListAlertsRequest {
@@ -181,14 +215,13 @@ impl Query {
             };
             let answer = self.ask(async |mut client| client.list_alerts(request).await)?;
             for alert in answer.alerts {
-                items.push(Alert::try_from(alert).with_context(|| self.bad_answer())?);
+                if visit(Alert::try_from(alert).with_context(|| self.bad_answer())?).is_break() {
+                    return Ok(true);
+                }
             }
             page = answer.next_page;
-            if page.is_empty() || items.len() >= MAX_FINDINGS {
-                return Ok(Listed {
-                    items,
-                    more: !page.is_empty(),
-                });
+            if page.is_empty() {
+                return Ok(false);
             }
         }
     }
@@ -368,6 +401,15 @@ impl crate::desk::Desk for Query {
     fn is_live(&self) -> bool {
         self.live
     }
+}
+
+/// Keeps `item` if there is room.
+fn keep<T>(items: &mut Vec<T>, item: T, limit: usize) -> ControlFlow<()> {
+    if items.len() >= limit {
+        return ControlFlow::Break(());
+    }
+    items.push(item);
+    ControlFlow::Continue(())
 }
 
 /// Flows by identity, so that a flow that was reported in parts stands once.

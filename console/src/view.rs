@@ -28,8 +28,10 @@ pub struct ProfileView {
     pub ip: IpAddr,
     /// An address of the machine that the sensor runs on.
     pub me: bool,
-    /// In order of time.
+    /// In order of time; the newest ones.
     pub windows: Vec<WindowView>,
+    /// Windows before those.
+    pub earlier_windows: u64,
 }
 
 impl ProfileView {

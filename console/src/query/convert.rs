@@ -61,15 +61,12 @@ fn sensor_id(bytes: &[u8]) -> Option<SensorId> {
 pub(super) fn profile(profile: &v1::Profile, me: &[IpAddr]) -> anyhow::Result<ProfileView> {
     let mut view = new_profile(address(&profile.ip)?, me);
     view.windows = profile.windows.iter().map(window).collect();
+    view.earlier_windows = profile.earlier_windows;
     Ok(view)
 }
 
 pub(super) fn new_profile(ip: IpAddr, me: &[IpAddr]) -> ProfileView {
-    ProfileView {
-        ip,
-        me: me.contains(&ip),
-        windows: Vec::new(),
-    }
+    ProfileView { ip, me: me.contains(&ip), windows: Vec::new(), earlier_windows: 0 }
 }
 
 /// Replaces what was known of the window, or adds it at its place in time.

@@ -98,6 +98,7 @@ pub struct PcapSource {
     /// First packet of the first file.
     origin: Option<Timestamp>,
     newest: Timestamp,
+    first: Option<Timestamp>,
     /// Bytes of the files before the open one.
     bytes_before: u64,
     flows: Vec<FlowUpdate>,
@@ -116,6 +117,7 @@ impl PcapSource {
             counts: PacketCounts::default(),
             origin: None,
             newest: Timestamp::MIN,
+            first: None,
             bytes_before: 0,
             flows: Vec::new(),
         }
@@ -149,6 +151,12 @@ impl PcapSource {
     #[must_use]
     pub const fn counts(&self) -> &PacketCounts {
         &self.counts
+    }
+
+    /// Time of the first packet that was read: the origin of the windows of a file.
+    #[must_use]
+    pub const fn first_packet(&self) -> Option<Timestamp> {
+        self.first
     }
 
     #[must_use]
@@ -211,6 +219,7 @@ impl PcapSource {
             };
             self.origin.get_or_insert(raw.time);
             self.newest = self.newest.max(raw.time);
+            self.first.get_or_insert(raw.time);
             if let Err(reason) = parsed {
                 if let (Refused::Arp, Some(apps), Some(link)) = (reason, &mut self.apps, raw.link) {
                     apps.arp(&frame, link, raw.time);

@@ -46,6 +46,7 @@ pub(crate) fn overview() -> Overview {
         ip: ip(address),
         me,
         windows,
+        earlier_windows: 0,
     };
     Overview {
         profiles: vec![

@@ -1,0 +1,274 @@
+//! What an analysis tells at its end: JSON Lines, files of the result folder, or text for people.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use lynceus_model::alert::Alert;
+use lynceus_model::evidence::Evidence;
+use lynceus_model::profiler::ProfilerCounters;
+use lynceus_model::status::SensorStatus;
+use lynceus_model::time::Timestamp;
+use lynceus_sensor::flow_table::TableStats;
+
+use super::Options;
+use super::folder::{Folder, Lines};
+use crate::cli::output;
+use crate::human::{self, Clock};
+use crate::json::finding::{self, Summary};
+use crate::query::{Query, Wanted};
+use crate::text::{Line, Tone};
+use crate::view::ProfileView;
+use crate::{accounting, report};
+
+/// Profiles that are kept for the table while all are counted.
+const KEPT_PROFILES: usize = 4096;
+/// Evidence that is kept for the text; JSON has all.
+const KEPT_EVIDENCE: usize = 20_000;
+
+/// Everything that is known at the end.
+pub(super) struct Result {
+    pub(super) query: Query,
+    pub(super) status: SensorStatus,
+    pub(super) flows: u64,
+    pub(super) profiler: ProfilerCounters,
+    pub(super) table: TableStats,
+    pub(super) first: Option<Timestamp>,
+    pub(super) last: Option<Timestamp>,
+    pub(super) begin: Instant,
+}
+
+/// Found things, streamed to standard output and files, and what the text needs of them.
+struct Told {
+    summary: Summary,
+    profiles: Vec<ProfileView>,
+    evidence: Vec<Evidence>,
+    alerts: Vec<Alert>,
+}
+
+/// Prints the result and writes the files.
+///
+/// # Errors
+/// Something cannot be written.
+pub(super) fn tell(result: &Result, options: &Options, folder: Option<Folder>) -> anyhow::Result<()> {
+    let told = collect(result, options, folder.as_ref())?;
+    let mut line = Vec::new();
+    finding::write_summary(&mut line, &told.summary);
+    if options.json {
+        output::raw(&line)?;
+    }
+    let path = match folder {
+        None => None,
+        Some(folder) => {
+            let mut file = folder.file("summary.json")?;
+            file.write(&line)?;
+            file.finish()?;
+            Some(folder.finish()?)
+        }
+    };
+    if !options.json {
+        let mut lines = text(result, &told, options);
+        if let Some(path) = path {
+            let path = path.display();
+            lines.push(Line::from(format!("Results are in {path}; look at them with: lynceus console --from {path}")));
+        }
+        output::lines(&lines)?;
+    }
+    Ok(())
+}
+
+/// Goes through evidence, alerts and profiles once: writes what is to be written, counts, keeps what the text needs.
+fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyhow::Result<Told> {
+    let mut told =
+        Told { summary: Summary::default(), profiles: Vec::new(), evidence: Vec::new(), alerts: Vec::new() };
+    let mut out = Out { json: options.json.then(|| io::BufWriter::new(io::stdout().lock())), file: None };
+    let all = Wanted::default();
+
+    out.open(folder, "evidence.jsonl")?;
+    let mut written = Ok(());
+    result.query.each_evidence(&all, |found| {
+        written = out.line(|line| finding::write_evidence(line, &found));
+        told.summary.evidence += 1;
+        if told.evidence.len() < KEPT_EVIDENCE {
+            told.evidence.push(found);
+        }
+        flow_of(&written)
+    })?;
+    written?;
+
+    out.open(folder, "alerts.jsonl")?;
+    let mut written = Ok(());
+    result.query.each_alert(&all, |alert| {
+        written = out.line(|line| finding::write_alert(line, &alert));
+        told.summary.alerts += 1;
+        told.alerts.push(alert);
+        flow_of(&written)
+    })?;
+    written?;
+
+    out.flush()?;
+    out.json = None;
+    out.open(folder, "profiles.jsonl")?;
+    let mut written = Ok(());
+    result.query.each_profile(|profile| {
+        for window in &profile.windows {
+            written = out.line(|line| finding::write_window(line, profile.ip, window));
+            if written.is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+        told.summary.profiles += 1;
+        told.summary.windows += profile.windows.len() as u64 + profile.earlier_windows;
+        keep(&mut told.profiles, profile);
+        ControlFlow::Continue(())
+    })?;
+    written?;
+    out.flush()?;
+
+    let point = result.status.points.first();
+    told.summary.packets = point.map_or(0, |point| point.seen);
+    told.summary.flows = result.flows;
+    told.summary.refused = point.map_or_else(Vec::new, |point| {
+        point.refused.iter().map(|counter| (counter.reason.to_string(), counter.count)).collect()
+    });
+    told.summary.took = result.begin.elapsed();
+    Ok(told)
+}
+
+fn flow_of(written: &anyhow::Result<()>) -> ControlFlow<()> {
+    if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// The most threatening and the busiest profiles; the others are only counted.
+fn keep(profiles: &mut Vec<ProfileView>, profile: ProfileView) {
+    profiles.push(profile);
+    if profiles.len() >= 2 * KEPT_PROFILES {
+        profiles.sort_by(|a, b| b.threat().total_cmp(&a.threat()).then(b.bytes().cmp(&a.bytes())));
+        profiles.truncate(KEPT_PROFILES);
+    }
+}
+
+/// Where lines go: standard output, a file, both or neither.
+struct Out<'a> {
+    json: Option<io::BufWriter<io::StdoutLock<'a>>>,
+    file: Option<Lines>,
+}
+
+impl Out<'_> {
+    fn open(&mut self, folder: Option<&Folder>, name: &str) -> anyhow::Result<()> {
+        if let Some(file) = self.file.take() {
+            file.finish()?;
+        }
+        self.file = folder.map(|folder| folder.file(name)).transpose()?;
+        Ok(())
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<()> {
+        if self.json.is_none() && self.file.is_none() {
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        write(&mut line);
+        if let Some(json) = &mut self.json {
+            json.write_all(&line)?;
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.write(&line))
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        if let Some(json) = &mut self.json {
+            json.flush()?;
+        }
+        match self.file.take() {
+            Some(file) => file.finish(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(result: &Result, told: &Told, options: &Options) -> Vec<Line> {
+    let clock = options.zone.clock();
+    let mut lines = head(result, told, &clock);
+    lines.push(Line::default());
+    if told.profiles.is_empty() {
+        return lines;
+    }
+    lines.push(Line::toned(Tone::Heading, "Profiles"));
+    lines.extend(report::profiles(&told.profiles, &clock, options.limit));
+    lines.push(Line::default());
+    if told.evidence.is_empty() {
+        lines.push(Line::toned(Tone::Good, "No evidence: nothing looked suspicious."));
+        return lines;
+    }
+    lines.push(Line::toned(Tone::Heading, "Evidence"));
+    let mut shown = told.evidence.clone();
+    shown.sort_by(|a, b| b.threat_level.cmp(&a.threat_level).then(a.last.cmp(&b.last)).then(a.id.cmp(&b.id)));
+    shown.truncate(options.limit);
+    lines.extend(report::evidence(&shown, &clock, output::width()));
+    let more = told.summary.evidence.saturating_sub(shown.len() as u64);
+    if more > 0 {
+        let text = human::plural(more, "more", "more");
+        lines.push(Line::toned(Tone::Quiet, format!("  and {text} of the same level or lower (--limit, --json)")));
+    }
+    lines.push(Line::default());
+    if told.alerts.is_empty() {
+        let threshold = told.profiles.iter().flat_map(|profile| &profile.windows).map(|window| window.threshold);
+        let threshold = threshold.fold(0.0, f64::max);
+        lines.push(Line::toned(
+            Tone::Plain,
+            format!("No alert: no window's accumulated threat reached the threshold of {threshold:.2}."),
+        ));
+        return lines;
+    }
+    lines.push(Line::toned(Tone::Heading, "Alerts"));
+    lines.extend(report::alerts(&told.alerts, &told.evidence, &clock));
+    lines
+}
+
+/// Sizes, span, speed, and where every packet went.
+fn head(result: &Result, told: &Told, clock: &Clock) -> Vec<Line> {
+    let summary = &told.summary;
+    let seconds = summary.took.as_secs_f64().max(1e-9);
+    let mut lines = vec![Line::from(format!(
+        "{} in {}; {}, {}",
+        human::plural(summary.packets, "packet", "packets"),
+        human::plural(summary.flows, "flow", "flows"),
+        human::plural(summary.profiles, "profile", "profiles"),
+        human::plural(summary.windows, "window", "windows"),
+    ))];
+    if let (Some(first), Some(last)) = (result.first, result.last) {
+        lines.push(Line::toned(
+            Tone::Quiet,
+            format!(
+                "{} of traffic from {} {}, read in {} ({} packets/s)",
+                human::duration(last.since(first)),
+                clock.date_time(first),
+                clock.label(),
+                human::duration(summary.took),
+                human::short_count((summary.packets as f64 / seconds) as u64)
+            ),
+        ));
+    }
+    lines.push(accounting::summary(std::slice::from_ref(&result.status)));
+    for (word, counters) in
+        result.status.points.iter().flat_map(|point| [("refused", &point.refused), ("degraded", &point.degraded)])
+    {
+        let reasons = accounting::reasons(counters);
+        if !reasons.is_empty() {
+            lines.push(Line::toned(Tone::Quiet, format!("  {word}: ")).and(Tone::Warning, reasons));
+        }
+    }
+    for (count, what) in [
+        (result.table.evicted, "flows ended early because the table was full"),
+        (result.table.orphan_fragments, "fragments without their first counted in flows with port 0"),
+        (result.profiler.windows_evicted, "windows went to the store early because there were too many at once"),
+        (result.profiler.flows_not_carried, "flow reports are in the numbers but not in the list of flows"),
+        (result.profiler.apps_not_carried, "messages are in the numbers but not in the list of messages"),
+        (result.profiler.outside_home, "flow reports and messages are of addresses outside the home networks"),
+    ] {
+        if count > 0 {
+            lines.push(Line::toned(Tone::Warning, format!("  {} {what}", human::count(count))));
+        }
+    }
+    lines
+}

@@ -1,0 +1,172 @@
+//! How traffic is cut into profiles and windows: flags and configuration file of `analyze` and `live`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use lynceus_model::address::Network;
+use lynceus_model::alert::AlertPolicy;
+use lynceus_model::profiler::ProfilerConfig;
+use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::window::{Direction, SensorId};
+use serde::Deserialize;
+
+/// Width of the only window, as in Slips: longer than any capture.
+const ONLY_ONE: Duration = Duration::from_secs(9_999_999_999);
+
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Width of a time window, as 1h, 5m, 30s, or only-one for all time in one window (default: 1h)
+    #[arg(long, value_name = "WIDTH", value_parser = width)]
+    window: Option<Width>,
+    /// Profiles of originators only, or of both sides of each flow (default: out)
+    #[arg(long, value_enum)]
+    direction: Option<Side>,
+    /// Only addresses in this network get a profile; may be given several times (default: all)
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    home: Vec<Network>,
+    /// TOML file with window, direction, home; flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    Fixed(Duration),
+    OnlyOne,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Out,
+    All,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    window: Option<String>,
+    direction: Option<Side>,
+    home: Vec<String>,
+}
+
+/// The settings as they hold, after file and flags.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    window: Width,
+    direction: Side,
+    home: Vec<Network>,
+}
+
+impl Settings {
+    /// # Errors
+    /// The configuration file cannot be read; the error names the key.
+    pub fn effective(&self) -> anyhow::Result<Effective> {
+        let file = match &self.config {
+            None => File::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                toml::from_str(&text).with_context(|| path.display().to_string())?
+            }
+        };
+        let fault = |error: String| anyhow::anyhow!(error);
+        let from_file = file.window.as_deref().map(width).transpose().map_err(fault).context("window")?;
+        let home: Vec<Network> =
+            file.home.iter().map(|text| network(text)).collect::<Result<_, _>>().map_err(fault).context("home")?;
+        Ok(Effective {
+            window: self.window.or(from_file).unwrap_or(Width::Fixed(WindowPlan::DEFAULT_WIDTH)),
+            direction: self.direction.or(file.direction).unwrap_or(Side::Out),
+            home: if self.home.is_empty() { home } else { self.home.clone() },
+        })
+    }
+}
+
+impl Effective {
+    /// Windows counted from `origin`; the only window begins long before it.
+    #[must_use]
+    pub fn plan(&self, origin: Timestamp) -> WindowPlan {
+        match self.window {
+            Width::Fixed(width) => WindowPlan { origin, width },
+            Width::OnlyOne => WindowPlan { origin: Timestamp(origin.0.saturating_sub(NANOS_BEFORE)), width: ONLY_ONE },
+        }
+    }
+
+    #[must_use]
+    pub fn policy(&self) -> AlertPolicy {
+        let width = match self.window {
+            Width::Fixed(width) => Some(width),
+            Width::OnlyOne => None,
+        };
+        AlertPolicy { width, ..AlertPolicy::default() }
+    }
+
+    #[must_use]
+    pub fn profiler(&self, sensor: SensorId, plan: WindowPlan) -> ProfilerConfig {
+        let direction = match self.direction {
+            Side::Out => Direction::Out,
+            Side::All => Direction::All,
+        };
+        ProfilerConfig { sensor, plan, direction, home: self.home.clone(), ..ProfilerConfig::default() }
+    }
+}
+
+/// How far before the first packet the only window begins: packets of other clocks fall into it too.
+const NANOS_BEFORE: i64 = 3_155_760_000 * 1_000_000_000;
+
+fn width(text: &str) -> Result<Width, String> {
+    if matches!(text, "only-one" | "only_one_tw") {
+        return Ok(Width::OnlyOne);
+    }
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let seconds_per_unit = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(format!("`{text}`: a width is written as 1h, 5m, 30s or only-one")),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds_per_unit));
+    match seconds {
+        Some(seconds @ 1..=3_155_760_000) => Ok(Width::Fixed(Duration::from_secs(seconds))),
+        _ => Err(format!("`{text}`: a window is between one second and a hundred years wide")),
+    }
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    text.parse().map_err(|error: lynceus_model::address::NotANetwork| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_are_read_with_their_units() {
+        for (text, seconds) in [("1h", 3600), ("90", 90), ("5m", 300), ("2d", 172_800)] {
+            assert_eq!(width(text), Ok(Width::Fixed(Duration::from_secs(seconds))));
+        }
+        assert_eq!(width("only-one"), Ok(Width::OnlyOne));
+        for bad in ["", "0s", "h", "1y", "-1h", "99999999999999999999d"] {
+            assert!(width(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_that_name_the_key() {
+        let error = toml::from_str::<File>("windows = \"1h\"").unwrap_err().to_string();
+        assert!(error.contains("windows"), "{error}");
+    }
+
+    #[test]
+    fn the_only_window_holds_all_time_and_alerts_as_an_hour() {
+        let settings = Effective { window: Width::OnlyOne, direction: Side::Out, home: Vec::new() };
+        let now = Timestamp::from_secs(1_500_000_000);
+        let plan = settings.plan(now);
+        let later = Timestamp::from_secs(1_900_000_000);
+        assert_eq!(plan.start_of(Timestamp::from_secs(0)), plan.start_of(later));
+        assert!((settings.policy().threshold() - 15.0).abs() < 1e-9);
+    }
+}
