@@ -3,24 +3,25 @@
 mod folder;
 mod summary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use lynceus_model::profiler::Profiler;
+use lynceus_model::flow::FlowUpdate;
 use lynceus_model::status::{Counter, PointStatus, SensorStatus};
-use lynceus_model::time::Timestamp;
-use lynceus_model::window::SensorId;
+use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::window::{SensorId, WindowUpdate};
 use lynceus_proto::batch::BootId;
 use lynceus_sensor::flow_table::{FlowTable, FlowTableConfig};
+use lynceus_sensor::profiler::Pipeline;
 use lynceus_sensor::source::pcap::{Depth, PcapError, PcapSource};
-use lynceus_sensor::source::{Event, Source as _, Status};
+use lynceus_sensor::source::{Source as _, Status};
 
 use self::folder::Folder;
 use super::place::Zone;
 use super::settings::{Effective, Settings};
 use super::{Outcome, progress, say, size};
-use crate::analysis::Analysis;
+use crate::analysis::{Tap, Witness};
 use crate::local::{Keep, Local};
 
 /// Evidence of files is said in this name, so that two runs say the same.
@@ -71,29 +72,74 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let settings = options.settings.effective()?;
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
-    let mut source = PcapSource::new(options.files.clone(), table(options), Depth::Deep);
-    let mut reading = Reading { settings, folder, stage: None, read: Read::default() };
-    let outcome = reading.read_all(&mut source, options)?;
-    let mut stage = match reading.stage {
-        Some(stage) => stage,
-        None => Stage::open(&reading.settings, reading.folder.as_ref(), Timestamp(0))?,
+    let store = folder.as_ref().map(Folder::store);
+    let source = PcapSource::new(options.files.clone(), table(options), Depth::Deep)
+        .with_decoders(Default::default());
+    let mut pipeline = Pipeline::new(Tap::new(source, folder), settings.profiles(FILES));
+    let mut local = None;
+    let outcome = read(&mut pipeline, options, |updates, plan| {
+        let local = match &mut local {
+            Some(local) => local,
+            // The plan is known with the first packet: its time is the origin of the windows.
+            empty => empty.insert(open(store.as_deref(), &settings, plan)?),
+        };
+        local.take(updates.drain(..))
+    })?;
+    let mut local = match local {
+        Some(local) => local,
+        None => open(store.as_deref(), &settings, WindowPlan { origin: Timestamp(0), width: WindowPlan::DEFAULT_WIDTH })?,
     };
-    stage.analysis.finish();
-    stage.local.take(stage.analysis.ready())?;
-    stage.local.flush()?;
-    let status = status(&source, &reading.read);
-    stage.local.status(status.clone())?;
+    local.flush()?;
+    let tap = pipeline.source();
+    let status = status(tap);
+    local.status(status.clone())?;
     let result = summary::Result {
-        query: stage.local.query(false, Vec::new())?,
+        query: local.query(false, Vec::new())?,
         status,
-        flows: stage.analysis.flows(),
-        profiler: stage.analysis.profiler().counters(),
-        table: source.table(),
-        first: source.first_packet(),
-        last: reading.read.last,
+        flows: tap.flows,
+        profiler: pipeline.counters(),
+        table: tap.source.table(),
+        first: tap.source.origin(),
+        last: tap.last,
         begin,
     };
-    summary::tell(&result, options, reading.folder)?;
+    let folder = pipeline.source_mut().witness.take();
+    summary::tell(&result, options, folder)?;
+    Ok(outcome)
+}
+
+fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow::Result<Local> {
+    Local::open(store.map_or(Keep::Nothing, Keep::In), FILES, BOOT, plan, settings.policy())
+}
+
+/// Reads all files; hands out window updates as they come.
+fn read(
+    pipeline: &mut Pipeline<Tap<PcapSource, Option<Folder>>>,
+    options: &Options,
+    mut each: impl FnMut(&mut Vec<WindowUpdate>, WindowPlan) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    let progress = progress::bar(&options.files, options.quiet);
+    let mut outcome = Outcome::Done;
+    let mut updates = Vec::new();
+    loop {
+        let status = pipeline.next(&mut updates);
+        if let Some(plan) = pipeline.plan() {
+            each(&mut updates, plan)?;
+        }
+        progress.set_position(pipeline.source().source.bytes_read());
+        match status {
+            Ok(Status::Ended) => break,
+            Ok(Status::More | Status::Idle) => {}
+            Err(error) => match error.downcast_ref::<PcapError>() {
+                Some(PcapError::Capture(fault)) => {
+                    outcome = Outcome::Damaged;
+                    progress.suspend(|| say(&fault.to_string()));
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+    progress.finish_and_clear();
     Ok(outcome)
 }
 
@@ -104,82 +150,15 @@ fn table(options: &Options) -> FlowTableConfig {
     }
 }
 
-/// The way from events to evidence, which begins with the first packet: its time is the origin of the windows.
-struct Stage {
-    analysis: Analysis,
-    local: Local,
-}
-
-impl Stage {
-    fn open(settings: &Effective, folder: Option<&Folder>, origin: Timestamp) -> anyhow::Result<Self> {
-        let plan = settings.plan(origin);
-        let store = folder.map(Folder::store);
-        let keep = store.as_deref().map_or(Keep::Nothing, Keep::In);
-        Ok(Self {
-            analysis: Analysis::new(Profiler::new(settings.profiler(FILES, plan))),
-            local: Local::open(keep, FILES, BOOT, plan, settings.policy())?,
-        })
-    }
-}
-
-/// What was counted on the way, apart from the source's own counters.
-#[derive(Default)]
-struct Read {
-    /// Packets in the flow reports.
-    packets_in_flows: u64,
-    last: Option<Timestamp>,
-}
-
-struct Reading {
-    settings: Effective,
-    folder: Option<Folder>,
-    stage: Option<Stage>,
-    read: Read,
-}
-
-impl Reading {
-    fn read_all(&mut self, source: &mut PcapSource, options: &Options) -> anyhow::Result<Outcome> {
-        let progress = progress::bar(&options.files, options.quiet);
-        let mut outcome = Outcome::Done;
-        let mut events = Vec::new();
-        loop {
-            let status = source.next(&mut events);
-            self.take(source, &mut events)?;
-            progress.set_position(source.bytes_read());
-            match status {
-                Ok(Status::Ended) => break,
-                Ok(Status::More | Status::Idle) => {}
-                Err(error) => match error.downcast_ref::<PcapError>() {
-                    Some(PcapError::Capture(fault)) => {
-                        outcome = Outcome::Damaged;
-                        progress.suspend(|| say(&fault.to_string()));
-                    }
-                    _ => return Err(error),
-                },
-            }
-        }
-        progress.finish_and_clear();
-        Ok(outcome)
-    }
-
-    fn take(&mut self, source: &PcapSource, events: &mut Vec<Event>) -> anyhow::Result<()> {
-        if self.stage.is_none() {
-            let Some(first) = source.first_packet() else { return Ok(()) };
-            self.stage = Some(Stage::open(&self.settings, self.folder.as_ref(), first)?);
-        }
-        let (Some(stage), read, folder) = (&mut self.stage, &mut self.read, &mut self.folder) else { return Ok(()) };
-        stage.analysis.feed(events.drain(..), |update| {
-            read.packets_in_flows += update.new_out.packets + update.new_back.packets;
-            read.last = read.last.max(Some(update.flow.last));
-            folder.as_mut().map_or(Ok(()), |folder| folder.flow(update))
-        })?;
-        stage.local.take(stage.analysis.ready())
+impl Witness for Option<Folder> {
+    fn flow(&mut self, update: &FlowUpdate) -> anyhow::Result<()> {
+        self.as_mut().map_or(Ok(()), |folder| folder.flow(update))
     }
 }
 
 /// The accounting law of the files: what was seen stands in flows or was refused.
-fn status(source: &PcapSource, read: &Read) -> SensorStatus {
-    let counts = source.counts();
+fn status(tap: &Tap<PcapSource, Option<Folder>>) -> SensorStatus {
+    let counts = tap.source.counts();
     let counters = |named: &mut dyn Iterator<Item = (&'static str, u64)>| {
         named.map(|(reason, count)| Counter { reason: reason.into(), count }).collect()
     };
@@ -190,7 +169,7 @@ fn status(source: &PcapSource, read: &Read) -> SensorStatus {
             interface: "files".to_owned(),
             hook: "file".to_owned(),
             seen: counts.seen.packets,
-            recorded: read.packets_in_flows,
+            recorded: tap.packets,
             refused: counters(&mut counts.refused_by_reason().map(|(reason, tally)| (reason, tally.packets))),
             degraded: counters(&mut counts.degraded_by_reason().map(|(reason, tally)| (reason, tally.packets))),
             ..PointStatus::default()

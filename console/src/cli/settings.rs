@@ -7,13 +7,10 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use lynceus_model::address::Network;
 use lynceus_model::alert::AlertPolicy;
-use lynceus_model::profiler::ProfilerConfig;
-use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::time::WindowPlan;
 use lynceus_model::window::{Direction, SensorId};
+use lynceus_sensor::profiler::ProfileSettings;
 use serde::Deserialize;
-
-/// Width of the only window, as in Slips: longer than any capture.
-const ONLY_ONE: Duration = Duration::from_secs(9_999_999_999);
 
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -84,36 +81,33 @@ impl Settings {
 }
 
 impl Effective {
-    /// Windows counted from `origin`; the only window begins long before it.
-    #[must_use]
-    pub fn plan(&self, origin: Timestamp) -> WindowPlan {
-        match self.window {
-            Width::Fixed(width) => WindowPlan { origin, width },
-            Width::OnlyOne => WindowPlan { origin: Timestamp(origin.0.saturating_sub(NANOS_BEFORE)), width: ONLY_ONE },
-        }
-    }
-
     #[must_use]
     pub fn policy(&self) -> AlertPolicy {
-        let width = match self.window {
-            Width::Fixed(width) => Some(width),
-            Width::OnlyOne => None,
-        };
-        AlertPolicy { width, ..AlertPolicy::default() }
+        AlertPolicy { width: self.width(), ..AlertPolicy::default() }
     }
 
     #[must_use]
-    pub fn profiler(&self, sensor: SensorId, plan: WindowPlan) -> ProfilerConfig {
+    pub fn profiles(&self, sensor: SensorId) -> ProfileSettings {
         let direction = match self.direction {
             Side::Out => Direction::Out,
             Side::All => Direction::All,
         };
-        ProfilerConfig { sensor, plan, direction, home: self.home.clone(), ..ProfilerConfig::default() }
+        ProfileSettings {
+            sensor,
+            width: self.width(),
+            direction,
+            home: self.home.clone(),
+            ..ProfileSettings::default()
+        }
+    }
+
+    const fn width(&self) -> Option<Duration> {
+        match self.window {
+            Width::Fixed(width) => Some(width),
+            Width::OnlyOne => None,
+        }
     }
 }
-
-/// How far before the first packet the only window begins: packets of other clocks fall into it too.
-const NANOS_BEFORE: i64 = 3_155_760_000 * 1_000_000_000;
 
 fn width(text: &str) -> Result<Width, String> {
     if matches!(text, "only-one" | "only_one_tw") {
@@ -163,10 +157,7 @@ mod tests {
     #[test]
     fn the_only_window_holds_all_time_and_alerts_as_an_hour() {
         let settings = Effective { window: Width::OnlyOne, direction: Side::Out, home: Vec::new() };
-        let now = Timestamp::from_secs(1_500_000_000);
-        let plan = settings.plan(now);
-        let later = Timestamp::from_secs(1_900_000_000);
-        assert_eq!(plan.start_of(Timestamp::from_secs(0)), plan.start_of(later));
+        assert_eq!(settings.profiles(SensorId::default()).width, None);
         assert!((settings.policy().threshold() - 15.0).abs() < 1e-9);
     }
 }

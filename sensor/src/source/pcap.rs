@@ -98,7 +98,6 @@ pub struct PcapSource {
     /// First packet of the first file.
     origin: Option<Timestamp>,
     newest: Timestamp,
-    first: Option<Timestamp>,
     /// Bytes of the files before the open one.
     bytes_before: u64,
     flows: Vec<FlowUpdate>,
@@ -117,7 +116,6 @@ impl PcapSource {
             counts: PacketCounts::default(),
             origin: None,
             newest: Timestamp::MIN,
-            first: None,
             bytes_before: 0,
             flows: Vec::new(),
         }
@@ -151,12 +149,6 @@ impl PcapSource {
     #[must_use]
     pub const fn counts(&self) -> &PacketCounts {
         &self.counts
-    }
-
-    /// Time of the first packet that was read: the origin of the windows of a file.
-    #[must_use]
-    pub const fn first_packet(&self) -> Option<Timestamp> {
-        self.first
     }
 
     #[must_use]
@@ -219,7 +211,6 @@ impl PcapSource {
             };
             self.origin.get_or_insert(raw.time);
             self.newest = self.newest.max(raw.time);
-            self.first.get_or_insert(raw.time);
             if let Err(reason) = parsed {
                 if let (Refused::Arp, Some(apps), Some(link)) = (reason, &mut self.apps, raw.link) {
                     apps.arp(&frame, link, raw.time);
