@@ -25,7 +25,13 @@ pub struct Tap<S, W> {
 
 impl<S, W> Tap<S, W> {
     pub const fn new(source: S, witness: W) -> Self {
-        Self { source, witness, flows: 0, packets: 0, last: None }
+        Self {
+            source,
+            witness,
+            flows: 0,
+            packets: 0,
+            last: None,
+        }
     }
 }
 

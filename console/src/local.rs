@@ -46,7 +46,13 @@ pub struct Local {
 impl Local {
     /// # Errors
     /// When the store cannot be opened, as when another process has it open.
-    pub fn open(keep: Keep<'_>, sensor: SensorId, boot: BootId, plan: WindowPlan, policy: AlertPolicy) -> anyhow::Result<Self> {
+    pub fn open(
+        keep: Keep<'_>,
+        sensor: SensorId,
+        boot: BootId,
+        plan: WindowPlan,
+        policy: AlertPolicy,
+    ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = match keep {
             Keep::Nothing => Arc::new(MemoryStore::new(0)),
             Keep::In(directory) => {
@@ -55,13 +61,23 @@ impl Local {
             }
         };
         let options = DispatchOptions {
-            engine: EngineOptions { policy, ..EngineOptions::new(sensor, plan) },
+            engine: EngineOptions {
+                policy,
+                ..EngineOptions::new(sensor, plan)
+            },
             sinks: Vec::new(),
             retention: Retention::default(),
             checkpoint: Duration::from_secs(60),
         };
         let collector = Collector::start(store, options).context("cannot start the collector")?;
-        Ok(Self { collector, sensor, boot, seq: 0, waiting: Content::default(), traffic: 0 })
+        Ok(Self {
+            collector,
+            sensor,
+            boot,
+            seq: 0,
+            waiting: Content::default(),
+            traffic: 0,
+        })
     }
 
     /// Takes updates; they are judged in this order, soon.
@@ -84,7 +100,10 @@ impl Local {
     /// # Errors
     /// When the store refuses.
     pub fn status(&self, status: SensorStatus) -> anyhow::Result<()> {
-        self.collector.ingest().status(self.sensor, status).context("cannot keep the sensor's status")
+        self.collector
+            .ingest()
+            .status(self.sensor, status)
+            .context("cannot keep the sensor's status")
     }
 
     /// Waits until everything taken so far is judged and written.
@@ -102,7 +121,13 @@ impl Local {
     /// When no runtime can be started.
     pub fn query(&self, live: bool, me: Vec<IpAddr>) -> anyhow::Result<Query> {
         let service = QueryServer::new(self.collector.query());
-        Ok(Query::new(crate::cli::place::runtime()?, service, "own collector", live, me))
+        Ok(Query::new(
+            crate::cli::place::runtime()?,
+            service,
+            "own collector",
+            live,
+            me,
+        ))
     }
 
     fn send(&mut self) -> anyhow::Result<()> {
@@ -111,10 +136,20 @@ impl Local {
         }
         self.seq += 1;
         self.traffic = 0;
-        let stream = StreamId { boot: self.boot, stream: 0 };
-        let id = BatchId { sensor: self.sensor, stream, seq: self.seq };
+        let stream = StreamId {
+            boot: self.boot,
+            stream: 0,
+        };
+        let id = BatchId {
+            sensor: self.sensor,
+            stream,
+            seq: self.seq,
+        };
         let batch = Batch::local(id, std::mem::take(&mut self.waiting));
-        self.collector.ingest().accept(batch).context("the collector refused a batch")?;
+        self.collector
+            .ingest()
+            .accept(batch)
+            .context("the collector refused a batch")?;
         Ok(())
     }
 }

@@ -147,10 +147,17 @@ impl Query {
     ///
     /// # Errors
     /// As [`Query::profiles`].
-    pub fn each_profile(&self, mut visit: impl FnMut(ProfileView) -> ControlFlow<()>) -> anyhow::Result<bool> {
+    pub fn each_profile(
+        &self,
+        mut visit: impl FnMut(ProfileView) -> ControlFlow<()>,
+    ) -> anyhow::Result<bool> {
         let mut page = Vec::new();
         loop {
-            let request = v1::ListProfilesRequest { page_size: PAGE, page, with_evidence: false };
+            let request = v1::ListProfilesRequest {
+                page_size: PAGE,
+                page,
+                with_evidence: false,
+            };
             let answer = self.ask(async |mut client| client.list_profiles(request).await)?;
             for profile in answer.profiles {
                 if visit(convert::profile(&profile, &self.me)?).is_break() {

@@ -73,8 +73,8 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let settings = options.settings.effective()?;
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
     let store = folder.as_ref().map(Folder::store);
-    let source = PcapSource::new(options.files.clone(), table(options), Depth::Deep)
-        .with_decoders(Default::default());
+    let source =
+        PcapSource::new(options.files.clone(), table(options), Depth::Deep).with_decoders(Default::default());
     let mut pipeline = Pipeline::new(Tap::new(source, folder), settings.profiles(FILES));
     let mut local = None;
     let outcome = read(&mut pipeline, options, |updates, plan| {
@@ -87,7 +87,14 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     })?;
     let mut local = match local {
         Some(local) => local,
-        None => open(store.as_deref(), &settings, WindowPlan { origin: Timestamp(0), width: WindowPlan::DEFAULT_WIDTH })?,
+        None => open(
+            store.as_deref(),
+            &settings,
+            WindowPlan {
+                origin: Timestamp(0),
+                width: WindowPlan::DEFAULT_WIDTH,
+            },
+        )?,
     };
     local.flush()?;
     let tap = pipeline.source();
@@ -109,7 +116,13 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
 }
 
 fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow::Result<Local> {
-    Local::open(store.map_or(Keep::Nothing, Keep::In), FILES, BOOT, plan, settings.policy())
+    Local::open(
+        store.map_or(Keep::Nothing, Keep::In),
+        FILES,
+        BOOT,
+        plan,
+        settings.policy(),
+    )
 }
 
 /// Reads all files; hands out window updates as they come.
@@ -160,7 +173,12 @@ impl Witness for Option<Folder> {
 fn status(tap: &Tap<PcapSource, Option<Folder>>) -> SensorStatus {
     let counts = tap.source.counts();
     let counters = |named: &mut dyn Iterator<Item = (&'static str, u64)>| {
-        named.map(|(reason, count)| Counter { reason: reason.into(), count }).collect()
+        named
+            .map(|(reason, count)| Counter {
+                reason: reason.into(),
+                count,
+            })
+            .collect()
     };
     SensorStatus {
         name: "files".to_owned(),
@@ -170,8 +188,16 @@ fn status(tap: &Tap<PcapSource, Option<Folder>>) -> SensorStatus {
             hook: "file".to_owned(),
             seen: counts.seen.packets,
             recorded: tap.packets,
-            refused: counters(&mut counts.refused_by_reason().map(|(reason, tally)| (reason, tally.packets))),
-            degraded: counters(&mut counts.degraded_by_reason().map(|(reason, tally)| (reason, tally.packets))),
+            refused: counters(
+                &mut counts
+                    .refused_by_reason()
+                    .map(|(reason, tally)| (reason, tally.packets)),
+            ),
+            degraded: counters(
+                &mut counts
+                    .degraded_by_reason()
+                    .map(|(reason, tally)| (reason, tally.packets)),
+            ),
             ..PointStatus::default()
         }],
         ..SensorStatus::default()

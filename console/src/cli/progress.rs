@@ -11,7 +11,9 @@ pub(super) fn bar(files: &[PathBuf], quiet: bool) -> ProgressBar {
     if quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let sizes = files.iter().map(|path| std::fs::metadata(path).map_or(0, |file| file.len()));
+    let sizes = files
+        .iter()
+        .map(|path| std::fs::metadata(path).map_or(0, |file| file.len()));
     let bar = ProgressBar::new(sizes.sum());
     let template = "{bar:30} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -13,7 +13,7 @@ use lynceus_sensor::profiler::ProfileSettings;
 use serde::Deserialize;
 
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Width of a time window, as 1h, 5m, 30s, or only-one for all time in one window (default: 1h)
     #[arg(long, value_name = "WIDTH", value_parser = width)]
     window: Option<Width>,
@@ -51,7 +51,7 @@ struct File {
 
 /// The settings as they hold, after file and flags.
 #[derive(Clone, Debug)]
-pub struct Effective {
+pub(super) struct Effective {
     window: Width,
     direction: Side,
     home: Vec<Network>,
@@ -60,34 +60,56 @@ pub struct Effective {
 impl Settings {
     /// # Errors
     /// The configuration file cannot be read; the error names the key.
-    pub fn effective(&self) -> anyhow::Result<Effective> {
+    pub(super) fn effective(&self) -> anyhow::Result<Effective> {
         let file = match &self.config {
             None => File::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 toml::from_str(&text).with_context(|| path.display().to_string())?
             }
         };
         let fault = |error: String| anyhow::anyhow!(error);
-        let from_file = file.window.as_deref().map(width).transpose().map_err(fault).context("window")?;
-        let home: Vec<Network> =
-            file.home.iter().map(|text| network(text)).collect::<Result<_, _>>().map_err(fault).context("home")?;
+        let from_file = file
+            .window
+            .as_deref()
+            .map(width)
+            .transpose()
+            .map_err(fault)
+            .context("window")?;
+        let home: Vec<Network> = file
+            .home
+            .iter()
+            .map(|text| network(text))
+            .collect::<Result<_, _>>()
+            .map_err(fault)
+            .context("home")?;
         Ok(Effective {
-            window: self.window.or(from_file).unwrap_or(Width::Fixed(WindowPlan::DEFAULT_WIDTH)),
+            window: self
+                .window
+                .or(from_file)
+                .unwrap_or(Width::Fixed(WindowPlan::DEFAULT_WIDTH)),
             direction: self.direction.or(file.direction).unwrap_or(Side::Out),
-            home: if self.home.is_empty() { home } else { self.home.clone() },
+            home: if self.home.is_empty() {
+                home
+            } else {
+                self.home.clone()
+            },
         })
     }
 }
 
 impl Effective {
     #[must_use]
-    pub fn policy(&self) -> AlertPolicy {
-        AlertPolicy { width: self.width(), ..AlertPolicy::default() }
+    pub(super) fn policy(&self) -> AlertPolicy {
+        AlertPolicy {
+            width: self.width(),
+            ..AlertPolicy::default()
+        }
     }
 
     #[must_use]
-    pub fn profiles(&self, sensor: SensorId) -> ProfileSettings {
+    pub(super) fn profiles(&self, sensor: SensorId) -> ProfileSettings {
         let direction = match self.direction {
             Side::Out => Direction::Out,
             Side::All => Direction::All,
@@ -122,15 +144,21 @@ fn width(text: &str) -> Result<Width, String> {
         "d" => 86_400,
         _ => return Err(format!("`{text}`: a width is written as 1h, 5m, 30s or only-one")),
     };
-    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds_per_unit));
+    let seconds = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(seconds_per_unit));
     match seconds {
         Some(seconds @ 1..=3_155_760_000) => Ok(Width::Fixed(Duration::from_secs(seconds))),
-        _ => Err(format!("`{text}`: a window is between one second and a hundred years wide")),
+        _ => Err(format!(
+            "`{text}`: a window is between one second and a hundred years wide"
+        )),
     }
 }
 
 fn network(text: &str) -> Result<Network, String> {
-    text.parse().map_err(|error: lynceus_model::address::NotANetwork| error.to_string())
+    text.parse()
+        .map_err(|error: lynceus_model::address::NotANetwork| error.to_string())
 }
 
 #[cfg(test)]
@@ -150,13 +178,19 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_errors_that_name_the_key() {
-        let error = toml::from_str::<File>("windows = \"1h\"").unwrap_err().to_string();
+        let error = toml::from_str::<File>("windows = \"1h\"")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("windows"), "{error}");
     }
 
     #[test]
     fn the_only_window_holds_all_time_and_alerts_as_an_hour() {
-        let settings = Effective { window: Width::OnlyOne, direction: Side::Out, home: Vec::new() };
+        let settings = Effective {
+            window: Width::OnlyOne,
+            direction: Side::Out,
+            home: Vec::new(),
+        };
         assert_eq!(settings.profiles(SensorId::default()).width, None);
         assert!((settings.policy().threshold() - 15.0).abs() < 1e-9);
     }

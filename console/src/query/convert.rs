@@ -66,7 +66,12 @@ pub(super) fn profile(profile: &v1::Profile, me: &[IpAddr]) -> anyhow::Result<Pr
 }
 
 pub(super) fn new_profile(ip: IpAddr, me: &[IpAddr]) -> ProfileView {
-    ProfileView { ip, me: me.contains(&ip), windows: Vec::new(), earlier_windows: 0 }
+    ProfileView {
+        ip,
+        me: me.contains(&ip),
+        windows: Vec::new(),
+        earlier_windows: 0,
+    }
 }
 
 /// Replaces what was known of the window, or adds it at its place in time.

@@ -26,11 +26,20 @@ impl Folder {
     /// It holds something, or cannot be written.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-        let mut entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-        anyhow::ensure!(entries.next().is_none(), "--out {}: the folder is not empty", path.display());
+        let mut entries =
+            std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::ensure!(
+            entries.next().is_none(),
+            "--out {}: the folder is not empty",
+            path.display()
+        );
         let file = path.join("flows.jsonl");
         let flows = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Self { path: path.to_owned(), flows: BufWriter::with_capacity(1 << 18, flows), line: Vec::new() })
+        Ok(Self {
+            path: path.to_owned(),
+            flows: BufWriter::with_capacity(1 << 18, flows),
+            line: Vec::new(),
+        })
     }
 
     pub(super) fn store(&self) -> PathBuf {
@@ -40,18 +49,25 @@ impl Folder {
     pub(super) fn flow(&mut self, update: &FlowUpdate) -> anyhow::Result<()> {
         self.line.clear();
         json::flow::write_line(&mut self.line, update);
-        self.flows.write_all(&self.line).with_context(|| format!("cannot write {}/flows.jsonl", self.path.display()))
+        self.flows
+            .write_all(&self.line)
+            .with_context(|| format!("cannot write {}/flows.jsonl", self.path.display()))
     }
 
     /// Writes a file of lines that `write` appends piece by piece.
     pub(super) fn file(&self, name: &str) -> anyhow::Result<Lines> {
         let path = self.path.join(name);
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Lines { path, file: BufWriter::new(file) })
+        Ok(Lines {
+            path,
+            file: BufWriter::new(file),
+        })
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<PathBuf> {
-        self.flows.flush().with_context(|| format!("cannot write {}/flows.jsonl", self.path.display()))?;
+        self.flows
+            .flush()
+            .with_context(|| format!("cannot write {}/flows.jsonl", self.path.display()))?;
         Ok(self.path)
     }
 }
@@ -64,10 +80,14 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn write(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        self.file.write_all(line).with_context(|| format!("cannot write {}", self.path.display()))
+        self.file
+            .write_all(line)
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| format!("cannot write {}", self.path.display()))
+        self.file
+            .flush()
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }

@@ -70,7 +70,9 @@ pub(super) fn tell(result: &Result, options: &Options, folder: Option<Folder>) -
         let mut lines = text(result, &told, options);
         if let Some(path) = path {
             let path = path.display();
-            lines.push(Line::from(format!("Results are in {path}; look at them with: lynceus console --from {path}")));
+            lines.push(Line::from(format!(
+                "Results are in {path}; look at them with: lynceus console --from {path}"
+            )));
         }
         output::lines(&lines)?;
     }
@@ -79,9 +81,16 @@ pub(super) fn tell(result: &Result, options: &Options, folder: Option<Folder>) -
 
 /// Goes through evidence, alerts and profiles once: writes what is to be written, counts, keeps what the text needs.
 fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyhow::Result<Told> {
-    let mut told =
-        Told { summary: Summary::default(), profiles: Vec::new(), evidence: Vec::new(), alerts: Vec::new() };
-    let mut out = Out { json: options.json.then(|| io::BufWriter::new(io::stdout().lock())), file: None };
+    let mut told = Told {
+        summary: Summary::default(),
+        profiles: Vec::new(),
+        evidence: Vec::new(),
+        alerts: Vec::new(),
+    };
+    let mut out = Out {
+        json: options.json.then(|| io::BufWriter::new(io::stdout().lock())),
+        file: None,
+    };
     let all = Wanted::default();
 
     out.open(folder, "evidence.jsonl")?;
@@ -129,14 +138,22 @@ fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyho
     told.summary.packets = point.map_or(0, |point| point.seen);
     told.summary.flows = result.flows;
     told.summary.refused = point.map_or_else(Vec::new, |point| {
-        point.refused.iter().map(|counter| (counter.reason.to_string(), counter.count)).collect()
+        point
+            .refused
+            .iter()
+            .map(|counter| (counter.reason.to_string(), counter.count))
+            .collect()
     });
     told.summary.took = result.begin.elapsed();
     Ok(told)
 }
 
 fn flow_of(written: &anyhow::Result<()>) -> ControlFlow<()> {
-    if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    if written.is_err() {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// The most threatening and the busiest profiles; the others are only counted.
@@ -202,17 +219,29 @@ fn text(result: &Result, told: &Told, options: &Options) -> Vec<Line> {
     }
     lines.push(Line::toned(Tone::Heading, "Evidence"));
     let mut shown = told.evidence.clone();
-    shown.sort_by(|a, b| b.threat_level.cmp(&a.threat_level).then(a.last.cmp(&b.last)).then(a.id.cmp(&b.id)));
+    shown.sort_by(|a, b| {
+        b.threat_level
+            .cmp(&a.threat_level)
+            .then(a.last.cmp(&b.last))
+            .then(a.id.cmp(&b.id))
+    });
     shown.truncate(options.limit);
     lines.extend(report::evidence(&shown, &clock, output::width()));
     let more = told.summary.evidence.saturating_sub(shown.len() as u64);
     if more > 0 {
         let text = human::plural(more, "more", "more");
-        lines.push(Line::toned(Tone::Quiet, format!("  and {text} of the same level or lower (--limit, --json)")));
+        lines.push(Line::toned(
+            Tone::Quiet,
+            format!("  and {text} of the same level or lower (--limit, --json)"),
+        ));
     }
     lines.push(Line::default());
     if told.alerts.is_empty() {
-        let threshold = told.profiles.iter().flat_map(|profile| &profile.windows).map(|window| window.threshold);
+        let threshold = told
+            .profiles
+            .iter()
+            .flat_map(|profile| &profile.windows)
+            .map(|window| window.threshold);
         let threshold = threshold.fold(0.0, f64::max);
         lines.push(Line::toned(
             Tone::Plain,
@@ -250,8 +279,11 @@ fn head(result: &Result, told: &Told, clock: &Clock) -> Vec<Line> {
         ));
     }
     lines.push(accounting::summary(std::slice::from_ref(&result.status)));
-    for (word, counters) in
-        result.status.points.iter().flat_map(|point| [("refused", &point.refused), ("degraded", &point.degraded)])
+    for (word, counters) in result
+        .status
+        .points
+        .iter()
+        .flat_map(|point| [("refused", &point.refused), ("degraded", &point.degraded)])
     {
         let reasons = accounting::reasons(counters);
         if !reasons.is_empty() {
@@ -259,15 +291,36 @@ fn head(result: &Result, told: &Told, clock: &Clock) -> Vec<Line> {
         }
     }
     for (count, what) in [
-        (result.table.evicted, "flows ended early because the table was full"),
-        (result.table.orphan_fragments, "fragments without their first counted in flows with port 0"),
-        (result.profiler.windows_evicted, "windows went to the store early because there were too many at once"),
-        (result.profiler.flows_not_carried, "flow reports are in the numbers but not in the list of flows"),
-        (result.profiler.apps_not_carried, "messages are in the numbers but not in the list of messages"),
-        (result.profiler.outside_home, "flow reports and messages are of addresses outside the home networks"),
+        (
+            result.table.evicted,
+            "flows ended early because the table was full",
+        ),
+        (
+            result.table.orphan_fragments,
+            "fragments without their first counted in flows with port 0",
+        ),
+        (
+            result.profiler.windows_evicted,
+            "windows went to the store early because there were too many at once",
+        ),
+        (
+            result.profiler.flows_not_carried,
+            "flow reports are in the numbers but not in the list of flows",
+        ),
+        (
+            result.profiler.apps_not_carried,
+            "messages are in the numbers but not in the list of messages",
+        ),
+        (
+            result.profiler.outside_home,
+            "flow reports and messages are of addresses outside the home networks",
+        ),
     ] {
         if count > 0 {
-            lines.push(Line::toned(Tone::Warning, format!("  {} {what}", human::count(count))));
+            lines.push(Line::toned(
+                Tone::Warning,
+                format!("  {} {what}", human::count(count)),
+            ));
         }
     }
     lines
