@@ -12,7 +12,7 @@ use lynceus_collector::retention::Retention;
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store};
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::status::SensorStatus;
-use lynceus_model::time::WindowPlan;
+use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, WindowUpdate};
 use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
 use lynceus_proto::v1::query_server::QueryServer;
@@ -44,6 +44,35 @@ pub struct Local {
 }
 
 impl Local {
+    /// Name of the store in a result folder.
+    pub const STORE: &'static str = "store";
+
+    /// Opens what an analysis kept, to look at it.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub fn reopen(store: &Path) -> anyhow::Result<Self> {
+        let plan = WindowPlan {
+            origin: Timestamp(0),
+            width: WindowPlan::DEFAULT_WIDTH,
+        };
+        Self::open(
+            Keep::In(store),
+            SensorId::default(),
+            BootId([0; 16]),
+            plan,
+            AlertPolicy::default(),
+        )
+    }
+
+    /// Asks this collector, which ends with the answer.
+    ///
+    /// # Errors
+    /// As [`Local::query`].
+    pub fn into_query(self) -> anyhow::Result<Query> {
+        Ok(self.query(false, Vec::new())?.with_collector(self))
+    }
+
     /// # Errors
     /// When the store cannot be opened, as when another process has it open.
     pub fn open(

@@ -25,6 +25,7 @@ use tonic::body::Body;
 use tonic::codegen::{StdError, http};
 use tower::util::BoxCloneSyncService;
 
+use crate::local::Local;
 use crate::view::{Overview, ProfileView, Tables, WindowDetail, WindowView};
 use crate::{human, timeline};
 use convert::address_bytes;
@@ -63,7 +64,6 @@ pub struct Listed<T> {
 }
 
 /// Blocking questions to a collector's query service.
-#[derive(Debug)]
 pub struct Query {
     runtime: Arc<Runtime>,
     client: QueryClient<Service>,
@@ -75,6 +75,8 @@ pub struct Query {
     profiles: BTreeMap<IpAddr, ProfileView>,
     more: bool,
     shown: Option<(WindowView, WindowDetail)>,
+    /// The collector behind an in-process service.
+    _collector: Option<Local>,
 }
 
 impl Query {
@@ -110,6 +112,16 @@ impl Query {
             profiles: BTreeMap::new(),
             more: false,
             shown: None,
+            _collector: None,
+        }
+    }
+
+    /// Keeps a collector of this process running as long as it may be asked.
+    #[must_use]
+    pub fn with_collector(self, collector: Local) -> Self {
+        Self {
+            _collector: Some(collector),
+            ..self
         }
     }
 

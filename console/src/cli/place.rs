@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::human::Clock;
+use crate::local::Local;
 use crate::query::Query;
 
 /// Where a collector listens when nobody says otherwise.
@@ -19,9 +20,12 @@ pub const DEFAULT_COLLECTOR: &str = "127.0.0.1:7443";
 pub struct Place {
     /// Collector to ask: HOST:PORT (TLS unless loopback), http://…, https://… or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_COLLECTOR, env = "LYNCEUS_COLLECTOR")]
-    pub connect: String,
+    connect: String,
+    /// Result folder of `lynceus analyze --out` instead of a collector
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Certificate authority of the collector, as PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
     ca: Option<PathBuf>,
     /// Own certificate, as PEM, where the collector wants one
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -52,6 +56,15 @@ impl Place {
     /// # Errors
     /// The address or a certificate cannot be used.
     pub fn open(&self) -> anyhow::Result<Query> {
+        if let Some(folder) = &self.from {
+            let store = folder.join(Local::STORE);
+            anyhow::ensure!(
+                store.is_dir(),
+                "{} is no result folder of lynceus analyze --out",
+                folder.display()
+            );
+            return Local::reopen(&store)?.into_query();
+        }
         let runtime = runtime()?;
         let channel = {
             let _inside = runtime.enter();
@@ -69,7 +82,10 @@ impl Place {
     /// What the screen calls it.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("collector {}", self.connect)
+        match &self.from {
+            Some(folder) => folder.display().to_string(),
+            None => format!("collector {}", self.connect),
+        }
     }
 
     fn channel(&self) -> anyhow::Result<Channel> {

@@ -8,9 +8,7 @@ use anyhow::Context;
 use lynceus_model::flow::FlowUpdate;
 
 use crate::json;
-
-/// Name of the store inside.
-const STORE: &str = "store";
+use crate::local::Local;
 
 /// Files under construction.
 pub(super) struct Folder {
@@ -43,7 +41,7 @@ impl Folder {
     }
 
     pub(super) fn store(&self) -> PathBuf {
-        self.path.join(STORE)
+        self.path.join(Local::STORE)
     }
 
     pub(super) fn flow(&mut self, update: &FlowUpdate) -> anyhow::Result<()> {
