@@ -1,5 +1,5 @@
-//! Who may speak for whom: a sensor's certificate names its UUID as a SAN, `urn:uuid:…` or a DNS name
-//! `UUID.sensor.lynceus`. Without TLS the collector listens on loopback and unix sockets only.
+//! Who may speak for whom: a sensor's certificate names its UUID as a subject alternative name, as DNS name (the UUID
+//! itself) or as `urn:uuid:…`. Without TLS the collector listens on loopback and unix sockets only.
 
 use std::net::SocketAddr;
 
@@ -15,8 +15,6 @@ pub enum Peer {
     Certified { sensors: Vec<SensorId> },
 }
 
-/// DNS names of sensors in certificates end with it.
-pub const SENSOR_DOMAIN: &str = ".sensor.lynceus";
 const URN: &[u8] = b"urn:uuid:";
 
 impl Peer {
@@ -43,6 +41,19 @@ impl Peer {
             Self::Certified { .. } => Err(Status::permission_denied(
                 "the certificate does not name this sensor_id",
             )),
+        }
+    }
+
+    /// Sensors report; they do not read what others saw.
+    ///
+    /// # Errors
+    /// The certificate is that of a sensor.
+    pub fn may_read(&self) -> Result<(), Status> {
+        match self {
+            Self::Certified { sensors } if !sensors.is_empty() => Err(Status::permission_denied(
+                "a sensor's certificate may not ask for data",
+            )),
+            Self::Local | Self::Certified { .. } => Ok(()),
         }
     }
 }
@@ -75,7 +86,7 @@ pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
             // uniformResourceIdentifier
             0x86 => value.strip_prefix(URN),
             // dNSName
-            0x82 => value.strip_suffix(SENSOR_DOMAIN.as_bytes()),
+            0x82 => Some(value),
             _ => None,
         };
         let uuid = text
@@ -141,7 +152,7 @@ mod tests {
     #[test]
     fn a_certificate_names_its_sensors() {
         let sensor = SensorId(ID.parse::<uuid::Uuid>().unwrap().into_bytes());
-        let dns = SanType::DnsName(format!("{ID}{SENSOR_DOMAIN}").try_into().unwrap());
+        let dns = SanType::DnsName(ID.try_into().unwrap());
         let uri = SanType::URI(format!("urn:uuid:{ID}").try_into().unwrap());
         let other = SanType::DnsName("collector.example".try_into().unwrap());
         assert_eq!(sensors_of(&certificate(vec![other.clone(), dns])), [sensor]);
@@ -157,6 +168,8 @@ mod tests {
         assert!(peer.may_speak_for(named).is_ok());
         assert!(peer.may_speak_for(SensorId([2; 16])).is_err());
         assert!(Peer::Local.may_speak_for(SensorId([2; 16])).is_ok());
+        assert!(peer.may_read().is_err());
+        assert!(Peer::Certified { sensors: Vec::new() }.may_read().is_ok());
     }
 
     proptest! {

@@ -5,10 +5,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod auth;
+pub mod config;
 pub mod dispatch;
 pub mod ingest;
 pub mod json;
+pub mod metrics;
 pub mod pipeline;
 pub mod query;
 pub mod retention;

@@ -1,0 +1,203 @@
+//! The daemon: services around the pipeline, and an orderly end.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use lynceus_proto::limits;
+use lynceus_proto::v1::ingest_server::IngestServer;
+use lynceus_proto::v1::query_server::QueryServer;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::codec::CompressionEncoding;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Status};
+
+use crate::auth::Peer;
+use crate::config::{Config, Engine, Listen, Tls};
+use crate::dispatch::DispatchOptions;
+use crate::ingest::service::IngestService;
+use crate::metrics;
+use crate::pipeline::Collector;
+use crate::query::QueryService;
+use crate::sink::{JsonLines, LogLine, Sink};
+use crate::store::{EmbeddedStore, RedisStore, Store};
+
+/// Between two writes of changed windows.
+const CHECKPOINT: Duration = Duration::from_secs(30);
+/// How long open connections may take to end.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Runs until `end` comes or the collector cannot go on: intake stops first, then what was accepted is finished.
+///
+/// # Errors
+/// The store, an address or a certificate cannot be used, or the collector had to give up.
+pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let listen = config.listen()?;
+    let collector = tokio::task::spawn_blocking({
+        let config = config.clone();
+        move || open(&config)
+    })
+    .await??;
+    let shared = collector.shared();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        // The sender lives until the end of this function.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let http = match config.http_listen()? {
+        Some(address) => {
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("http_listen: {address}"))?;
+            tracing::info!(address = %listener.local_addr()?, "metrics and health");
+            let serve = axum::serve(listener, metrics::router(collector.query()));
+            Some(tokio::spawn(
+                serve.with_graceful_shutdown(until(stopped.clone())).into_future(),
+            ))
+        }
+        None => None,
+    };
+    let intake_bytes = config.intake.memory_mib << 20;
+    let services = Services {
+        ingest: IngestService::new(collector.ingest(), intake_bytes),
+        query: collector.query(),
+    };
+    let mut grpc = tokio::spawn(serve(listen, config.tls.clone(), services, until(stopped)));
+    let outcome = tokio::select! {
+        () = end => Ok(()),
+        ended = &mut grpc => ended?.and_then(|()| Err(anyhow::anyhow!("the gRPC server ended"))),
+        () = gave_up(&shared) => Err(anyhow::anyhow!(shared.fatal().unwrap_or_default())),
+    };
+    tracing::info!("stopping: no more batches");
+    // Receivers may be gone already.
+    let _ = stop.send(true);
+    let open_for = tokio::time::timeout(GOODBYE, async {
+        if !grpc.is_finished() {
+            let _ = (&mut grpc).await;
+        }
+    });
+    if open_for.await.is_err() {
+        grpc.abort();
+    }
+    if let Some(http) = http {
+        http.abort();
+    }
+    tokio::task::spawn_blocking(move || collector.shutdown()).await?;
+    tracing::info!("stopped");
+    outcome
+}
+
+fn open(config: &Config) -> anyhow::Result<Collector> {
+    let store: Arc<dyn Store> = match config.store.engine {
+        Engine::Embedded => Arc::new(EmbeddedStore::open(&config.embedded())?),
+        Engine::Redis => Arc::new(RedisStore::open(&config.redis())?),
+    };
+    let status = store.status();
+    tracing::info!(
+        engine = status.engine,
+        durability = status.durability.name(),
+        entries = status.last_position.0,
+        recovered_bytes = status.recovered_bytes,
+        "store open"
+    );
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(LogLine)];
+    if let Some(directory) = &config.sinks.jsonl {
+        let sink =
+            JsonLines::open(directory).with_context(|| format!("sinks.jsonl: {}", directory.display()))?;
+        sinks.push(Box::new(sink));
+    }
+    let options = DispatchOptions {
+        engine: config.engine(),
+        sinks,
+        retention: config.retention(),
+        checkpoint: CHECKPOINT,
+    };
+    Ok(Collector::start(store, options)?)
+}
+
+struct Services {
+    ingest: IngestService,
+    query: QueryService,
+}
+
+async fn serve(
+    listen: Listen,
+    tls: Option<Tls>,
+    services: Services,
+    stopped: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let ingest = IngestServer::new(services.ingest)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(limits::MESSAGE_BYTES);
+    let query = QueryServer::new(services.query)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Zstd);
+    let readers = |request: Request<()>| -> Result<Request<()>, Status> {
+        Peer::of(&request).may_read()?;
+        Ok(request)
+    };
+    let query = InterceptedService::new(query, readers);
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)));
+    if let Some(tls) = tls {
+        server = server
+            .tls_config(server_tls(&tls)?)
+            .context("tls: the certificates cannot be used")?;
+    }
+    let router = server.add_service(ingest).add_service(query);
+    match listen {
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listen: {address}"))?;
+            tracing::info!(address = %listener.local_addr()?, "listening");
+            router
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
+                .await?;
+        }
+        Listen::Unix(path) => {
+            let listener = bind(&path)?;
+            tracing::info!(socket = %path.display(), "listening");
+            router
+                .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stopped)
+                .await?;
+            // A stale socket would be replaced at the next start anyway.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    Ok(())
+}
+
+/// A socket that a dead collector left is replaced; one that answers is not.
+fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    let place = || format!("listen: unix:{}", path.display());
+    if path.exists() {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            anyhow::bail!("{}: somebody listens there already", place());
+        }
+        std::fs::remove_file(path).with_context(place)?;
+    }
+    UnixListener::bind(path).with_context(place)
+}
+
+fn server_tls(tls: &Tls) -> anyhow::Result<ServerTlsConfig> {
+    let read = |name: &str, path: &Path| {
+        std::fs::read(path).with_context(|| format!("tls.{name}: cannot read {}", path.display()))
+    };
+    let identity = Identity::from_pem(read("certificate", &tls.certificate)?, read("key", &tls.key)?);
+    let client_ca = Certificate::from_pem(read("client_ca", &tls.client_ca)?);
+    Ok(ServerTlsConfig::new()
+        .identity(identity)
+        .client_ca_root(client_ca))
+}
+
+async fn gave_up(shared: &crate::shared::Shared) {
+    while shared.fatal().is_none() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,53 @@
+//! The collector as a daemon.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use lynceus_collector::app;
+use lynceus_collector::config::Config;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Takes batches of sensors, keeps them, finds what is wrong, and answers questions
+#[derive(Parser)]
+#[command(name = "lynceus-collector", version)]
+struct Arguments {
+    /// Configuration file (TOML); without one the defaults hold
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints the configuration as it would be used, and ends
+    #[arg(long)]
+    print_config: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if arguments.print_config {
+        use std::io::Write as _;
+        std::io::stdout().write_all(config.print()?.as_bytes())?;
+        return Ok(());
+    }
+    let filter = EnvFilter::try_from_env("LYNCEUS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let end = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        app::run(config, end).await
+    })
+}

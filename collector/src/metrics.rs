@@ -1,0 +1,134 @@
+//! `/metrics` in Prometheus text, `/healthz` and `/readyz`, on a port of their own.
+
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::query::QueryService;
+
+/// Routes for scrapers and supervisors.
+pub fn router(query: QueryService) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(query)
+}
+
+async fn metrics(State(query): State<QueryService>) -> Response {
+    let text = tokio::task::spawn_blocking(move || render(&query)).await;
+    match text {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Ready: batches are taken and applied.
+async fn ready(State(query): State<QueryService>) -> Response {
+    let status = tokio::task::spawn_blocking(move || query.collector()).await;
+    match status {
+        Ok(status) => match status.degraded {
+            None => (StatusCode::OK, "ready\n".to_owned()).into_response(),
+            Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        },
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Gauges among the totals: they go up and down.
+const GAUGES: [&str; 3] = ["missing_now", "windows_in_memory", "window_bytes"];
+
+fn render(query: &QueryService) -> String {
+    let status = query.collector();
+    let mut out = String::new();
+    let mut metric = |name: &str, kind: &str, help: &str, rows: &[(String, u64)]| {
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            out,
+            "# HELP lynceus_collector_{name} {help}\n# TYPE lynceus_collector_{name} {kind}"
+        );
+        for (labels, value) in rows {
+            let _ = writeln!(out, "lynceus_collector_{name}{labels} {value}");
+        }
+    };
+    let one = |value: u64| [(String::new(), value)];
+    for total in &status.totals {
+        let name = total.reason.as_str();
+        if GAUGES.contains(&name) {
+            metric(name, "gauge", "Of this moment.", &one(total.count));
+        } else {
+            metric(
+                &format!("{name}_total"),
+                "counter",
+                "Since the start.",
+                &one(total.count),
+            );
+        }
+    }
+    let refused: Vec<(String, u64)> = status
+        .refused
+        .iter()
+        .map(|counter| {
+            (
+                format!("{{reason=\"{}\"}}", label(&counter.reason)),
+                counter.count,
+            )
+        })
+        .collect();
+    metric(
+        "refused_total",
+        "counter",
+        "What was refused, by reason.",
+        &refused,
+    );
+    metric(
+        "log_bytes",
+        "gauge",
+        "Bytes of the log as stored.",
+        &one(status.log_bytes),
+    );
+    if let Some(bytes) = status.table_bytes {
+        metric(
+            "table_bytes",
+            "gauge",
+            "Bytes of the tables as stored.",
+            &one(bytes),
+        );
+    }
+    metric(
+        "accepted_position",
+        "gauge",
+        "Newest log entry.",
+        &one(status.accepted_position),
+    );
+    metric(
+        "applied_position",
+        "gauge",
+        "Log entry up to which the tables speak.",
+        &one(status.applied_position),
+    );
+    metric(
+        "degraded",
+        "gauge",
+        "1 when nothing is taken or applied.",
+        &one(u64::from(status.degraded.is_some())),
+    );
+    let info = format!(
+        "{{version=\"{}\",engine=\"{}\",durability=\"{}\"}}",
+        label(&status.version),
+        label(&status.engine),
+        label(&status.durability)
+    );
+    metric("info", "gauge", "What runs.", &[(info, 1)]);
+    out
+}
+
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
