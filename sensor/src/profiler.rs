@@ -146,6 +146,12 @@ impl<S: Source> Pipeline<S> {
         self.profiler.as_ref().map_or(0, Profiler::windows)
     }
 
+    /// Bound of [`Pipeline::windows`].
+    #[must_use]
+    pub const fn max_windows(&self) -> usize {
+        self.settings.max_windows
+    }
+
     pub const fn source(&self) -> &S {
         &self.source
     }

@@ -171,13 +171,19 @@ impl Outbox {
         }
     }
 
-    /// Nothing waits to be sent.
+    /// Nothing waits to be acknowledged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Batches that are not acknowledged.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
         self.lock()
             .spool
             .as_ref()
-            .is_none_or(|spool| spool.usage().entries == 0)
+            .map_or(0, |spool| spool.usage().entries)
     }
 
     /// Writes gaps that came up after the last batch.

@@ -20,7 +20,8 @@ pub struct Target {
 pub struct TlsFiles {
     /// Who may sign the collector's certificate.
     pub ca: PathBuf,
-    /// Our certificate; its subject alternative name (DNS) is the sensor's id.
+    /// Our certificate; its subject alternative name is `UUID.sensor.lynceus` (DNS) or `urn:uuid:UUID`
+    /// with the sensor's id.
     pub certificate: PathBuf,
     pub key: PathBuf,
 }

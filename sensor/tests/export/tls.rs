@@ -96,7 +96,11 @@ async fn only_certificates_of_the_right_authority_get_through() {
     outbox.export(content(1)).unwrap();
 
     // A certificate that somebody else signed: the collector lets nothing through.
-    let wrong = files(directory.path(), &ours.pem, &theirs.issue(&sensor.to_string()));
+    let wrong = files(
+        directory.path(),
+        &ours.pem,
+        &theirs.issue(&format!("{sensor}.sensor.lynceus")),
+    );
     let url = format!("https://localhost:{}", address.port());
     let target = Target::new(&url, Some(wrong)).unwrap();
     let (commands, told) = watch::channel(Command::Drain);
@@ -111,7 +115,11 @@ async fn only_certificates_of_the_right_authority_get_through() {
     assert!(collector.memory.lock().unwrap().batches.is_empty());
 
     // New files are taken without a restart.
-    files(directory.path(), &ours.pem, &ours.issue(&sensor.to_string()));
+    files(
+        directory.path(),
+        &ours.pem,
+        &ours.issue(&format!("{sensor}.sensor.lynceus")),
+    );
     timeout(Duration::from_secs(20), task)
         .await
         .expect("it gets through")
@@ -125,7 +133,11 @@ async fn only_certificates_of_the_right_authority_get_through() {
 
     // A collector that we do not trust gets nothing.
     outbox.export(content(2)).unwrap();
-    let distrusting = files(directory.path(), &theirs.pem, &ours.issue(&sensor.to_string()));
+    let distrusting = files(
+        directory.path(),
+        &theirs.pem,
+        &ours.issue(&format!("{sensor}.sensor.lynceus")),
+    );
     let target = Target::new(&url, Some(distrusting)).unwrap();
     let (commands, told) = watch::channel(Command::Run);
     let task = tokio::spawn(grpc::run(

@@ -138,15 +138,16 @@ impl Session {
             if self.is_drained() {
                 return Ok(());
             }
-            let status = self.outbox.take_status().map(Into::into);
-            let batch = self.next_batch();
-            if batch.is_none() && status.is_none() {
+            let Some(batch) = self.next_batch() else {
                 tokio::select! {
                     () = self.outbox.news.notified() => {}
                     _ = self.commands.changed() => {}
                 }
                 continue;
-            }
+            };
+            // A status travels with the next batch.
+            let status = self.outbox.take_status().map(Into::into);
+            let batch = Some(batch);
             let request = client.send(v1::SendRequest { batch, status });
             let response = timeout(self.options.ack_timeout, request)
                 .await
