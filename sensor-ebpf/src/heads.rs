@@ -390,7 +390,7 @@ fn select_udp<F: Frame>(
     if packet.payload_len < 9 {
         return Choice::Pass;
     }
-    // DNS, mDNS, LLMNR, DHCP, DHCPv6: by port, each datagram for itself.
+    // DNS, mDNS, LLMNR, DHCP: by port, each datagram for itself.
     let by_port = is_message_port(packet.key.low_port) || is_message_port(packet.key.high_port);
     if !by_port {
         let Some(first) = frame.load::<9>(packet.payload_offset as usize) else {

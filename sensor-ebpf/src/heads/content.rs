@@ -113,7 +113,7 @@ fn on_port(packet: &Packet, port: u16) -> bool {
 
 #[inline(always)]
 pub(super) const fn is_message_port(port: u16) -> bool {
-    matches!(port, 53 | 5353 | 5355 | 67 | 68 | 546 | 547)
+    matches!(port, 53 | 5353 | 5355 | 67 | 68)
 }
 
 /// Long header, a version that can be decrypted, type Initial (RFC 9000 §17.2, RFC 9369 §3.2). The fixed bit may be
