@@ -396,6 +396,10 @@ fn select_udp<F: Frame>(
         let Some(first) = frame.load::<9>(packet.payload_offset as usize) else {
             return Choice::Pass;
         };
+        // Long header of QUIC, or a capital letter; most datagrams end here.
+        if first[0] & 0x80 == 0 && !first[0].is_ascii_uppercase() {
+            return Choice::Pass;
+        }
         if is_quic_initial(&first) {
             // One connection a flow: its Initials are counted, its time never comes again.
             side.state = OPEN;

@@ -30,6 +30,10 @@ pub(super) fn tcp_content<F: Frame>(frame: &F, packet: &Packet) -> Content {
     let Some(first) = frame.load::<9>(at) else {
         return Content::Other;
     };
+    // Most packets end here.
+    if !may_open(first[0]) && !on_port(packet, 53) {
+        return Content::Other;
+    }
     match first {
         // Handshake record with a ClientHello: it says how long it is.
         [0x16, 3, 0..=4, _, _, 1, 0, high, low] => {
@@ -55,6 +59,12 @@ pub(super) fn tcp_content<F: Frame>(frame: &F, packet: &Packet) -> Content {
         _ if on_port(packet, 53) => dns_content(&first, packet.payload_len),
         _ => Content::Other,
     }
+}
+
+/// First byte of a TLS record that is no application data, or a capital letter.
+#[inline(always)]
+const fn may_open(first: u8) -> bool {
+    matches!(first, 0x14..=0x16 | b'A'..=b'Z')
 }
 
 /// DNS over TCP: length prefix, id, flags, number of questions (RFC 1035 §4.2.2).
