@@ -11,9 +11,9 @@
 
 mod carry;
 mod live;
+mod lives;
 mod strokes;
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use crate::flow::FlowUpdate;
 use crate::time::{Timestamp, WindowPlan};
 use crate::window::{Direction, SensorId, Stage, WindowId, WindowUpdate};
 use carry::Budget;
-use live::{Live, Role};
+use live::{Live, Role, Written};
+use lives::Lives;
 use strokes::Strokes;
 
 /// How profiles are made.
@@ -89,9 +90,7 @@ pub struct ProfilerCounters {
 #[derive(Debug)]
 pub struct Profiler {
     config: ProfilerConfig,
-    live: HashMap<WindowId, Live>,
-    /// Windows in memory by their start: the next to close comes first.
-    by_start: BTreeMap<Timestamp, Vec<WindowId>>,
+    lives: Lives,
     /// With something to say, in the order in which they got it.
     dirty: Vec<WindowId>,
     strokes: Strokes,
@@ -115,8 +114,7 @@ impl Profiler {
         Self {
             budget: Budget::new(config.carry_bytes),
             config,
-            live: HashMap::new(),
-            by_start: BTreeMap::new(),
+            lives: Lives::default(),
             dirty: Vec::new(),
             strokes: Strokes::default(),
             now: None,
@@ -137,25 +135,41 @@ impl Profiler {
             .plan
             .start_of(if update.part == 0 { flow.first } else { flow.last });
         let (client, server) = flow.client_server();
-        let mut carrier = None;
-        let both = [(client.ip, Role::Client), (server.ip, Role::Server)];
-        for (profile, role) in &both[..self.roles()] {
-            if !self.profiled(*profile, *role) {
-                continue;
-            }
-            let window = WindowId {
-                profile: *profile,
+        let server = (self.config.direction == Direction::All && self.profiled(server.ip, Role::Server))
+            .then_some((
+                WindowId {
+                    profile: server.ip,
+                    start,
+                },
+                Role::Server,
+            ));
+        let client = self.profiled(client.ip, Role::Client).then_some((
+            WindowId {
+                profile: client.ip,
                 start,
-            };
-            let live = self.open(window);
-            live.count(&update, *role);
-            if update.part == 0 {
-                self.strokes.push(window, &update, *role);
-            }
-            carrier.get_or_insert(window);
+            },
+            Role::Client,
+        ));
+        // The report travels with the client's profile, or with the server's if only that is at home.
+        let (other, carrier) = if client.is_some() {
+            (server, client)
+        } else {
+            (None, server)
+        };
+        let carried = carrier.is_some() && self.budget.flow(&update);
+        if let Some((window, role)) = other {
+            self.count(window, &update, role);
         }
         match carrier {
-            Some(window) => self.carry_flow(window, update),
+            Some((window, role)) => {
+                let live = self.count(window, &update, role);
+                if carried {
+                    live.flows.push(update);
+                } else {
+                    live.delta.not_carried.flows += 1;
+                    self.counters.flows_not_carried += 1;
+                }
+            }
             None => self.counters.outside_home += 1,
         }
         self.added();
@@ -210,14 +224,16 @@ impl Profiler {
     /// Windows in memory.
     #[must_use]
     pub fn windows(&self) -> usize {
-        self.live.len()
+        self.lives.len()
     }
 
-    fn roles(&self) -> usize {
-        match self.config.direction {
-            Direction::Out => 1,
-            Direction::All => 2,
+    fn count(&mut self, window: WindowId, update: &FlowUpdate, role: Role) -> &mut Live {
+        if update.part == 0 {
+            self.strokes.push(window, update, role);
         }
+        let live = self.open(window);
+        live.count(update, role);
+        live
     }
 
     /// A group address is nobody, so it has no profile as receiver.
@@ -255,33 +271,26 @@ impl Profiler {
     }
 
     fn open(&mut self, window: WindowId) -> &mut Live {
-        if !self.live.contains_key(&window) {
-            if self.live.len() >= self.config.max_windows.max(1) {
-                self.evict();
+        let place = match self.lives.place(window) {
+            Some(place) => place,
+            None => {
+                if self.lives.len() >= self.config.max_windows.max(1) {
+                    self.evict();
+                }
+                self.counters.windows_opened += 1;
+                self.lives.insert(window)
             }
-            self.counters.windows_opened += 1;
-            self.by_start.entry(window.start).or_default().push(window);
-        }
-        let live = self.live.entry(window).or_insert_with(|| Live::new(window));
+        };
+        let live = self
+            .lives
+            .at(place)
+            .expect("the place was looked up or made just now");
         live.touched = self.counters.flow_updates + self.counters.apps;
         if !live.dirty {
             live.dirty = true;
             self.dirty.push(window);
         }
         live
-    }
-
-    fn carry_flow(&mut self, window: WindowId, update: FlowUpdate) {
-        let taken = self.budget.flow(&update);
-        let Some(live) = self.live.get_mut(&window) else {
-            return;
-        };
-        if taken {
-            live.flows.push(update);
-        } else {
-            live.delta.not_carried.flows += 1;
-            self.counters.flows_not_carried += 1;
-        }
     }
 
     fn added(&mut self) {
@@ -298,36 +307,34 @@ impl Profiler {
     fn cut(&mut self, horizon: Timestamp) {
         self.write_letters(horizon);
         let width = self.config.plan.width;
-        while let Some(entry) = self.by_start.first_entry() {
-            if horizon < Timestamp::MAX && entry.key().saturating_add(width) > horizon {
+        while let Some(window) = self.lives.first() {
+            if horizon < Timestamp::MAX && window.start.saturating_add(width) > horizon {
                 break;
             }
-            let mut windows = entry.remove();
-            windows.sort_unstable();
-            for window in windows {
-                self.send(window, Stage::Closed);
-                self.live.remove(&window);
-            }
+            self.send(window, Stage::Closed);
+            self.lives.remove(window);
         }
         self.send_dirty(Stage::Refreshed);
         self.budget.renew();
     }
 
     fn write_letters(&mut self, horizon: Timestamp) {
-        while let Some(stroke) = self.strokes.pop_before(horizon) {
-            // Its window was evicted: the letters of the tuple ended there.
-            let Some(live) = self.live.get_mut(&stroke.window) else {
-                self.counters.letters_refused += 1;
-                continue;
-            };
-            match live.write(stroke) {
-                live::Written::Yes => {}
-                live::Written::Late => self.counters.letters_late += 1,
-                live::Written::NoPlace => self.counters.letters_refused += 1,
-            }
-            if !live.dirty {
-                live.dirty = true;
-                self.dirty.push(stroke.window);
+        while let Some(slot) = self.strokes.pop_before(horizon) {
+            for waiting in slot {
+                // Where its window was evicted the letters of the tuple ended.
+                let Some(live) = self.lives.get(waiting.window) else {
+                    self.counters.letters_refused += 1;
+                    continue;
+                };
+                match live.write(waiting) {
+                    Written::Yes => {}
+                    Written::Late => self.counters.letters_late += 1,
+                    Written::NoPlace => self.counters.letters_refused += 1,
+                }
+                if !live.dirty {
+                    live.dirty = true;
+                    self.dirty.push(waiting.window);
+                }
             }
         }
     }
@@ -343,7 +350,7 @@ impl Profiler {
 
     fn send(&mut self, window: WindowId, stage: Stage) {
         let sensor = self.config.sensor;
-        let Some(live) = self.live.get_mut(&window) else {
+        let Some(live) = self.lives.get(window) else {
             return;
         };
         if live.dirty || stage == Stage::Closed {
@@ -353,21 +360,10 @@ impl Profiler {
 
     /// Sends and forgets the eighth of the windows that was quiet for longest.
     fn evict(&mut self) {
-        let mut windows: Vec<(u64, WindowId)> = self
-            .live
-            .iter()
-            .map(|(window, live)| (live.touched, *window))
-            .collect();
-        let count = (windows.len() / 8).max(1);
-        windows.sort_unstable();
-        for (_, window) in windows.into_iter().take(count) {
+        for window in self.lives.quietest((self.lives.len() / 8).max(1)) {
             self.send(window, Stage::Refreshed);
-            self.live.remove(&window);
-            if let Some(windows) = self.by_start.get_mut(&window.start) {
-                windows.retain(|other| *other != window);
-            }
+            self.lives.remove(window);
             self.counters.windows_evicted += 1;
         }
-        self.by_start.retain(|_, windows| !windows.is_empty());
     }
 }

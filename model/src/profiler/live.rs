@@ -1,7 +1,9 @@
 //! One window of one profile while it is in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use super::lives::Seeded;
 use super::strokes::Waiting;
 use crate::address::is_target;
 use crate::app::{AppEvent, AppRecord, Arp};
@@ -38,8 +40,18 @@ pub(super) struct Live {
     pub(super) dirty: bool,
     /// Number of the event that touched it last.
     pub(super) touched: u64,
-    writers: HashMap<LetterKey, Writer>,
-    written: HashSet<LetterKey>,
+    writers: HashMap<LetterKey, Tuple, Seeded>,
+    /// Tuples with letters since the last cut.
+    written: Vec<LetterKey>,
+    /// Forgetting tuples with one flow frees little.
+    crowded: bool,
+}
+
+#[derive(Debug, Default)]
+struct Tuple {
+    writer: Writer,
+    /// Stands in [`Live::written`].
+    written: bool,
 }
 
 const TCP: u8 = 6;
@@ -59,8 +71,9 @@ impl Live {
             apps: Vec::new(),
             dirty: false,
             touched: 0,
-            writers: HashMap::new(),
-            written: HashSet::new(),
+            writers: HashMap::default(),
+            written: Vec::new(),
+            crowded: false,
         }
     }
 
@@ -150,36 +163,49 @@ impl Live {
     /// The next flow in order of begin.
     pub(super) fn write(&mut self, waiting: Waiting) -> Written {
         let key = waiting.key;
-        if !self.writers.contains_key(&key) && self.writers.len() >= Self::MAX_WRITERS {
-            self.delta.letters.mark_truncated();
-            self.writers.retain(|_, writer| writer.letters().version > 1);
-            if self.writers.len() >= Self::MAX_WRITERS {
-                self.delta.not_carried.letters += 1;
-                return Written::NoPlace;
-            }
+        if self.writers.len() >= Self::MAX_WRITERS && !self.make_room(&key) {
+            self.delta.not_carried.letters += 1;
+            return Written::NoPlace;
         }
-        if self
-            .writers
-            .entry(key)
-            .or_default()
-            .write(waiting.stroke())
-            .is_err()
-        {
+        let tuple = match self.writers.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Tuple::default()),
+        };
+        if tuple.writer.write(waiting.stroke()).is_err() {
             self.delta.not_carried.letters += 1;
             return Written::Late;
         }
-        self.written.insert(key);
+        if !tuple.written {
+            tuple.written = true;
+            self.written.push(key);
+        }
         Written::Yes
+    }
+
+    /// Whether there is room for the tuple now: it has its own, or tuples with one flow gave theirs. If that frees
+    /// little it is not tried again before the next cut, so that a flood of tuples stays cheap.
+    fn make_room(&mut self, key: &LetterKey) -> bool {
+        if self.writers.contains_key(key) {
+            return true;
+        }
+        self.delta.letters.mark_truncated();
+        if !self.crowded {
+            self.writers.retain(|_, tuple| tuple.writer.letters().version > 1);
+            self.crowded = self.writers.len() > Self::MAX_WRITERS / 8 * 7;
+        }
+        self.writers.len() < Self::MAX_WRITERS
     }
 
     /// Cuts: hands out what is new and begins the next delta.
     pub(super) fn take(&mut self, sensor: SensorId, stage: Stage) -> WindowUpdate {
         self.dirty = false;
+        self.crowded = false;
         let next = ProfileDelta::new(self.delta.window);
         let mut delta = std::mem::replace(&mut self.delta, next);
-        for key in self.written.drain() {
-            if let Some(writer) = self.writers.get(&key) {
-                delta.letters.put(sensor, key, writer.letters().clone());
+        for key in self.written.drain(..) {
+            if let Some(tuple) = self.writers.get_mut(&key) {
+                tuple.written = false;
+                delta.letters.put(sensor, key, tuple.writer.letters().clone());
             }
         }
         WindowUpdate {

@@ -1,0 +1,136 @@
+//! The windows in memory, found by identity and in the order in which they close.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::live::Live;
+use crate::profile::mix;
+use crate::time::Timestamp;
+use crate::window::WindowId;
+
+/// Windows stay where they are in memory (2 KB each); the index holds their places.
+#[derive(Debug, Default)]
+pub(super) struct Lives {
+    index: HashMap<WindowId, usize, Seeded>,
+    places: Vec<Option<Box<Live>>>,
+    free: Vec<usize>,
+    by_start: BTreeSet<(Timestamp, WindowId)>,
+}
+
+impl Lives {
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn place(&self, window: WindowId) -> Option<usize> {
+        self.index.get(&window).copied()
+    }
+
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Live> {
+        self.places.get_mut(place)?.as_deref_mut()
+    }
+
+    pub(super) fn get(&mut self, window: WindowId) -> Option<&mut Live> {
+        let place = self.place(window)?;
+        self.at(place)
+    }
+
+    /// Gives the place of the new window.
+    pub(super) fn insert(&mut self, window: WindowId) -> usize {
+        let live = Some(Box::new(Live::new(window)));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place] = live;
+                place
+            }
+            None => {
+                self.places.push(live);
+                self.places.len() - 1
+            }
+        };
+        self.index.insert(window, place);
+        self.by_start.insert((window.start, window));
+        place
+    }
+
+    pub(super) fn remove(&mut self, window: WindowId) {
+        if let Some(place) = self.index.remove(&window) {
+            self.places[place] = None;
+            self.free.push(place);
+        }
+        self.by_start.remove(&(window.start, window));
+    }
+
+    /// The window that began first; of several the lowest address.
+    pub(super) fn first(&self) -> Option<WindowId> {
+        self.by_start.first().map(|(_, window)| *window)
+    }
+
+    /// The `count` windows that were quiet for longest, in that order.
+    pub(super) fn quietest(&self, count: usize) -> Vec<WindowId> {
+        let mut windows: Vec<(u64, WindowId)> = self
+            .places
+            .iter()
+            .flatten()
+            .map(|live| (live.touched, live.delta.window))
+            .collect();
+        windows.sort_unstable();
+        windows.truncate(count);
+        windows.into_iter().map(|(_, window)| window).collect()
+    }
+}
+
+/// Fast, and seeded so that nobody outside can choose addresses that collide.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seeded(u64);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mixer(u64);
+
+impl Default for Seeded {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0))
+    }
+}
+
+impl BuildHasher for Seeded {
+    type Hasher = Mixer;
+
+    fn build_hasher(&self) -> Mixer {
+        Mixer(self.0)
+    }
+}
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = mix(self.0, u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.0 = mix(self.0, u64::from(value));
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.0 = mix(self.0, u64::from(value));
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.0 = mix(self.0, value as u64);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.0 = mix(self.0, value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.0 = mix(self.0, value as u64);
+    }
+}
