@@ -67,7 +67,7 @@ fn usual() -> Vec<FlowUpdate> {
         .map(|n| {
             let draw = mixed(n);
             let client = (draw % 200) as u32;
-            let server = 0x5db8_0000 | client << 6 | (draw >> 16) as u32 % 50;
+            let server = 0x5db8_0000 | (client << 6) | ((draw >> 16) as u32 % 50);
             update(
                 n,
                 0x0a00_0001 + client,
