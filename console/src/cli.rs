@@ -22,12 +22,18 @@ use clap::{Parser, Subcommand};
     name = "lynceus",
     version,
     max_term_width = 110,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = EXIT_CODES
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "\
+Each command's --help has examples. Colors only on a terminal; NO_COLOR is honored.
+Exit codes: 0 done; 1 damaged input, an accounting that does not balance, or another failure, after printing what was
+there; 2 wrong arguments.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
+use lynceus_collector::sink::Sink;
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store};
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::status::SensorStatus;
@@ -62,6 +63,7 @@ impl Local {
             BootId([0; 16]),
             plan,
             AlertPolicy::default(),
+            Vec::new(),
         )
     }
 
@@ -81,6 +83,7 @@ impl Local {
         boot: BootId,
         plan: WindowPlan,
         policy: AlertPolicy,
+        sinks: Vec<Box<dyn Sink>>,
     ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = match keep {
             Keep::Nothing => Arc::new(MemoryStore::new(0)),
@@ -94,7 +97,7 @@ impl Local {
                 policy,
                 ..EngineOptions::new(sensor, plan)
             },
-            sinks: Vec::new(),
+            sinks,
             retention: Retention::default(),
             checkpoint: Duration::from_secs(60),
         };
@@ -159,7 +162,11 @@ impl Local {
         ))
     }
 
-    fn send(&mut self) -> anyhow::Result<()> {
+    /// Sends what waits for a full batch.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn send(&mut self) -> anyhow::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }

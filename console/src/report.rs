@@ -108,6 +108,56 @@ pub fn evidence(evidence: &[Evidence], clock: &Clock, width: Option<usize>) -> V
     table.lines_within(2, width)
 }
 
+/// Evidence, the worst first and at most `limit` of it, then alerts with their reasons, or that there is nothing.
+#[must_use]
+pub fn findings(
+    evidence: &[Evidence],
+    alerts: &[Alert],
+    profiles: &[ProfileView],
+    clock: &Clock,
+    limit: usize,
+    width: Option<usize>,
+) -> Vec<Line> {
+    if evidence.is_empty() {
+        return vec![
+            Line::toned(Tone::Good, "No evidence: nothing looked suspicious."),
+            Line::default(),
+        ];
+    }
+    let mut shown = evidence.to_vec();
+    shown.sort_by(|a, b| {
+        b.threat_level
+            .cmp(&a.threat_level)
+            .then(a.last.cmp(&b.last))
+            .then(a.id.cmp(&b.id))
+    });
+    shown.truncate(limit);
+    let mut lines = vec![Line::toned(Tone::Heading, "Evidence")];
+    lines.extend(self::evidence(&shown, clock, width));
+    let more = evidence.len() - shown.len();
+    if more > 0 {
+        lines.push(Line::toned(
+            Tone::Quiet,
+            format!("  and {} more", human::count(more as u64)),
+        ));
+    }
+    lines.push(Line::default());
+    if alerts.is_empty() {
+        let thresholds = profiles
+            .iter()
+            .flat_map(|profile| &profile.windows)
+            .map(|window| window.threshold);
+        let threshold = thresholds.fold(0.0, f64::max);
+        let text =
+            format!("No alert: no window's accumulated threat reached the threshold of {threshold:.2}.");
+        lines.extend([text.into(), Line::default()]);
+        return lines;
+    }
+    lines.push(Line::toned(Tone::Heading, "Alerts"));
+    lines.extend(self::alerts(alerts, evidence, clock));
+    lines
+}
+
 /// Each alert with the terms of its sum.
 #[must_use]
 pub fn alerts(alerts: &[Alert], evidence: &[Evidence], clock: &Clock) -> Vec<Line> {

@@ -102,7 +102,7 @@ pub const fn name(port: u16, protocol: u8) -> Option<&'static str> {
         1883 => "MQTT",
         1900 if udp => "SSDP",
         2049 => "NFS",
-        2323 => "Telnet (2323)",
+        2323 => "Telnet",
         2375 | 2376 => "Docker",
         3128 => "HTTP proxy",
         3268 | 3269 => "Global Catalog",

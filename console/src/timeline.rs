@@ -134,7 +134,9 @@ fn flow_entry(
             .unwrap_or_default()
             .to_owned(),
     };
-    let established = flow.established();
+    // Nobody answers a group: silence says nothing there.
+    let to_group = direction == Direction::To && !lynceus_model::address::is_host(peer) && protocol != 6;
+    let established = flow.established() || to_group;
     Some(Entry {
         time: flow.first,
         what,
@@ -145,7 +147,11 @@ fn flow_entry(
             .cloned()
             .or_else(|| Some(human::printable(&notes::peer_name(messages)?, MAX_NAME))),
         port: service::port(server.port, protocol),
-        outcome: outcome(protocol, flow.state),
+        outcome: if to_group {
+            "to a group"
+        } else {
+            outcome(protocol, flow.state)
+        },
         established,
         sent,
         received,

@@ -117,8 +117,8 @@ pub struct Tables {
     pub server_ports: Histogram,
     pub out_tuples: Vec<TupleView>,
     pub in_tuples: Vec<TupleView>,
-    /// The profile reached its bound: totals are exact, these lists hold the largest only.
-    pub truncated: bool,
+    /// There are more tuples than these.
+    pub tuples_truncated: bool,
 }
 
 /// Counts by key, for flows that were established and for those that were not.
@@ -126,6 +126,8 @@ pub struct Tables {
 pub struct Histogram {
     pub established: Vec<HistogramRow>,
     pub not_established: Vec<HistogramRow>,
+    /// The profile reached its bound: totals are exact, these lists are a sample with the largest rows.
+    pub truncated: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

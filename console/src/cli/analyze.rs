@@ -122,6 +122,7 @@ fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow:
         BOOT,
         plan,
         settings.policy(),
+        Vec::new(),
     )
 }
 

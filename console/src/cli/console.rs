@@ -27,6 +27,6 @@ pub struct Options {
 /// The terminal cannot be used, or the place cannot be opened.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let query = options.place.open()?;
-    tui::run(options.place.title(), options.zone.clock(), Box::new(query))?;
+    tui::run(options.place.title(), options.zone.clock(), Box::new(query), None)?;
     Ok(Outcome::Done)
 }

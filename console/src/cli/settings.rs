@@ -103,7 +103,7 @@ impl Effective {
     #[must_use]
     pub(super) fn policy(&self) -> AlertPolicy {
         AlertPolicy {
-            width: self.width(),
+            width: self.fixed_width(),
             ..AlertPolicy::default()
         }
     }
@@ -116,14 +116,14 @@ impl Effective {
         };
         ProfileSettings {
             sensor,
-            width: self.width(),
+            width: self.fixed_width(),
             direction,
             home: self.home.clone(),
             ..ProfileSettings::default()
         }
     }
 
-    const fn width(&self) -> Option<Duration> {
+    const fn fixed_width(&self) -> Option<Duration> {
         match self.window {
             Width::Fixed(width) => Some(width),
             Width::OnlyOne => None,

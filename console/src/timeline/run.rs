@@ -16,7 +16,7 @@ pub enum Item {
     Run(Run),
 }
 
-/// Entries that differ only in peer, or only in port.
+/// Attempts of one protocol with one outcome that differ in peer or port.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// Index of the first entry; the others follow it.
@@ -74,22 +74,17 @@ pub fn group(entries: &[Entry]) -> Vec<Item> {
 
 fn run_length(entries: &[Entry]) -> usize {
     let first = &entries[0];
-    if !joins(first) {
-        return 1;
-    }
-    let (mut same_peer, mut same_port) = (true, true);
-    for (index, entry) in entries.iter().enumerate().skip(1) {
-        same_peer &= entry.peer == first.peer;
-        same_port &= entry.port == first.port;
-        let alike = joins(entry)
+    let alike = |entry: &&Entry| {
+        joins(entry)
             && (entry.direction, entry.outcome) == (first.direction, first.outcome)
-            && (same_port || same_peer)
-            && (entry.what == first.what || !same_port);
-        if !alike {
-            return index;
-        }
-    }
-    entries.len()
+            && protocol(&entry.port) == protocol(&first.port)
+    };
+    entries.iter().take_while(alike).count().max(1)
+}
+
+/// `tcp` of `23/tcp`.
+fn protocol(port: &str) -> &str {
+    port.rsplit('/').next().unwrap_or(port)
 }
 
 const fn joins(entry: &Entry) -> bool {
@@ -150,6 +145,28 @@ mod tests {
             panic!("{items:?}")
         };
         assert_eq!(run.target(&entries, true), "to 10.0.1.1 40 ports");
+    }
+
+    #[test]
+    fn attempts_at_several_ports_of_many_hosts_are_one_line() {
+        let flows: Vec<_> = (0..30)
+            .map(|n| {
+                flow(
+                    n,
+                    "10.0.0.5",
+                    &format!("10.0.1.{n}"),
+                    if n % 3 == 0 { 2323 } else { 23 },
+                    6,
+                    ConnState::S0,
+                )
+            })
+            .collect();
+        let entries = build("10.0.0.5".parse().unwrap(), &flows, &[]);
+        let items = group(&entries);
+        let [Item::Run(run)] = items.as_slice() else {
+            panic!("{items:?}")
+        };
+        assert_eq!(run.target(&entries, true), "to 30 addresses 2 ports, 30 flows");
     }
 
     #[test]

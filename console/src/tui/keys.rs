@@ -426,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_key() {
+        let manual = include_str!("../../../docs/console.md");
+        for press in BINDINGS.iter().flat_map(|binding| binding.keys) {
+            let name = press.name();
+            assert!(
+                manual.contains(&format!("`{name}`")) || name.len() > 1 && manual.contains(&name),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn upper_case_letters_arrive_with_shift() {
         let event = KeyEvent::new(KeyCode::Char('G'), KeyModifiers::SHIFT);
         assert_eq!(action(Screen::Main, event), Some(Action::Last));

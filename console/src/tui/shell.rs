@@ -39,11 +39,17 @@ enum Message {
     KeysFailed(io::Error),
 }
 
-/// Runs the terminal UI until the user quits. The terminal is restored however it ends, by panic too.
+/// Runs the terminal UI until the user quits, a signal ends it, or `stop` is set by somebody else. The terminal is
+/// restored however it ends, by panic too.
 ///
 /// # Errors
 /// When the terminal cannot be used.
-pub fn run(source: String, clock: Clock, desk: Box<dyn Desk>) -> anyhow::Result<()> {
+pub fn run(
+    source: String,
+    clock: Clock,
+    desk: Box<dyn Desk>,
+    stop: Option<Arc<AtomicBool>>,
+) -> anyhow::Result<()> {
     let connection = if desk.is_live() {
         Connection::Live
     } else {
@@ -51,29 +57,34 @@ pub fn run(source: String, clock: Clock, desk: Box<dyn Desk>) -> anyhow::Result<
     };
     let app = App::new(source, clock, connection);
     let terminal = ratatui::try_init().context("the terminal UI needs a terminal")?;
-    let result = run_in(terminal, app, desk);
+    let result = run_in(terminal, app, desk, &stop.unwrap_or_default());
     ratatui::restore();
     result
 }
 
-fn run_in(mut terminal: DefaultTerminal, mut app: App, desk: Box<dyn Desk>) -> anyhow::Result<()> {
+fn run_in(
+    mut terminal: DefaultTerminal,
+    mut app: App,
+    desk: Box<dyn Desk>,
+    stopped: &Arc<AtomicBool>,
+) -> anyhow::Result<()> {
     let theme = Theme::from_environment();
     let (messages, inbox) = channel();
     let (requests, request_inbox) = channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let keys = spawn("keys", {
-        let (messages, stop) = (messages.clone(), Arc::clone(&stop));
-        move || read_keys(&messages, &stop)
+    // Neither is joined: on a terminal that hung up, the library spins; a desk may hang in a call. The end of the
+    // program must wait for neither.
+    spawn("keys", {
+        let (messages, stop, stopped) = (messages.clone(), Arc::clone(&stop), Arc::clone(stopped));
+        move || read_keys(&messages, &stop, &stopped)
     })?;
     spawn("signals", {
         let messages = messages.clone();
         move || wait_for_signals(&messages)
     })?;
-    // Not joined: it may hang in a call of the desk, and the end of the program must not wait for it.
     spawn("desk", move || serve(desk, &request_inbox, &messages))?;
     let result = draw_loop(&mut terminal, &mut app, theme, &inbox, &requests);
     stop.store(true, Ordering::Relaxed);
-    let _ = keys.join();
     result
 }
 
@@ -116,8 +127,12 @@ fn draw_loop(
     }
 }
 
-fn read_keys(messages: &Sender<Message>, stop: &AtomicBool) {
+fn read_keys(messages: &Sender<Message>, stop: &AtomicBool, stopped: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
+        if stopped.load(Ordering::Acquire) {
+            let _ = messages.send(Message::Stop);
+            return;
+        }
         let message = match event::poll(KEY_POLL)
             .and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) })
         {

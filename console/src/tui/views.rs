@@ -130,7 +130,10 @@ fn draw_footer(app: &App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     for binding in keys::of(app.screen).filter(essential) {
         add(&mut spans, binding);
     }
-    for binding in keys::of(app.screen).filter(|binding| !essential(binding)) {
+    let idle_back = app.screen == Screen::Main && app.filter().is_none_or(str::is_empty);
+    let useful =
+        |binding: &&keys::Binding| !(essential(binding) || binding.action == Action::Back && idle_back);
+    for binding in keys::of(app.screen).filter(useful) {
         add(&mut spans, binding);
     }
     frame.render_widget(Paragraph::new(Line::from(spans)), area);

@@ -27,7 +27,7 @@ impl Tables {
             server_ports: ports(&profile.server_ports),
             out_tuples: tuples(profile, false, names),
             in_tuples: tuples(profile, true, names),
-            truncated: profile.truncated(),
+            tuples_truncated: profile.out_tuples.truncated() || profile.in_tuples.truncated(),
         }
     }
 }
@@ -45,7 +45,10 @@ fn port_text(port: u16, protocol: u8) -> String {
 
 /// Rows come with most bytes first and stay in that order.
 fn histogram<K: Key>(table: &Table<K>, text: impl Fn(&K) -> (bool, String)) -> Histogram {
-    let mut histogram = Histogram::default();
+    let mut histogram = Histogram {
+        truncated: table.truncated(),
+        ..Histogram::default()
+    };
     for row in table.top() {
         let (established, key) = text(row.key());
         let rows = if established {

@@ -213,44 +213,14 @@ fn text(result: &Result, told: &Told, options: &Options) -> Vec<Line> {
     lines.push(Line::toned(Tone::Heading, "Profiles"));
     lines.extend(report::profiles(&told.profiles, &clock, options.limit));
     lines.push(Line::default());
-    if told.evidence.is_empty() {
-        lines.push(Line::toned(Tone::Good, "No evidence: nothing looked suspicious."));
-        return lines;
-    }
-    lines.push(Line::toned(Tone::Heading, "Evidence"));
-    let mut shown = told.evidence.clone();
-    shown.sort_by(|a, b| {
-        b.threat_level
-            .cmp(&a.threat_level)
-            .then(a.last.cmp(&b.last))
-            .then(a.id.cmp(&b.id))
-    });
-    shown.truncate(options.limit);
-    lines.extend(report::evidence(&shown, &clock, output::width()));
-    let more = told.summary.evidence.saturating_sub(shown.len() as u64);
-    if more > 0 {
-        let text = human::plural(more, "more", "more");
-        lines.push(Line::toned(
-            Tone::Quiet,
-            format!("  and {text} of the same level or lower (--limit, --json)"),
-        ));
-    }
-    lines.push(Line::default());
-    if told.alerts.is_empty() {
-        let threshold = told
-            .profiles
-            .iter()
-            .flat_map(|profile| &profile.windows)
-            .map(|window| window.threshold);
-        let threshold = threshold.fold(0.0, f64::max);
-        lines.push(Line::toned(
-            Tone::Plain,
-            format!("No alert: no window's accumulated threat reached the threshold of {threshold:.2}."),
-        ));
-        return lines;
-    }
-    lines.push(Line::toned(Tone::Heading, "Alerts"));
-    lines.extend(report::alerts(&told.alerts, &told.evidence, &clock));
+    lines.extend(report::findings(
+        &told.evidence,
+        &told.alerts,
+        &told.profiles,
+        &clock,
+        options.limit,
+        output::width(),
+    ));
     lines
 }
 

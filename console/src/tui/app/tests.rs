@@ -228,6 +228,7 @@ fn tables() -> Tables {
             row("53/udp DNS", 40, 80, 9_000),
         ],
         not_established: vec![row("23/tcp Telnet", 40, 160, 9_600)],
+        truncated: false,
     };
     Tables {
         source_ports: histogram.clone(),
@@ -243,7 +244,7 @@ fn tables() -> Tables {
             bytes: 230_000,
         }],
         in_tuples: Vec::new(),
-        truncated: false,
+        tuples_truncated: false,
     }
 }
 

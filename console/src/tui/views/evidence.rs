@@ -13,6 +13,8 @@ use crate::{explain, human};
 
 /// From this width on the reason stands beside the list.
 const WIDE: u16 = 120;
+/// Lines below the list from which on the reason stands there.
+const HIGH: u16 = 6;
 
 pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let focused = app.pane == Pane::Evidence;
@@ -26,18 +28,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
         frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet())), inner);
         return;
     }
-    let (list, reason) = if inner.width >= WIDE {
-        let [list, gap, reason] = Layout::horizontal([
-            Constraint::Percentage(50),
-            Constraint::Length(2),
-            Constraint::Min(1),
-        ])
-        .areas(inner);
-        let _ = gap;
-        (list, Some(reason))
-    } else {
-        (inner, None)
-    };
+    let (list, reason) = split(inner, app.findings.len());
     let height = usize::from(list.height);
     if focused {
         app.page = height;
@@ -62,6 +53,30 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
         frame.render_widget(Paragraph::new(lines), reason);
     }
     widgets::scrollbar(frame, list, app.findings.len(), app.evidence_cursor.offset);
+}
+
+/// The reason stands beside the list in a wide pane, below it in a high one, else only on its own screen.
+fn split(inner: Rect, findings: usize) -> (Rect, Option<Rect>) {
+    if inner.width >= WIDE {
+        let [list, _, reason] = Layout::horizontal([
+            Constraint::Percentage(50),
+            Constraint::Length(2),
+            Constraint::Min(1),
+        ])
+        .areas(inner);
+        return (list, Some(reason));
+    }
+    let rows = u16::try_from(findings).unwrap_or(u16::MAX).min(inner.height / 2);
+    if inner.height.saturating_sub(rows) <= HIGH {
+        return (inner, None);
+    }
+    let [list, _, reason] = Layout::vertical([
+        Constraint::Length(rows),
+        Constraint::Length(1),
+        Constraint::Min(1),
+    ])
+    .areas(inner);
+    (list, Some(reason))
 }
 
 fn title(app: &App, theme: Theme) -> Line<'static> {

@@ -110,7 +110,7 @@ fn title(app: &App, theme: Theme, slot: usize, len: usize) -> Line<'static> {
         if slot == 0 {
             spans.push(Span::styled(window, theme.quiet()));
         }
-        if detail.tables.truncated {
+        if histogram(&detail.tables, app.screen).is_some_and(|histogram| histogram.truncated) {
             spans.push(Span::styled("list truncated, totals exact ", theme.warning()));
         }
     }

@@ -120,7 +120,14 @@ fn measure(flagged: bool, threat: f64, flows: u64) -> (String, bool) {
     if threat > 0.0 {
         (format!("{}{threat:.1}", if flagged { "!" } else { "" }), flagged)
     } else {
-        (format!("{} flows", human::short_count(flows)), false)
+        (
+            format!(
+                "{} {}",
+                human::short_count(flows),
+                if flows == 1 { "flow" } else { "flows" }
+            ),
+            false,
+        )
     }
 }
 

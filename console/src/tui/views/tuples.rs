@@ -24,7 +24,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
             format!("· {} window {} ", detail.id.profile, detail.number),
             theme.quiet(),
         ));
-        if detail.tables.truncated {
+        if detail.tables.tuples_truncated {
             title.push(Span::styled("list truncated, totals exact ", theme.warning()));
         }
     }
