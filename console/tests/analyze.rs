@@ -1,6 +1,10 @@
 //! The built `lynceus analyze` on real captures: what it finds, that it says the same twice, and its result folder.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what failed and what they skipped")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests say what failed and what they skipped"
+)]
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
