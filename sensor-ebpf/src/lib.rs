@@ -10,8 +10,10 @@ pub mod counters;
 pub mod event;
 pub mod flow;
 pub mod heads;
+pub mod layout;
 pub mod parse;
+pub mod record;
 pub mod settings;
 
 /// Version of every layout in this crate. The sensor refuses an object or a pinned map of another version.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

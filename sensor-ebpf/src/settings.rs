@@ -1,1 +1,39 @@
-//! What user space tells the kernel programs at load.
+//! What user space tells the kernel programs at load: read-only globals, patched into the object by name. The verifier
+//! knows their values, so what is switched off is not even in the loaded program.
+
+/// Names of the globals. Sizes are powers of two; the programs trust them, the loader checks them.
+pub mod global {
+    /// `u32`: sets of the flow cache per CPU, minus 1.
+    pub const SET_MASK: &str = "SET_MASK";
+    /// `u32`: slots of the record ring per CPU.
+    pub const RING_SLOTS: &str = "RING_SLOTS";
+    /// `[u64; 8]`: keys of the flow hash.
+    pub const HASH_KEYS: &str = "HASH_KEYS";
+    /// `u8`: 1 = the flow is that of the outer IP header.
+    pub const OUTER_LAYER: &str = "OUTER_LAYER";
+    /// `u8`: 1 = payload heads go up.
+    pub const HEADS_ON: &str = "HEADS_ON";
+    /// [`crate::heads::HeadLimits`]
+    pub const HEAD_LIMITS: &str = "HEAD_LIMITS";
+    /// `u32`: precise clock reads per CPU and period of 16.8 ms.
+    pub const CLOCK_READS: &str = "CLOCK_READS";
+    /// `u8`: 1 = the CPU orders stores weakly (not x86), so publishing needs a real barrier.
+    pub const WEAK_ORDER: &str = "WEAK_ORDER";
+    /// `u8`: 1 = log refused and degraded packets.
+    pub const LOG: &str = "LOG";
+}
+
+/// Names of the maps.
+pub mod map {
+    pub const CACHE: &str = "CACHE";
+    pub const COLD: &str = "COLD";
+    pub const FLOW_HEADS: &str = "FLOW_HEADS";
+    pub const RING: &str = "RING";
+    pub const CPUS: &str = "CPUS";
+    pub const COUNTERS: &str = "COUNTERS";
+    pub const POINTS: &str = "POINTS";
+    pub const HEADS: &str = "HEADS";
+}
+
+/// Observation points that are told apart; slot 0 is for what no one registered.
+pub const POINT_SLOTS: u32 = 256;

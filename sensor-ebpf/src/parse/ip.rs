@@ -29,8 +29,6 @@ const SHIM6: u8 = 140;
 #[derive(Clone, Copy)]
 pub(super) struct Header {
     pub(super) version: Version,
-    pub(super) source: [u8; 16],
-    pub(super) destination: [u8; 16],
     /// Behind all extension headers that were followed.
     pub(super) protocol: u8,
     /// A later fragment has no transport header.
@@ -38,7 +36,9 @@ pub(super) struct Header {
 }
 
 /// Reads the IP header at the cursor and moves to what it carries; the cursor's limit becomes the end of the packet.
-/// Sets the fields of `packet` that belong to the header.
+/// Sets the fields of `packet` that belong to the header; the source stands in the key's `low`, the destination in its
+/// `high`, until [`super::transport::finish`] puts them in order. (Carried by value they would not fit the kernel's
+/// stack.)
 #[inline(always)]
 pub(super) fn header<F: Frame>(
     frame: &F,
@@ -72,10 +72,10 @@ fn four<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Hea
     if protocol == AUTHENTICATION && !later_fragment {
         extensions(frame, &mut protocol, at, packet);
     }
+    packet.key.low = v4_mapped([bytes[12], bytes[13], bytes[14], bytes[15]]);
+    packet.key.high = v4_mapped([bytes[16], bytes[17], bytes[18], bytes[19]]);
     Ok(Header {
         version: Version::Four,
-        source: v4_mapped([bytes[12], bytes[13], bytes[14], bytes[15]]),
-        destination: v4_mapped([bytes[16], bytes[17], bytes[18], bytes[19]]),
         protocol,
         later_fragment,
     })
@@ -89,6 +89,8 @@ fn six<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Head
     if bytes[0] >> 4 != 6 {
         return Err(Refused::BadIpHeader);
     }
+    packet.key.low = source;
+    packet.key.high = destination;
     let payload = be16(bytes, 4) as usize;
     // A payload length of 0 is true only where nothing follows; else it is an offload or a jumbogram.
     let stated = if payload == 0 && bytes[6] != NO_NEXT_HEADER {
@@ -104,8 +106,6 @@ fn six<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Head
     extensions(frame, &mut protocol, at, packet);
     Ok(Header {
         version: Version::Six,
-        source,
-        destination,
         protocol,
         later_fragment: matches!(packet.fragment, Fragment::Later { .. }),
     })

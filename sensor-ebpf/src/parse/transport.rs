@@ -46,7 +46,7 @@ pub(super) fn finish<F: Frame>(frame: &F, header: &Header, at: Cursor, packet: &
     packet.key.protocol = header.protocol;
     packet.sender = packet
         .key
-        .set_ends((header.source, ports.0), (header.destination, ports.1));
+        .set_ends((packet.key.low, ports.0), (packet.key.high, ports.1));
     packet.key.one_way = match (one_way, packet.sender) {
         (false, _) => 0,
         (true, Side::Low) => OneWay::LowToHigh as u8,

@@ -59,6 +59,8 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
     };
     let mut at = carried.at;
     let vlan = packet.key.vlan;
+    let earlier = if LEVELS > KERNEL_LEVELS { packet.outer } else { None };
+    packet.outer = Some((packet.key.low, packet.key.high));
     let version = match carried.next {
         Next::Ethernet => link::ethernet::<F, LEVELS>(frame, &mut at, packet),
         Next::EtherType(number) => link::ether::<F, LEVELS>(frame, number, &mut at, packet),
@@ -70,11 +72,11 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
         Ok(header) => {
             packet.key.tunnel = carried.kind as u8;
             packet.key.vni = carried.vni;
-            packet.outer = Some((outer.source, outer.destination));
             Inside::Packet(header, at)
         }
         Err(reason) => {
             packet.key.vlan = vlan;
+            packet.outer = earlier;
             match reason {
                 Refused::Arp | Refused::OtherEtherType => Inside::Nothing,
                 _ => Inside::Unreadable,

@@ -1,0 +1,219 @@
+//! Views of a frame at the hooks. `unsafe`: packet bytes are read through the pointers that the kernel hands out; each
+//! read stands behind a comparison with `data_end`, which the verifier proves again.
+
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::helpers::generated::{
+    bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+};
+use core::ffi::c_void;
+use sensor_ebpf::event::HEAD_BYTES;
+use sensor_ebpf::parse::Frame;
+
+/// Furthest offset that a header may have: the verifier wants a bound below 64 KiB.
+const MAX_OFFSET: usize = 0x7fff;
+
+/// What a hook tells about its packet besides the bytes.
+pub(crate) trait Hook: Copy {
+    /// The linear part of the packet.
+    fn direct(self) -> Direct;
+    /// Copies `len` bytes at `offset` to `to`, also from the non-linear part.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `len` bytes.
+    unsafe fn copy(self, offset: u32, to: *mut u8, len: u32) -> bool;
+    fn ifindex(self) -> u32;
+    /// Packets on the wire that this buffer stands for, and the payload bytes of each but the last.
+    fn segments(self) -> u32;
+}
+
+/// The bytes that can be read without a helper.
+#[derive(Clone, Copy)]
+pub(crate) struct Direct {
+    data: usize,
+    end: usize,
+    wire_len: u32,
+    /// `TAG_PRESENT | TCI`
+    tag: u32,
+    /// Bytes of the frame in the buffer, linear or not, without the stripped tag.
+    present: u32,
+}
+
+const TAG_PRESENT: u32 = 0x1_0000;
+
+impl Direct {
+    /// Whether some of the frame's bytes are not in the linear part.
+    #[inline(always)]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.end - self.data < self.present as usize
+    }
+}
+
+impl Frame for Direct {
+    #[inline(always)]
+    fn wire_len(&self) -> u32 {
+        self.wire_len
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let at = self.data + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: `at .. at + N` lies between the packet's `data` and `data_end`, compared above.
+        Some(unsafe { (at as *const [u8; N]).read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn stripped_tag(&self) -> Option<u16> {
+        if self.tag & TAG_PRESENT != 0 {
+            Some(self.tag as u16)
+        } else {
+            None
+        }
+    }
+}
+
+/// The first bytes of a frame, copied by helper: for the few packets whose headers are not in the linear part.
+#[derive(Clone, Copy)]
+pub(crate) struct Copied {
+    bytes: *const [u8; HEAD_BYTES],
+    len: usize,
+    direct: Direct,
+}
+
+impl Copied {
+    /// Copies what fits of the frame to `scratch`.
+    #[inline(always)]
+    pub(crate) fn new<H: Hook>(hook: H, scratch: *mut [u8; HEAD_BYTES]) -> Option<Self> {
+        let direct = hook.direct();
+        let mut len = direct.present;
+        if len > HEAD_BYTES as u32 {
+            len = HEAD_BYTES as u32;
+        }
+        if len == 0 {
+            return None;
+        }
+        // SAFETY: `len` is at most the size of the scratch.
+        let copied = unsafe { hook.copy(0, scratch.cast::<u8>(), len) };
+        if !copied {
+            return None;
+        }
+        Some(Self {
+            bytes: scratch,
+            len: len as usize,
+            direct,
+        })
+    }
+}
+
+impl Frame for Copied {
+    #[inline(always)]
+    fn wire_len(&self) -> u32 {
+        self.direct.wire_len
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > HEAD_BYTES - N || offset + N > self.len {
+            return None;
+        }
+        // SAFETY: `offset + N` is at most HEAD_BYTES, compared above.
+        Some(unsafe { self.bytes.cast::<u8>().add(offset).cast::<[u8; N]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn stripped_tag(&self) -> Option<u16> {
+        self.direct.stripped_tag()
+    }
+}
+
+/// A packet at XDP.
+#[derive(Clone, Copy)]
+pub(crate) struct XdpHook(pub(crate) *mut xdp_md);
+
+impl Hook for XdpHook {
+    #[inline(always)]
+    fn direct(self) -> Direct {
+        // SAFETY: the context is valid while the program runs.
+        let (data, end) = unsafe { ((*self.0).data as usize, (*self.0).data_end as usize) };
+        // SAFETY: as above. Linux 5.18, as multi-buffer XDP itself.
+        let len = unsafe { bpf_xdp_get_buff_len(self.0) } as u32;
+        Direct {
+            data,
+            end,
+            wire_len: len,
+            tag: 0,
+            present: len,
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn copy(self, offset: u32, to: *mut u8, len: u32) -> bool {
+        // SAFETY: the caller's promise about `to`.
+        unsafe { bpf_xdp_load_bytes(self.0, offset, to.cast::<c_void>(), len) == 0 }
+    }
+
+    #[inline(always)]
+    fn ifindex(self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.0).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn segments(self) -> u32 {
+        1
+    }
+}
+
+/// A packet at TC.
+#[derive(Clone, Copy)]
+pub(crate) struct TcHook(pub(crate) *mut __sk_buff);
+
+impl Hook for TcHook {
+    #[inline(always)]
+    fn direct(self) -> Direct {
+        // SAFETY: the context is valid while the program runs.
+        let skb = unsafe { &*self.0 };
+        let (data, end, len) = (skb.data as usize, skb.data_end as usize, skb.len);
+        if skb.vlan_present != 0 {
+            Direct {
+                data,
+                end,
+                wire_len: len + 4,
+                tag: TAG_PRESENT | skb.vlan_tci & 0xffff,
+                present: len,
+            }
+        } else {
+            Direct {
+                data,
+                end,
+                wire_len: len,
+                tag: 0,
+                present: len,
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn copy(self, offset: u32, to: *mut u8, len: u32) -> bool {
+        // SAFETY: the caller's promise about `to`.
+        unsafe { bpf_skb_load_bytes(self.0.cast::<c_void>(), offset, to.cast::<c_void>(), len) == 0 }
+    }
+
+    #[inline(always)]
+    fn ifindex(self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.0).ifindex }
+    }
+
+    #[inline(always)]
+    fn segments(self) -> u32 {
+        // SAFETY: the context is valid while the program runs.
+        let skb = unsafe { &*self.0 };
+        if skb.gso_segs > 1 { skb.gso_segs } else { 1 }
+    }
+}

@@ -1,0 +1,78 @@
+//! The maps and the globals. Sizes here are placeholders where the loader sets them from the number of CPUs.
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use sensor_ebpf::counters::PointCounters;
+use sensor_ebpf::event::{HEAD_BYTES, HeadHeader};
+use sensor_ebpf::heads::{FlowHeads, HeadLimits, SourceBucket};
+use sensor_ebpf::layout::{ColdEntry, CpuBlock, FlowSet, FragmentKey, FragmentPorts, Slot};
+use sensor_ebpf::parse::Packet;
+
+const MMAP: usize = BPF_F_MMAPABLE as usize;
+
+/// Set by the loader: sets per CPU × CPUs.
+#[btf_map]
+pub(crate) static CACHE: Array<FlowSet, 1, MMAP> = Array::new();
+/// One for each entry of the cache.
+#[btf_map]
+pub(crate) static COLD: Array<ColdEntry, 1, MMAP> = Array::new();
+/// One for each entry of the cache; only the kernel reads it.
+#[btf_map]
+pub(crate) static FLOW_HEADS: Array<FlowHeads, 1> = Array::new();
+/// Slots per CPU × CPUs.
+#[btf_map]
+pub(crate) static RING: Array<Slot, 1, MMAP> = Array::new();
+/// One a CPU.
+#[btf_map]
+pub(crate) static CPUS: Array<CpuBlock, 1, MMAP> = Array::new();
+/// `POINT_SLOTS` a CPU.
+#[btf_map]
+pub(crate) static COUNTERS: Array<PointCounters, 1, MMAP> = Array::new();
+/// Packed point → slot of its counters, written before a hook is attached.
+#[btf_map]
+pub(crate) static POINTS: HashMap<u32, u32, 256> = HashMap::new();
+/// Payload heads: 4 MiB hold what one source may send in its burst.
+#[btf_map]
+pub(crate) static HEADS: RingBuf<HeadEvent, 0x40_0000> = RingBuf::new();
+/// Token buckets by source address. When more sources than this are active, the least recently used starts anew with a
+/// full bucket; the ring buffer's size is the last bound.
+#[btf_map]
+pub(crate) static HEAD_SOURCES: LruHashMap<[u8; 16], SourceBucket, 16384> = LruHashMap::new();
+/// Datagrams in flight; one that is forgotten is counted as `fragment_unknown`.
+#[btf_map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, 16384> = LruHashMap::new();
+/// The packet that this CPU is working on: with it the stack of 512 bytes would not do.
+#[btf_map]
+pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+/// Where a head is put together: it does not fit the stack.
+#[btf_map]
+pub(crate) static HEAD_SCRATCH: PerCpuArray<HeadEvent, 1> = PerCpuArray::new();
+
+/// A head as it goes up.
+#[repr(C)]
+pub(crate) struct HeadEvent {
+    pub(crate) header: HeadHeader,
+    pub(crate) bytes: [u8; HEAD_BYTES],
+}
+
+/// Only its name matters: it says which layouts these programs have ([`sensor_ebpf::layout::ABI_SYMBOL`]).
+#[unsafe(no_mangle)]
+pub(crate) static LYNCEUS_ABI_2: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static SET_MASK: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static RING_SLOTS: Global<u32> = Global::new(1);
+#[unsafe(no_mangle)]
+pub(crate) static HASH_KEYS: Global<[u64; 8]> = Global::new([0; 8]);
+#[unsafe(no_mangle)]
+pub(crate) static OUTER_LAYER: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static HEADS_ON: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static HEAD_LIMITS: Global<HeadLimits> = Global::new(HeadLimits::DEFAULT);
+#[unsafe(no_mangle)]
+pub(crate) static CLOCK_READS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static WEAK_ORDER: Global<u8> = Global::new(0);
