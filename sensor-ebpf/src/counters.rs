@@ -60,10 +60,14 @@ impl RefusedPacket {
     }
 }
 
-/// Number of reasons in [`PointCounters::degraded`]: the parser's and [`FRAGMENT_UNKNOWN`].
+/// Reasons in [`PointCounters::degraded`]: the parser's and [`FRAGMENT_UNKNOWN`].
 pub const DEGRADED_REASONS: usize = Degraded::COUNT + 1;
 /// Place of the later fragments whose first fragment is not known; they count with ports 0.
 pub const FRAGMENT_UNKNOWN: usize = Degraded::COUNT;
+
+/// Length of the arrays of reasons: a power of two, because the kernel's verifier understands a mask.
+pub const REASON_SLOTS: usize = 8;
+const _: () = assert!(REFUSED_REASONS <= REASON_SLOTS && DEGRADED_REASONS <= REASON_SLOTS);
 
 /// Counters of one observation point on one CPU. They only grow.
 ///
@@ -74,9 +78,10 @@ pub struct PointCounters {
     pub seen: Tally,
     /// In records that were written to the ring.
     pub recorded: Tally,
-    pub refused: [Tally; REFUSED_REASONS],
+    /// By [`RefusedPacket::index`]; the last ones are not used.
+    pub refused: [Tally; REASON_SLOTS],
     /// Packets that count in a flow with less than they should have. Not part of the law.
-    pub degraded: [u64; DEGRADED_REASONS],
+    pub degraded: [u64; REASON_SLOTS],
     /// Records written to the ring, and those of them that took two slots.
     pub records: u64,
     pub cold_records: u64,

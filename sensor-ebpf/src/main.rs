@@ -24,19 +24,19 @@ mod hooks {
     const NEXT: i32 = -1;
 
     #[xdp(frags)]
-    fn xdp(context: XdpContext) -> u32 {
+    fn lynceus_xdp(context: XdpContext) -> u32 {
         observe::<_, false>(XdpHook(context.ctx));
         XDP_PASS
     }
 
     #[classifier]
-    fn tc_ingress(context: TcContext) -> i32 {
+    fn lynceus_in(context: TcContext) -> i32 {
         observe::<_, false>(TcHook(context.skb.skb));
         NEXT
     }
 
     #[classifier]
-    fn tc_egress(context: TcContext) -> i32 {
+    fn lynceus_out(context: TcContext) -> i32 {
         observe::<_, true>(TcHook(context.skb.skb));
         NEXT
     }

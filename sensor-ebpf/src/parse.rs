@@ -32,6 +32,12 @@ pub trait Frame {
     fn stripped_tag(&self) -> Option<u16> {
         None
     }
+    /// Makes the kernel's verifier forget what it knows about a number below 2^16, so that ways through the parser
+    /// which differ only in an offset are checked once and not once each. The number stays the same.
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        number
+    }
 }
 
 /// A frame in memory, as files and tests have it.
@@ -242,26 +248,26 @@ pub fn parse<F: Frame, const LEVELS: usize>(
     }
     let mut at = Cursor { offset: 0, limit };
     let version = link::first_header::<F, LEVELS>(frame, link, &mut at, packet)?;
-    let mut header = ip::header(frame, version, &mut at, packet)?;
+    at = at.forget(frame);
+    let mut header = ip::Header::NONE;
+    ip::header(frame, version, &mut at, packet, &mut header)?;
+    at = at.forget(frame);
     let mut level = 0;
     while level < LEVELS {
-        match tunnel::open::<F, LEVELS>(frame, &header, at, packet) {
+        match tunnel::open::<F, LEVELS>(frame, &mut header, &mut at, packet) {
             tunnel::Inside::Nothing => break,
             tunnel::Inside::Unreadable => {
                 packet.degraded.get_or_insert(Degraded::TunnelNotOpened);
                 break;
             }
-            tunnel::Inside::Packet(inner, inner_at) => {
-                header = inner;
-                at = inner_at;
-            }
+            tunnel::Inside::Packet => {}
         }
         level += 1;
     }
     if LEVELS > 0 && level == LEVELS && tunnel::is_tunnel::<F, LEVELS>(frame, &header, at) {
         packet.degraded.get_or_insert(Degraded::TunnelNotOpened);
     }
-    transport::finish(frame, &header, at, packet);
+    transport::finish(frame, &header, &at, packet);
     Ok(())
 }
 
@@ -286,6 +292,15 @@ impl Cursor {
             return None;
         }
         frame.load(self.offset + ahead)
+    }
+
+    /// [`Frame::forget`] for both numbers, where ways through the parser meet.
+    #[inline(always)]
+    fn forget<F: Frame>(self, frame: &F) -> Self {
+        Self {
+            offset: frame.forget(self.offset),
+            limit: frame.forget(self.limit),
+        }
     }
 
     #[inline(always)]

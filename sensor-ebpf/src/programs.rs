@@ -7,12 +7,12 @@ mod payload;
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
-use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, REFUSED_REASONS, RefusedPacket};
+use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, RefusedPacket};
 use sensor_ebpf::flow::Side;
 use sensor_ebpf::layout::{FragmentKey, FragmentPorts, pack_point};
 use sensor_ebpf::parse::{Fragment, Frame, KERNEL_LEVELS, Link, Packet, Refused, parse};
 
-use self::flow_cache::{Added, Cpu, account, count, flow_heads};
+use self::flow_cache::{Added, Cpu, account, count, flow_heads, reason_index};
 use self::frame::{Copied, Direct};
 pub(crate) use self::frame::{Hook, TcHook, XdpHook};
 use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_2, OUTER_LAYER, PACKET};
@@ -69,8 +69,9 @@ fn guarded<H: Hook, const EGRESS: bool>(hook: H, cpu: Cpu) {
         fragment(counters, packet);
     }
     if let Some(reason) = packet.degraded {
-        // SAFETY: this CPU's counters; the reason is one of five.
-        unsafe { (*counters).degraded[reason as usize % 5] += 1 };
+        let index = reason_index(reason as u32);
+        // SAFETY: this CPU's counters; the index is below the array's length.
+        unsafe { *(&raw mut (*counters).degraded).cast::<u64>().add(index) += 1 };
     }
 
     // Each segment but the first repeats all headers up to the payload.
@@ -193,6 +194,6 @@ fn refused(counters: *mut PointCounters, index: u32) -> *mut sensor_ebpf::counte
     unsafe {
         (&raw mut (*counters).refused)
             .cast::<sensor_ebpf::counters::Tally>()
-            .add(index as usize % REFUSED_REASONS)
+            .add(reason_index(index))
     }
 }

@@ -9,9 +9,12 @@ pub struct Clock {
     now: u64,
 }
 
+/// Units (4.3 s) that an entry's time may be later than the reading of the clock.
+const AHEAD: u64 = 4096;
+
 impl Clock {
-    /// `now`: `CLOCK_MONOTONIC` in nanoseconds, read after the entries that are to be decoded. Times up to 52 days
-    /// before it are unwrapped correctly.
+    /// `now`: `CLOCK_MONOTONIC` in nanoseconds. Times from 52 days before it to four seconds after it are unwrapped
+    /// correctly, so one reading does for a sweep of the whole table.
     #[must_use]
     pub const fn at(now: u64) -> Self {
         Self { now }
@@ -21,8 +24,7 @@ impl Clock {
     #[inline(always)]
     #[must_use]
     pub const fn unwrap(self, units: u32) -> u64 {
-        // One unit ahead: the coarse clock and `now` come from different readings.
-        let reference = (self.now >> TIME_SHIFT) + 1;
+        let reference = (self.now >> TIME_SHIFT) + AHEAD;
         let age = (reference as u32).wrapping_sub(units) as u64;
         reference.saturating_sub(age) << TIME_SHIFT
     }
@@ -223,7 +225,7 @@ mod tests {
         let clock = Clock::at(now << TIME_SHIFT);
         assert_eq!(clock.unwrap(3), ((1u64 << 32) + 3) << TIME_SHIFT);
         assert_eq!(clock.unwrap(u32::MAX), ((1u64 << 32) - 1) << TIME_SHIFT);
-        // The coarse clock may be a unit ahead of a reading taken just before it.
+        // Written after the clock was read.
         assert_eq!(clock.unwrap(6), ((1u64 << 32) + 6) << TIME_SHIFT);
     }
 

@@ -35,8 +35,18 @@ pub(super) struct Header {
     pub(super) later_fragment: bool,
 }
 
+impl Header {
+    /// What stands there before a header is read: a result that carried the header would leave registers undefined in
+    /// the kernel programs, which the verifier refuses.
+    pub(super) const NONE: Self = Self {
+        version: Version::Four,
+        protocol: 0,
+        later_fragment: false,
+    };
+}
+
 /// Reads the IP header at the cursor and moves to what it carries; the cursor's limit becomes the end of the packet.
-/// Sets the fields of `packet` that belong to the header; the source stands in the key's `low`, the destination in its
+/// Sets `header` and the fields of `packet` that belong to it; the source stands in the key's `low`, the destination in its
 /// `high`, until [`super::transport::finish`] puts them in order. (Carried by value they would not fit the kernel's
 /// stack.)
 #[inline(always)]
@@ -45,15 +55,21 @@ pub(super) fn header<F: Frame>(
     version: Version,
     at: &mut Cursor,
     packet: &mut Packet,
-) -> Result<Header, Refused> {
+    header: &mut Header,
+) -> Result<(), Refused> {
     match version {
-        Version::Four => four(frame, at, packet),
-        Version::Six => six(frame, at, packet),
+        Version::Four => four(frame, at, packet, header),
+        Version::Six => six(frame, at, packet, header),
     }
 }
 
 #[inline(always)]
-fn four<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Header, Refused> {
+fn four<F: Frame>(
+    frame: &F,
+    at: &mut Cursor,
+    packet: &mut Packet,
+    header: &mut Header,
+) -> Result<(), Refused> {
     let bytes: [u8; 20] = at.load(frame).ok_or(Refused::TruncatedIp)?;
     let header_len = (bytes[0] & 0x0f) as usize * 4;
     let stated = be16(bytes, 2) as usize;
@@ -74,15 +90,21 @@ fn four<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Hea
     }
     packet.key.low = v4_mapped([bytes[12], bytes[13], bytes[14], bytes[15]]);
     packet.key.high = v4_mapped([bytes[16], bytes[17], bytes[18], bytes[19]]);
-    Ok(Header {
+    *header = Header {
         version: Version::Four,
         protocol,
         later_fragment,
-    })
+    };
+    Ok(())
 }
 
 #[inline(always)]
-fn six<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Header, Refused> {
+fn six<F: Frame>(
+    frame: &F,
+    at: &mut Cursor,
+    packet: &mut Packet,
+    header: &mut Header,
+) -> Result<(), Refused> {
     let bytes: [u8; 8] = at.load(frame).ok_or(Refused::TruncatedIp)?;
     let source: [u8; 16] = at.load_at(frame, 8).ok_or(Refused::TruncatedIp)?;
     let destination: [u8; 16] = at.load_at(frame, 24).ok_or(Refused::TruncatedIp)?;
@@ -104,11 +126,12 @@ fn six<F: Frame>(frame: &F, at: &mut Cursor, packet: &mut Packet) -> Result<Head
     let mut protocol = bytes[6];
     *at = at.skip(40);
     extensions(frame, &mut protocol, at, packet);
-    Ok(Header {
+    *header = Header {
         version: Version::Six,
         protocol,
         later_fragment: matches!(packet.fragment, Fragment::Later { .. }),
-    })
+    };
+    Ok(())
 }
 
 const NO_NEXT_HEADER: u8 = 59;
@@ -117,6 +140,7 @@ const NO_NEXT_HEADER: u8 = 59;
 #[inline(always)]
 fn extensions<F: Frame>(frame: &F, protocol: &mut u8, at: &mut Cursor, packet: &mut Packet) {
     for _ in 0..MAX_EXTENSIONS {
+        *at = at.forget(frame);
         let unit = match *protocol {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | SHIM6 => 8,
             AUTHENTICATION => 4,

@@ -97,6 +97,7 @@ pub(super) fn ether<F: Frame, const LEVELS: usize>(
 ) -> Result<Version, Refused> {
     let mut ether_type = ether_type;
     for _ in 0..MAX_SHIMS {
+        *at = at.forget(frame);
         match ether_type {
             IPV4 => return Ok(Version::Four),
             IPV6 => return Ok(Version::Six),
@@ -139,6 +140,7 @@ pub(super) fn labels<F: Frame, const LEVELS: usize>(
     packet: &mut Packet,
 ) -> Result<Version, Refused> {
     for _ in 0..max_labels(LEVELS) {
+        *at = at.forget(frame);
         let label: [u8; 4] = at.load(frame).ok_or(Refused::TruncatedLink)?;
         *at = at.skip(4);
         if label[2] & 1 != 0 {

@@ -7,7 +7,8 @@ use crate::flow::{OneWay, Side};
 
 /// Reads the transport header and writes the key.
 #[inline(always)]
-pub(super) fn finish<F: Frame>(frame: &F, header: &Header, at: Cursor, packet: &mut Packet) {
+pub(super) fn finish<F: Frame>(frame: &F, header: &Header, at: &Cursor, packet: &mut Packet) {
+    let at = *at;
     let mut ports = (0, 0);
     let mut one_way = false;
     let mut header_len = 0;

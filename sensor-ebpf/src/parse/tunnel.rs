@@ -24,7 +24,7 @@ pub(super) enum Inside {
     Nothing,
     /// A tunnel whose inner IP header cannot be used.
     Unreadable,
-    Packet(Header, Cursor),
+    Packet,
 }
 
 /// What a tunnel header says comes next.
@@ -43,36 +43,40 @@ enum Next {
     Labels,
 }
 
-/// Opens the tunnel at the cursor, if there is one, and reads the inner IP header. `packet` is changed only if that
-/// header is whole.
+/// Opens the tunnel at the cursor, if there is one, and reads the inner IP header. `header`, `at` and `packet` are changed
+/// only if that header is whole.
 #[inline(always)]
 pub(super) fn open<F: Frame, const LEVELS: usize>(
     frame: &F,
-    outer: &Header,
-    at: Cursor,
+    header: &mut Header,
+    at: &mut Cursor,
     packet: &mut Packet,
 ) -> Inside {
-    let carried = match find::<F, LEVELS>(frame, outer, at) {
+    let carried = match find::<F, LEVELS>(frame, header, *at) {
         Some(Some(carried)) => carried,
         Some(None) => return Inside::Unreadable,
         None => return Inside::Nothing,
     };
-    let mut at = carried.at;
+    let mut inner_at = carried.at.forget(frame);
     let vlan = packet.key.vlan;
     let earlier = if LEVELS > KERNEL_LEVELS { packet.outer } else { None };
     packet.outer = Some((packet.key.low, packet.key.high));
     let version = match carried.next {
-        Next::Ethernet => link::ethernet::<F, LEVELS>(frame, &mut at, packet),
-        Next::EtherType(number) => link::ether::<F, LEVELS>(frame, number, &mut at, packet),
-        Next::Ip => link::by_version(frame, at),
-        Next::Labels => link::labels::<F, LEVELS>(frame, &mut at, packet),
+        Next::Ethernet => link::ethernet::<F, LEVELS>(frame, &mut inner_at, packet),
+        Next::EtherType(number) => link::ether::<F, LEVELS>(frame, number, &mut inner_at, packet),
+        Next::Ip => link::by_version(frame, inner_at),
+        Next::Labels => link::labels::<F, LEVELS>(frame, &mut inner_at, packet),
     };
-    let inner = version.and_then(|version| ip::header(frame, version, &mut at, packet));
-    match inner {
-        Ok(header) => {
+    let read = match version {
+        Ok(version) => inner_header(frame, version, &mut inner_at, packet, header),
+        Err(reason) => Err(reason),
+    };
+    match read {
+        Ok(()) => {
             packet.key.tunnel = carried.kind as u8;
             packet.key.vni = carried.vni;
-            Inside::Packet(header, at)
+            *at = inner_at.forget(frame);
+            Inside::Packet
         }
         Err(reason) => {
             packet.key.vlan = vlan;
@@ -83,6 +87,20 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
             }
         }
     }
+}
+
+/// A function of its own in the kernel programs: the verifier then checks it once for all ways that lead here.
+#[cfg_attr(target_arch = "bpf", inline(never))]
+#[cfg_attr(not(target_arch = "bpf"), inline(always))]
+fn inner_header<F: Frame>(
+    frame: &F,
+    version: Version,
+    at: &mut Cursor,
+    packet: &mut Packet,
+    header: &mut Header,
+) -> Result<(), Refused> {
+    *at = at.forget(frame);
+    ip::header(frame, version, at, packet, header)
 }
 
 /// Whether the packet carries another tunnel.

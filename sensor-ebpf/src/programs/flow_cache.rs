@@ -8,7 +8,7 @@ use core::mem::transmute;
 use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
-use sensor_ebpf::counters::{PointCounters, Tally};
+use sensor_ebpf::counters::{PointCounters, REASON_SLOTS, Tally};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::FlowHeads;
 use sensor_ebpf::layout::{
@@ -142,7 +142,7 @@ pub(crate) fn account(cpu: Cpu, counters: *mut PointCounters, packet: &Packet, a
     // SAFETY: `way` is 0 or 1.
     let (head, body) = unsafe { (heads.add(way as usize), bodies.add(way as usize)) };
     let index = set_number * WAYS as u32 + way;
-    let side_number = packet.sender as usize & 1;
+    let side_number = masked::<1>(packet.sender as u32) as usize;
     // SAFETY: a side of an entry.
     let side = unsafe { (&raw mut (*body).sides).cast::<SideBody>().add(side_number) };
 
@@ -421,6 +421,23 @@ unsafe fn spill(
     true
 }
 
+/// `value & MASK` in a form that the compiler cannot drop. It knows the range of an enum or of a clamped length and would
+/// leave the mask out; the verifier does not and needs it.
+#[inline(always)]
+pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
+    let mut value = u64::from(value);
+    // SAFETY: one instruction on one register.
+    unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack)) };
+    value as u32
+}
+
+/// Bounds an index of a reason.
+#[inline(always)]
+pub(crate) fn reason_index(index: u32) -> usize {
+    masked::<7>(index) as usize
+}
+const _: () = assert!(REASON_SLOTS == 8);
+
 /// Adds to a tally of this CPU.
 ///
 /// # Safety
@@ -456,7 +473,9 @@ unsafe fn end(sequence: *mut u32) {
     // SAFETY: as in `begin`.
     unsafe {
         asm!("");
-        let even = (*sequence).wrapping_add(1);
+        // 0 is the sequence of an entry that was never used.
+        let next = (*sequence).wrapping_add(1);
+        let even = if next == 0 { 2 } else { next };
         if WEAK_ORDER.load() != 0 {
             atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(sequence, even);
         } else {

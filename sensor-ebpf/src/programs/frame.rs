@@ -5,9 +5,13 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{
     bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
 };
+use core::arch::asm;
 use core::ffi::c_void;
 use sensor_ebpf::event::HEAD_BYTES;
 use sensor_ebpf::parse::Frame;
+
+use crate::programs::flow_cache::masked;
+use crate::programs::maps::SLACK;
 
 /// Furthest offset that a header may have: the verifier wants a bound below 64 KiB.
 const MAX_OFFSET: usize = 0x7fff;
@@ -48,6 +52,31 @@ impl Direct {
     }
 }
 
+/// `number`, of which the verifier then knows only that it is below 2^16; `unknown` is any number that it does not know.
+#[inline(always)]
+fn forget(number: usize, unknown: u32) -> usize {
+    let mut number = number;
+    // SAFETY: arithmetic on one register; adding and taking away leaves it as it was.
+    unsafe {
+        asm!(
+            "{0} += {1}", "{0} -= {1}", "{0} &= 65535",
+            inout(reg) number, in(reg) u64::from(unknown),
+            options(pure, nomem, nostack)
+        );
+    };
+    number
+}
+
+/// `at + N` in a form that the compiler cannot turn into another comparison: the verifier knows `at + 1 > end` and does
+/// not know `at >= end`.
+#[inline(always)]
+fn after<const N: usize>(at: usize) -> usize {
+    let mut end = at;
+    // SAFETY: one instruction on one register.
+    unsafe { asm!("{0} += {1}", inout(reg) end, const N, options(pure, nomem, nostack)) };
+    end
+}
+
 impl Frame for Direct {
     #[inline(always)]
     fn wire_len(&self) -> u32 {
@@ -60,11 +89,16 @@ impl Frame for Direct {
             return None;
         }
         let at = self.data + offset;
-        if at + N > self.end {
+        if after::<N>(at) > self.end {
             return None;
         }
         // SAFETY: `at .. at + N` lies between the packet's `data` and `data_end`, compared above.
         Some(unsafe { (at as *const [u8; N]).read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        forget(number, self.present)
     }
 
     #[inline(always)]
@@ -85,18 +119,23 @@ pub(crate) struct Copied {
     direct: Direct,
 }
 
+/// A length between 1 and [`HEAD_BYTES`], in a form that the verifier understands; `None` for 0.
+#[inline(always)]
+pub(crate) fn bounded(len: u32) -> Option<u32> {
+    if len == 0 {
+        return None;
+    }
+    let len = if len > HEAD_BYTES as u32 { HEAD_BYTES as u32 } else { len };
+    Some(masked::<{ HEAD_BYTES as u32 - 1 }>(len - 1) + 1)
+}
+const _: () = assert!(HEAD_BYTES.is_power_of_two());
+
 impl Copied {
     /// Copies what fits of the frame to `scratch`.
     #[inline(always)]
     pub(crate) fn new<H: Hook>(hook: H, scratch: *mut [u8; HEAD_BYTES]) -> Option<Self> {
         let direct = hook.direct();
-        let mut len = direct.present;
-        if len > HEAD_BYTES as u32 {
-            len = HEAD_BYTES as u32;
-        }
-        if len == 0 {
-            return None;
-        }
+        let len = bounded(direct.present)?;
         // SAFETY: `len` is at most the size of the scratch.
         let copied = unsafe { hook.copy(0, scratch.cast::<u8>(), len) };
         if !copied {
@@ -121,8 +160,15 @@ impl Frame for Copied {
         if offset > HEAD_BYTES - N || offset + N > self.len {
             return None;
         }
-        // SAFETY: `offset + N` is at most HEAD_BYTES, compared above.
+        let offset = masked::<{ HEAD_BYTES as u32 - 1 }>(offset as u32) as usize;
+        const { assert!(N <= SLACK) };
+        // SAFETY: `offset + N` is at most HEAD_BYTES, compared above; the verifier is content with the mask and the slack.
         Some(unsafe { self.bytes.cast::<u8>().add(offset).cast::<[u8; N]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn forget(&self, number: usize) -> usize {
+        forget(number, self.direct.present)
     }
 
     #[inline(always)]

@@ -55,7 +55,12 @@ pub(crate) static HEAD_SCRATCH: PerCpuArray<HeadEvent, 1> = PerCpuArray::new();
 pub(crate) struct HeadEvent {
     pub(crate) header: HeadHeader,
     pub(crate) bytes: [u8; HEAD_BYTES],
+    /// Never read or sent: lets the verifier accept a read at any offset of `bytes`.
+    pub(crate) slack: [u8; SLACK],
 }
+
+/// Most bytes that are read at once.
+pub(crate) const SLACK: usize = 32;
 
 /// Only its name matters: it says which layouts these programs have ([`sensor_ebpf::layout::ABI_SYMBOL`]).
 #[unsafe(no_mangle)]

@@ -4,14 +4,15 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_ringbuf_output;
 use sensor_ebpf::counters::PointCounters;
-use sensor_ebpf::event::{HEAD_BYTES, HEAD_HEADER_BYTES, HeadHeader};
+use sensor_ebpf::event::{HEAD_HEADER_BYTES, HeadHeader};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::{
     ARP_ETHER_TYPE, ARP_LINK_BYTES, Choice, FlowHeads, HeadRefused, SourceBucket, arp_place, select, select_arp, source_of,
 };
 use sensor_ebpf::parse::{Link, Packet};
 
-use crate::programs::frame::Hook;
+use crate::programs::flow_cache::reason_index;
+use crate::programs::frame::{Hook, bounded};
 use crate::programs::maps::{HEAD_LIMITS, HEAD_SCRATCH, HEAD_SOURCES, HEADS};
 
 /// Where and when a packet was seen.
@@ -98,7 +99,7 @@ fn admit(source: &[u8; 16], now: u64) -> bool {
     admitted
 }
 
-/// Sends `bytes` bytes of payload in pieces of at most [`HEAD_BYTES`].
+/// Sends `bytes` bytes of payload in pieces of at most [`sensor_ebpf::event::HEAD_BYTES`].
 #[inline(always)]
 fn send<H: Hook>(hook: H, counters: *mut PointCounters, header: &HeadHeader, offset: u32, bytes: u32) {
     let Some(scratch) = HEAD_SCRATCH.get_ptr_mut(0) else { return };
@@ -109,10 +110,7 @@ fn send<H: Hook>(hook: H, counters: *mut PointCounters, header: &HeadHeader, off
         if done >= bytes {
             return;
         }
-        let mut len = bytes - done;
-        if len > HEAD_BYTES as u32 {
-            len = HEAD_BYTES as u32;
-        }
+        let Some(len) = bounded(bytes - done) else { return };
         // SAFETY: `len` is at most HEAD_BYTES, the size of the scratch's payload.
         unsafe {
             let to = (&raw mut (*scratch).bytes).cast::<u8>();
@@ -167,6 +165,7 @@ fn output(counters: *mut PointCounters, event: *mut u8, len: u32) {
 
 #[inline(always)]
 fn refuse(counters: *mut PointCounters, reason: HeadRefused) {
-    // SAFETY: this CPU's counters; the reason is one of four.
-    unsafe { (*counters).heads_refused[reason as usize & 3] += 1 };
+    let index = reason_index(reason as u32) & 3;
+    // SAFETY: this CPU's counters; the index is below the array's length.
+    unsafe { *(&raw mut (*counters).heads_refused).cast::<u64>().add(index) += 1 };
 }

@@ -1,0 +1,364 @@
+//! Loads the kernel programs from the object in the binary and sizes their maps.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+
+use aya::maps::{HashMap as KernelMap, Map, MapData, RingBuf};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use sensor_ebpf::flow::Point;
+use sensor_ebpf::heads::HeadLimits;
+use sensor_ebpf::layout::{ABI_SYMBOL, WAYS};
+use sensor_ebpf::parse::Layer;
+use sensor_ebpf::settings::{POINT_SLOTS, global, map};
+use thiserror::Error;
+
+use super::maps::{Cache, Counters, Descriptors, HeadRing, RecordRing, Sizes, map_all};
+
+/// The programs, built by `cargo xtask ebpf` (aya wants them aligned).
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../sensor-ebpf/object/lynceus.bpf.o"
+));
+
+/// What the kernel programs are to do, and how much memory they may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Entries of the flow cache per CPU: a power of two. 2^13 of them (1 MiB, and 1 MiB that is rarely touched) stay in
+    /// the second-level cache; more of them spill less and cost more (`docs/decisions/0010`).
+    pub cache_entries: u32,
+    /// Slots of 128 bytes of the record ring per CPU: a power of two. 2^15 of them (4 MiB) hold 3 ms of a flood of 10 M
+    /// new flows a second.
+    pub ring_slots: u32,
+    /// Which IP header makes the flow where there is a tunnel.
+    pub layer: Layer,
+    /// Bounds of payload heads; `None`: no heads.
+    pub heads: Option<HeadLimits>,
+    /// Handshake packets per second and CPU that get the precise clock (about 30 ns each in a virtual machine).
+    pub precise_times: u32,
+    /// Seed of the flow hash; `None` takes a random one, which keeps a flood from aiming at one set.
+    pub seed: Option<[u64; 8]>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_entries: 1 << 13,
+            ring_slots: 1 << 15,
+            layer: Layer::Inner,
+            heads: Some(HeadLimits::DEFAULT),
+            precise_times: 20_000,
+            seed: None,
+        }
+    }
+}
+
+/// Why the kernel programs cannot be used.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    #[error("{name} must be a power of two between {least} and {most}, not {value}")]
+    Size {
+        name: &'static str,
+        value: u32,
+        least: u32,
+        most: u32,
+    },
+    #[error("failed to read how many CPUs there are from {0}")]
+    Cpus(&'static str, #[source] std::io::Error),
+    #[error("the machine has {0} CPUs; at most 65,535 are supported")]
+    TooManyCpus(usize),
+    #[error("failed to get random numbers for the flow hash")]
+    Random,
+    /// Also where the object has other layouts than this program: its symbol then says another version.
+    #[error("failed to load the kernel programs (they need Linux 5.18, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)")]
+    Object(#[source] Box<EbpfError>),
+    #[error("the object has no {kind} `{name}`; rebuild it with `cargo xtask ebpf`")]
+    Missing { kind: &'static str, name: &'static str },
+    #[error("the kernel refused program `{name}`")]
+    Verifier {
+        name: &'static str,
+        #[source]
+        source: Box<ProgramError>,
+    },
+    #[error("failed to map the kernel's tables")]
+    Map(#[source] std::io::Error),
+    #[error("failed to open map `{name}`")]
+    OpenMap {
+        name: &'static str,
+        #[source]
+        source: Box<aya::maps::MapError>,
+    },
+}
+
+/// The three hooks' programs.
+pub(super) mod program {
+    pub(in crate::kernel) const XDP: &str = "lynceus_xdp";
+    pub(in crate::kernel) const INGRESS: &str = "lynceus_in";
+    pub(in crate::kernel) const EGRESS: &str = "lynceus_out";
+}
+
+/// The loaded programs and their attachments. Dropping it detaches everything.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    points: KernelMap<MapData, u32, u32>,
+    slots: HashMap<Point, u32>,
+    sizes: Sizes,
+}
+
+/// What user space reads. Each part is used by one thread.
+#[derive(Debug)]
+pub struct Readers {
+    /// One a CPU, in the order of their numbers.
+    pub rings: Vec<RecordRing>,
+    pub cache: Cache,
+    pub counters: Counters,
+    pub heads: HeadRing,
+}
+
+impl Kernel {
+    /// Loads the programs; attaches nothing.
+    ///
+    /// # Errors
+    /// [`LoadError`]; the verifier's own words are in the source chain.
+    pub fn load(options: &Options) -> Result<(Self, Readers), LoadError> {
+        Self::load_object(OBJECT, options)
+    }
+
+    /// Loads another object than the built-in one, as `cargo xtask ebpf --check` and the benchmark do.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_object(object: &[u8], options: &Options) -> Result<(Self, Readers), LoadError> {
+        let sizes = sizes(options)?;
+        let set_mask = sizes.sets - 1;
+        let seed = match options.seed {
+            Some(seed) => seed,
+            None => random_seed()?,
+        };
+        let limits = options.heads.unwrap_or_default();
+        let limits = head_limits(&limits);
+        let outer = u8::from(options.layer == Layer::Outer);
+        let heads_on = u8::from(options.heads.is_some());
+        // Reads per period of 2^24 ns.
+        let clock_reads = u32::try_from(u64::from(options.precise_times) * (1 << 24) / 1_000_000_000)
+            .unwrap_or(u32::MAX)
+            .max(u32::from(options.precise_times != 0));
+        let weak_order = u8::from(!cfg!(target_arch = "x86_64"));
+        let cpus = u32::from(sizes.cpus);
+        let abi = 0u32;
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global(ABI_SYMBOL, &abi, true)
+            .override_global(global::SET_MASK, &set_mask, true)
+            .override_global(global::RING_SLOTS, &sizes.ring_slots, true)
+            .override_global(global::HASH_KEYS, &seed, true)
+            .override_global(global::OUTER_LAYER, &outer, true)
+            .override_global(global::HEADS_ON, &heads_on, true)
+            .override_global(global::HEAD_LIMITS, &limits, true)
+            .override_global(global::CLOCK_READS, &clock_reads, true)
+            .override_global(global::WEAK_ORDER, &weak_order, true)
+            .map_max_entries(map::CACHE, sizes.sets * cpus)
+            .map_max_entries(map::COLD, sizes.sets * WAYS as u32 * cpus)
+            .map_max_entries(map::FLOW_HEADS, sizes.sets * WAYS as u32 * cpus)
+            .map_max_entries(map::RING, sizes.ring_slots * cpus)
+            .map_max_entries(map::CPUS, cpus)
+            .map_max_entries(map::COUNTERS, POINT_SLOTS * cpus);
+        let mut ebpf = loader
+            .load(object)
+            .map_err(|error| LoadError::Object(Box::new(error)))?;
+
+        let (rings, cache, counters) = {
+            let fd = |name| array_fd(&ebpf, name);
+            let descriptors = Descriptors {
+                cache: fd(map::CACHE)?,
+                cold: fd(map::COLD)?,
+                ring: fd(map::RING)?,
+                cpus: fd(map::CPUS)?,
+                counters: fd(map::COUNTERS)?,
+            };
+            map_all(&descriptors, sizes).map_err(LoadError::Map)?
+        };
+        let heads = take(&mut ebpf, map::HEADS)?;
+        let heads = RingBuf::try_from(heads).map_err(|source| open_map(map::HEADS, source))?;
+        let points = take(&mut ebpf, map::POINTS)?;
+        let points = KernelMap::try_from(points).map_err(|source| open_map(map::POINTS, source))?;
+        let kernel = Self {
+            ebpf,
+            points,
+            slots: HashMap::new(),
+            sizes,
+        };
+        let readers = Readers {
+            rings,
+            cache,
+            counters,
+            heads: HeadRing::new(heads),
+        };
+        Ok((kernel, readers))
+    }
+
+    /// Sizes of the maps.
+    #[must_use]
+    pub const fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// Slots of the counters of the points that were registered.
+    #[must_use]
+    pub const fn slots(&self) -> &HashMap<Point, u32> {
+        &self.slots
+    }
+
+    /// Gives a point its own counters. Attaching does it; packets of a point without slot count in slot 0.
+    ///
+    /// # Errors
+    /// The map cannot be written. Beyond [`POINT_SLOTS`] points the rest share slot 0.
+    pub fn register(&mut self, point: Point) -> Result<u32, LoadError> {
+        if let Some(slot) = self.slots.get(&point) {
+            return Ok(*slot);
+        }
+        let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let slot = if next < POINT_SLOTS { next } else { 0 };
+        if slot != 0 {
+            self.points
+                .insert(point.pack(), slot, 0)
+                .map_err(|source| open_map(map::POINTS, source))?;
+        }
+        self.slots.insert(point, slot);
+        Ok(slot)
+    }
+
+    /// The XDP program, loaded.
+    ///
+    /// # Errors
+    /// The object lacks it or the verifier refused it.
+    pub fn xdp(&mut self) -> Result<&mut Xdp, LoadError> {
+        let program: &mut Xdp = find(&mut self.ebpf, program::XDP)?;
+        loaded(program::XDP, program.fd().is_ok(), program, Xdp::load)
+    }
+
+    /// The TC program of a direction, loaded.
+    ///
+    /// # Errors
+    /// The object lacks it or the verifier refused it.
+    pub fn classifier(&mut self, egress: bool) -> Result<&mut SchedClassifier, LoadError> {
+        let name = if egress { program::EGRESS } else { program::INGRESS };
+        let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
+        loaded(name, program.fd().is_ok(), program, SchedClassifier::load)
+    }
+}
+
+fn find<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program>,
+{
+    ebpf.program_mut(name)
+        .and_then(|program| <&mut P>::try_from(program).ok())
+        .ok_or(LoadError::Missing { kind: "program", name })
+}
+
+fn loaded<'a, P>(
+    name: &'static str,
+    already: bool,
+    program: &'a mut P,
+    load: fn(&mut P) -> Result<(), ProgramError>,
+) -> Result<&'a mut P, LoadError> {
+    if !already {
+        load(program).map_err(|source| LoadError::Verifier {
+            name,
+            source: Box::new(source),
+        })?;
+    }
+    Ok(program)
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+    ebpf.take_map(name).ok_or(LoadError::Missing { kind: "map", name })
+}
+
+fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<std::os::fd::BorrowedFd<'a>, LoadError> {
+    match ebpf.map(name) {
+        Some(Map::Array(data)) => Ok(data.fd().as_fd()),
+        _ => Err(LoadError::Missing {
+            kind: "array map",
+            name,
+        }),
+    }
+}
+
+fn open_map(name: &'static str, source: aya::maps::MapError) -> LoadError {
+    LoadError::OpenMap {
+        name,
+        source: Box::new(source),
+    }
+}
+
+fn sizes(options: &Options) -> Result<Sizes, LoadError> {
+    check("cache_entries", options.cache_entries, 2, 1 << 22)?;
+    check("ring_slots", options.ring_slots, 4, 1 << 22)?;
+    // Possible and not online CPUs: one that comes later must not go unseen.
+    let cpus = aya::util::nr_cpus().map_err(|(file, error)| LoadError::Cpus(file, error))?;
+    Ok(Sizes {
+        cpus: u16::try_from(cpus).map_err(|_| LoadError::TooManyCpus(cpus))?,
+        sets: options.cache_entries / WAYS as u32,
+        ring_slots: options.ring_slots,
+    })
+}
+
+fn check(name: &'static str, value: u32, least: u32, most: u32) -> Result<(), LoadError> {
+    if value.is_power_of_two() && (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(LoadError::Size {
+        name,
+        value,
+        least,
+        most,
+    })
+}
+
+fn random_seed() -> Result<[u64; 8], LoadError> {
+    let mut seed = [0u64; 8];
+    for word in &mut seed {
+        let mut bytes = [0u8; 8];
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+            .map_err(|_| LoadError::Random)?;
+        *word = u64::from_ne_bytes(bytes);
+    }
+    Ok(seed)
+}
+
+/// The bytes of [`HeadLimits`] as the programs read them.
+fn head_limits(limits: &HeadLimits) -> [u8; size_of::<HeadLimits>()] {
+    let mut bytes = [0; size_of::<HeadLimits>()];
+    bytes[0..8].copy_from_slice(&limits.source_interval.to_ne_bytes());
+    bytes[8..16].copy_from_slice(&limits.source_credit.to_ne_bytes());
+    bytes[16..18].copy_from_slice(&limits.bytes.to_ne_bytes());
+    bytes[18] = limits.packets;
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_must_be_powers_of_two() {
+        let options = Options {
+            cache_entries: 3000,
+            ..Options::default()
+        };
+        let error = sizes(&options).expect_err("3000 is no power of two").to_string();
+        assert!(error.contains("cache_entries") && error.contains("3000"), "{error}");
+    }
+
+    #[test]
+    fn head_limits_lie_as_in_the_struct() {
+        let bytes = head_limits(&HeadLimits::new(3, 4096, 10, 20));
+        assert_eq!(bytes.len(), 24);
+        assert_eq!(u64::from_ne_bytes(bytes[..8].try_into().expect("8 bytes")), 100_000_000);
+        assert_eq!((bytes[16], bytes[17], bytes[18]), (0, 16, 3));
+        assert_eq!(std::mem::offset_of!(HeadLimits, packets), 18);
+    }
+}

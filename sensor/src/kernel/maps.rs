@@ -1,0 +1,470 @@
+//! The maps of the kernel programs, read in place: record rings, flow cache, counters, payload heads.
+//!
+//! The one file of the sensor with `unsafe`: it maps the descriptors of the array maps (`BPF_F_MMAPABLE`, Linux 5.5)
+//! and reads memory that the kernel writes at the same time. The order of stores that the programs promise is in
+//! [`sensor_ebpf::layout`].
+#![allow(unsafe_code, reason = "memory shared with the kernel; each block says why it holds")]
+
+use std::fmt;
+use std::io;
+use std::mem::transmute;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use aya::maps::{MapData, RingBuf};
+use sensor_ebpf::counters::PointCounters;
+use sensor_ebpf::event::Head;
+use sensor_ebpf::flow::FlowRecord;
+use sensor_ebpf::layout::{
+    COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD, Slot, WAYS, meta,
+};
+use sensor_ebpf::record::{Clock, RawEntry};
+use sensor_ebpf::settings::POINT_SLOTS;
+
+/// Readings of an entry that the kernel keeps changing, before it is left for the next sweep.
+const ATTEMPTS: u32 = 64;
+
+/// `CLOCK_MONOTONIC` in nanoseconds: the clock of the kernel programs.
+#[must_use]
+pub fn monotonic_now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for the call's one write. The call cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// A mapped array map. The kernel keeps the memory while it is mapped, also when the map's descriptor is closed.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the memory is shared with the kernel anyway; it is only read with atomic or volatile accesses, and the one
+// word that user space writes (`tail`) is written by the single owner of a `RecordRing`.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes of an array map.
+    fn new(map: BorrowedFd<'_>, len: usize, writable: bool) -> io::Result<Self> {
+        let page = 4096;
+        let len = len.next_multiple_of(page);
+        let protection = if writable {
+            libc::PROT_READ | libc::PROT_WRITE
+        } else {
+            libc::PROT_READ
+        };
+        // SAFETY: a new mapping at an address that the kernel chooses; the descriptor is open for the call.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                protection,
+                libc::MAP_SHARED | libc::MAP_POPULATE,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        NonNull::new(start.cast::<u8>())
+            .map(|start| Self { start, len })
+            .ok_or_else(|| io::Error::other("mmap returned address 0"))
+    }
+
+    /// Pointer to element `index` of an array of `T`, inside the mapping.
+    fn element<T>(&self, index: usize) -> *mut T {
+        let offset = index * size_of::<T>();
+        assert!(
+            offset + size_of::<T>() <= self.len,
+            "element {index} is outside the map"
+        );
+        // SAFETY: checked above.
+        unsafe { self.start.as_ptr().add(offset).cast::<T>() }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; nothing borrows from it.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Copies words that the kernel may be writing.
+///
+/// # Safety
+/// `from` points to `N` words of a mapping.
+#[inline(always)]
+unsafe fn copy_words<const N: usize>(from: *const u64) -> [u64; N] {
+    let mut words = [0; N];
+    for (at, word) in words.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *word = unsafe { from.add(at).read_volatile() };
+    }
+    words
+}
+
+/// Sizes that the maps were made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub cpus: u16,
+    /// Sets of two entries per CPU.
+    pub sets: u32,
+    /// Slots of 128 bytes per CPU.
+    pub ring_slots: u32,
+}
+
+/// Record ring of one CPU. The kernel writes evicted entries, this side takes them out.
+#[derive(Debug)]
+pub struct RecordRing {
+    cpu: u16,
+    slots: u32,
+    blocks: Arc<Mapping>,
+    ring: Arc<Mapping>,
+    tail: u64,
+    malformed: u64,
+}
+
+/// What one call of [`RecordRing::drain`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    pub records: usize,
+    /// Slots that were written and not yet taken when the call began: how full the ring was.
+    pub fill: u32,
+}
+
+impl RecordRing {
+    /// CPU that writes this ring.
+    #[must_use]
+    pub const fn cpu(&self) -> u16 {
+        self.cpu
+    }
+
+    /// Slots of the ring.
+    #[must_use]
+    pub const fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// Slots with an unknown mark that were passed over: 0 unless memory was damaged.
+    #[must_use]
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Takes out at most about `limit` records. Poll every 0.1 to 1 ms: a tighter poll makes the kernel fight for the
+    /// line of the ring's head.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(FlowRecord)) -> Drained {
+        let (cpu, clock) = (self.cpu, Clock::at(monotonic_now()));
+        self.drain_raw(limit, |entry| each(entry.record(cpu, clock)))
+    }
+
+    /// As [`Self::drain`], with the entries as they lie in memory.
+    pub fn drain_raw(&mut self, limit: usize, mut each: impl FnMut(&RawEntry)) -> Drained {
+        let block: *mut CpuBlock = self.blocks.element(usize::from(self.cpu));
+        // SAFETY: `head` is an aligned word of the mapping that the kernel writes whole.
+        let head = unsafe { AtomicU64::from_ptr(&raw mut (*block).head) }.load(Ordering::Acquire);
+        let mut drained = Drained {
+            records: 0,
+            fill: u32::try_from(head.wrapping_sub(self.tail)).unwrap_or(self.slots),
+        };
+        while self.tail != head && drained.records < limit {
+            let first = self.slot(self.tail);
+            // SAFETY: a slot is 16 words; the kernel does not write to it before the tail has passed it.
+            let words = unsafe { copy_words::<16>(first) };
+            let (entry_head, body) = split(&words);
+            self.tail += 1;
+            let cold = match entry_head.sequence {
+                HOT_RECORD => None,
+                COLD_RECORD => {
+                    // SAFETY: as above; the kernel moves its head by both slots at once.
+                    let words = unsafe { copy_words::<16>(self.slot(self.tail)) };
+                    self.tail += 1;
+                    Some(cold(words))
+                }
+                _ => {
+                    self.malformed += 1;
+                    continue;
+                }
+            };
+            each(&RawEntry {
+                head: entry_head,
+                body,
+                cold,
+            });
+            drained.records += 1;
+        }
+        if drained.fill != 0 {
+            // SAFETY: `tail` is an aligned word of a writable mapping, and this is its only writer.
+            unsafe { AtomicU64::from_ptr(&raw mut (*block).tail) }.store(self.tail, Ordering::Release);
+        }
+        drained
+    }
+
+    fn slot(&self, position: u64) -> *const u64 {
+        let index = self.cpu as usize * self.slots as usize + (position as usize & (self.slots as usize - 1));
+        self.ring.element::<Slot>(index).cast::<u64>()
+    }
+}
+
+fn split(words: &[u64; 16]) -> (EntryHead, EntryBody) {
+    let (head, body) = words.split_at(8);
+    let mut parts = ([0u64; 8], [0u64; 8]);
+    parts.0.copy_from_slice(head);
+    parts.1.copy_from_slice(body);
+    // SAFETY: both are 64 bytes of integers without padding; every bit pattern is valid.
+    unsafe { (transmute::<[u64; 8], EntryHead>(parts.0), transmute::<[u64; 8], EntryBody>(parts.1)) }
+}
+
+fn cold(words: [u64; 16]) -> ColdEntry {
+    // SAFETY: 128 bytes of integers without padding; every bit pattern is valid.
+    unsafe { transmute::<[u64; 16], ColdEntry>(words) }
+}
+
+/// The flow cache of all CPUs, read in place while the kernel writes to it.
+#[derive(Debug)]
+pub struct Cache {
+    sizes: Sizes,
+    sets: Mapping,
+    cold: Mapping,
+    /// Sequence of each entry at its last reading, for [`Self::read_changed`].
+    seen: Vec<u32>,
+}
+
+/// What one reading of the cache found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Entries handed out.
+    pub entries: usize,
+    /// Entries that the kernel kept changing; the next sweep reads them.
+    pub unsettled: usize,
+}
+
+enum Reading {
+    Empty,
+    Unchanged,
+    Unsettled,
+    Whole(RawEntry, u32),
+}
+
+impl Cache {
+    /// Sizes of the maps.
+    #[must_use]
+    pub const fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// Hands out every entry of a CPU.
+    pub fn read(&mut self, cpu: u16, mut each: impl FnMut(FlowRecord)) -> Swept {
+        let clock = Clock::at(monotonic_now());
+        self.sweep(cpu, false, |entry| each(entry.record(cpu, clock)))
+    }
+
+    /// Hands out the entries of a CPU that changed since their last reading by this method.
+    pub fn read_changed(&mut self, cpu: u16, mut each: impl FnMut(FlowRecord)) -> Swept {
+        let clock = Clock::at(monotonic_now());
+        self.sweep(cpu, true, |entry| each(entry.record(cpu, clock)))
+    }
+
+    /// As [`Self::read`] or, with `changed`, [`Self::read_changed`], with the entries as they lie in memory.
+    pub fn sweep(&mut self, cpu: u16, changed: bool, mut each: impl FnMut(&RawEntry)) -> Swept {
+        assert!(cpu < self.sizes.cpus, "CPU {cpu} has no part of the cache");
+        let entries = self.sizes.sets as usize * WAYS;
+        let mut swept = Swept::default();
+        for entry in usize::from(cpu) * entries..(usize::from(cpu) + 1) * entries {
+            let known = if changed { Some(self.seen[entry]) } else { None };
+            match self.entry(entry, known) {
+                Reading::Empty | Reading::Unchanged => {}
+                Reading::Unsettled => swept.unsettled += 1,
+                Reading::Whole(raw, sequence) => {
+                    if changed {
+                        self.seen[entry] = sequence;
+                    }
+                    swept.entries += 1;
+                    each(&raw);
+                }
+            }
+        }
+        swept
+    }
+
+    fn entry(&self, entry: usize, known: Option<u32>) -> Reading {
+        let set: *mut FlowSet = self.sets.element(entry / WAYS);
+        let way = entry % WAYS;
+        // SAFETY: `way` is 0 or 1; pointers into the mapping, nothing is read yet.
+        let (head, body) = unsafe {
+            (
+                (&raw mut (*set).heads).cast::<EntryHead>().add(way),
+                (&raw mut (*set).bodies).cast::<EntryBody>().add(way),
+            )
+        };
+        // SAFETY: an aligned word of the mapping that the kernel writes whole.
+        let sequence = unsafe { AtomicU32::from_ptr(&raw mut (*head).sequence) };
+        for _ in 0..ATTEMPTS {
+            let before = sequence.load(Ordering::Acquire);
+            if before == 0 {
+                return Reading::Empty;
+            }
+            if known == Some(before) {
+                return Reading::Unchanged;
+            }
+            if before & 1 != 0 {
+                std::hint::spin_loop();
+                continue;
+            }
+            let mut words = [0u64; 16];
+            // SAFETY: head and body are eight words each, the cold half sixteen, all inside their mappings.
+            let cold_words = unsafe {
+                words[..8].copy_from_slice(&copy_words::<8>(head.cast::<u64>()));
+                words[8..].copy_from_slice(&copy_words::<8>(body.cast::<u64>()));
+                if words[7] & meta::COLD == 0 {
+                    None
+                } else {
+                    Some(copy_words::<16>(self.cold.element::<ColdEntry>(entry).cast::<u64>()))
+                }
+            };
+            fence(Ordering::Acquire);
+            if sequence.load(Ordering::Relaxed) == before {
+                let (head, body) = split(&words);
+                let cold = cold_words.map(cold);
+                return Reading::Whole(RawEntry { head, body, cold }, before);
+            }
+        }
+        Reading::Unsettled
+    }
+}
+
+/// Counters of the hooks.
+#[derive(Debug)]
+pub struct Counters {
+    cpus: u16,
+    counters: Mapping,
+    blocks: Arc<Mapping>,
+}
+
+impl Counters {
+    /// Counters of one slot on one CPU. Each word is read whole; the set of them is exact when the CPU is at rest.
+    #[must_use]
+    pub fn of_cpu(&self, slot: u32, cpu: u16) -> PointCounters {
+        assert!(cpu < self.cpus && slot < POINT_SLOTS, "no such counters");
+        let index = usize::from(cpu) * POINT_SLOTS as usize + slot as usize;
+        let place: *const PointCounters = self.counters.element(index);
+        const WORDS: usize = size_of::<PointCounters>() / 8;
+        // SAFETY: an element of the mapping; PointCounters is 40 words of integers, the last of them padding.
+        unsafe { transmute::<[u64; WORDS], PointCounters>(copy_words::<WORDS>(place.cast::<u64>())) }
+    }
+
+    /// Sum over all CPUs of one slot.
+    #[must_use]
+    pub fn of_slot(&self, slot: u32) -> PointCounters {
+        let mut sum = PointCounters::default();
+        for cpu in 0..self.cpus {
+            sum.add(&self.of_cpu(slot, cpu));
+        }
+        sum
+    }
+
+    /// Packets whose program interrupted another one on its CPU; must stay 0.
+    #[must_use]
+    pub fn nested(&self) -> u64 {
+        (0..self.cpus)
+            .map(|cpu| {
+                let block: *mut CpuBlock = self.blocks.element(usize::from(cpu));
+                // SAFETY: an aligned word of the mapping that the kernel writes whole.
+                unsafe { AtomicU64::from_ptr(&raw mut (*block).nested) }.load(Ordering::Relaxed)
+            })
+            .sum()
+    }
+}
+
+/// The kernel's ring buffer of payload heads.
+pub struct HeadRing {
+    ring: RingBuf<MapData>,
+    malformed: u64,
+}
+
+impl fmt::Debug for HeadRing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HeadRing")
+            .field("malformed", &self.malformed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HeadRing {
+    pub(super) const fn new(ring: RingBuf<MapData>) -> Self {
+        Self { ring, malformed: 0 }
+    }
+
+    /// Takes out at most `limit` heads; returns how many.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Head<'_>)) -> usize {
+        let mut taken = 0;
+        while taken < limit {
+            let Some(event) = self.ring.next() else { break };
+            match Head::decode(&event) {
+                Some(head) => each(head),
+                None => self.malformed += 1,
+            }
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Events that were no heads: 0 unless memory was damaged.
+    #[must_use]
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
+
+/// Descriptors of the maps that are read in place.
+pub(super) struct Descriptors<'a> {
+    pub(super) cache: BorrowedFd<'a>,
+    pub(super) cold: BorrowedFd<'a>,
+    pub(super) ring: BorrowedFd<'a>,
+    pub(super) cpus: BorrowedFd<'a>,
+    pub(super) counters: BorrowedFd<'a>,
+}
+
+/// Maps everything.
+pub(super) fn map_all(
+    descriptors: &Descriptors<'_>,
+    sizes: Sizes,
+) -> io::Result<(Vec<RecordRing>, Cache, Counters)> {
+    let cpus = usize::from(sizes.cpus);
+    let entries = cpus * sizes.sets as usize * WAYS;
+    let slots = cpus * sizes.ring_slots as usize;
+    let blocks = Arc::new(Mapping::new(descriptors.cpus, cpus * size_of::<CpuBlock>(), true)?);
+    let ring = Arc::new(Mapping::new(descriptors.ring, slots * size_of::<Slot>(), false)?);
+    let rings = (0..sizes.cpus)
+        .map(|cpu| RecordRing {
+            cpu,
+            slots: sizes.ring_slots,
+            blocks: Arc::clone(&blocks),
+            ring: Arc::clone(&ring),
+            tail: 0,
+            malformed: 0,
+        })
+        .collect();
+    let cache = Cache {
+        sizes,
+        sets: Mapping::new(descriptors.cache, entries / WAYS * size_of::<FlowSet>(), false)?,
+        cold: Mapping::new(descriptors.cold, entries * size_of::<ColdEntry>(), false)?,
+        seen: vec![0; entries],
+    };
+    let counter_bytes = cpus * POINT_SLOTS as usize * size_of::<PointCounters>();
+    let counters = Counters {
+        cpus: sizes.cpus,
+        counters: Mapping::new(descriptors.counters, counter_bytes, false)?,
+        blocks,
+    };
+    Ok((rings, cache, counters))
+}
