@@ -44,10 +44,7 @@ impl RefusedPacket {
 
     /// All reasons, in the order of [`PointCounters::refused`].
     pub fn all() -> impl Iterator<Item = Self> {
-        Refused::ALL
-            .into_iter()
-            .map(Self::Parse)
-            .chain([Self::RingFull])
+        Refused::ALL.into_iter().map(Self::Parse).chain([Self::RingFull])
     }
 
     /// Name in metrics and reports.

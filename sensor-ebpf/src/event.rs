@@ -112,8 +112,14 @@ mod tests {
         let head = Head::decode(&bytes).expect("whole");
         assert_eq!((head.key.low, head.key.high), ([1; 16], [2; 16]));
         assert_eq!((head.key.low_port, head.key.protocol), (53, 17));
-        assert_eq!((head.time, head.payload_len, head.tcp_seq), (77, 100, 0xdead_beef));
-        assert_eq!((head.point.ifindex, head.point.direction), (9, HookDirection::Egress));
+        assert_eq!(
+            (head.time, head.payload_len, head.tcp_seq),
+            (77, 100, 0xdead_beef)
+        );
+        assert_eq!(
+            (head.point.ifindex, head.point.direction),
+            (9, HookDirection::Egress)
+        );
         assert_eq!((head.sender, head.tcp_flags), (Side::High, 0x18));
         assert_eq!(head.bytes, b"abc");
     }

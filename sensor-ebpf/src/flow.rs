@@ -5,7 +5,7 @@
 /// Addresses are 16 bytes in network order, IPv4 as `::ffff:a.b.c.d`. The endpoint with the lower
 /// (address, port) is `low`, so both directions of a flow have the same key. For ICMP the ports are the
 /// type / counter-type pair of Community ID v1. Every byte of the struct is significant (no padding).
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct FlowKey {
     pub low: [u8; 16],
@@ -34,25 +34,54 @@ impl FlowKey {
     /// Sets addresses and ports in normal order and returns which end the source is.
     #[inline(always)]
     pub fn set_ends(&mut self, source: ([u8; 16], u16), destination: ([u8; 16], u16)) -> Side {
-        let (from, to) = (words(source.0), words(destination.0));
+        self.low = source.0;
+        self.high = destination.0;
+        self.put_in_order(source.1, destination.1)
+    }
+
+    /// Both addresses. Copied as words: byte by byte they would take the kernel programs' stack.
+    #[inline(always)]
+    #[must_use]
+    pub fn ends(&self) -> ([u8; 16], [u8; 16]) {
+        (address(words(self.low)), address(words(self.high)))
+    }
+
+    /// [`Self::put_in_order`] as a function of its own in the kernel programs, for where the stack is short.
+    #[cfg_attr(target_arch = "bpf", inline(never))]
+    #[cfg_attr(not(target_arch = "bpf"), inline(always))]
+    pub fn put_in_order_apart(&mut self, source_port: u16, destination_port: u16) -> Side {
+        self.put_in_order(source_port, destination_port)
+    }
+
+    /// As [`Self::set_ends`], for a key whose `low` holds the source and whose `high` holds the destination.
+    #[inline(always)]
+    pub fn put_in_order(&mut self, source_port: u16, destination_port: u16) -> Side {
+        let (from, to) = (words(self.low), words(self.high));
         // Compared in words: a byte-wise comparison becomes a loop or a call in the kernel programs.
         let source_is_low = if from.0 != to.0 {
             from.0 < to.0
         } else if from.1 != to.1 {
             from.1 < to.1
         } else {
-            source.1 <= destination.1
+            source_port <= destination_port
         };
         if source_is_low {
-            (self.low, self.low_port) = source;
-            (self.high, self.high_port) = destination;
-            Side::Low
-        } else {
-            (self.low, self.low_port) = destination;
-            (self.high, self.high_port) = source;
-            Side::High
+            (self.low_port, self.high_port) = (source_port, destination_port);
+            return Side::Low;
         }
+        self.low = address(to);
+        self.high = address(from);
+        (self.low_port, self.high_port) = (destination_port, source_port);
+        Side::High
     }
+}
+
+/// The address of two [`words`].
+#[inline(always)]
+fn address((first, second): (u64, u64)) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = first.to_be_bytes();
+    let [i, j, k, l, m, n, o, p] = second.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
 }
 
 /// An address as two numbers that order like its bytes.

@@ -148,7 +148,7 @@ pub const POINT_CACHE: usize = 8;
 pub const CLOCK_PERIOD_SHIFT: u32 = 24;
 
 /// Remembers the ports of fragmented datagrams. A hint: it may forget, and then a fragment counts with ports 0.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FragmentKey {
     pub from: [u8; 16],

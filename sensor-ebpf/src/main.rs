@@ -6,7 +6,10 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
-    allow(internal_features, reason = "the exchange instruction has no other name on this target")
+    allow(
+        internal_features,
+        reason = "the exchange instruction has no other name on this target"
+    )
 )]
 
 #[cfg(target_arch = "bpf")]
@@ -18,26 +21,62 @@ mod hooks {
     use aya_ebpf::macros::{classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};
 
-    use crate::programs::{TcHook, XdpHook, observe};
+    use crate::programs::{TcHook, XdpHook, count_parsed, enter, parse_rest, send_head};
 
     /// `TC_ACT_UNSPEC`: the next program of the hook decides.
     const NEXT: i32 = -1;
 
     #[xdp(frags)]
     fn lynceus_xdp(context: XdpContext) -> u32 {
-        observe::<_, false>(XdpHook(context.ctx));
+        enter::<_, false>(XdpHook(context.ctx));
+        XDP_PASS
+    }
+
+    #[xdp(frags)]
+    fn lynceus_xparse(context: XdpContext) -> u32 {
+        parse_rest(XdpHook(context.ctx));
+        XDP_PASS
+    }
+
+    #[xdp(frags)]
+    fn lynceus_xcount(context: XdpContext) -> u32 {
+        count_parsed(XdpHook(context.ctx));
+        XDP_PASS
+    }
+
+    #[xdp(frags)]
+    fn lynceus_xsend(context: XdpContext) -> u32 {
+        send_head(XdpHook(context.ctx));
         XDP_PASS
     }
 
     #[classifier]
     fn lynceus_in(context: TcContext) -> i32 {
-        observe::<_, false>(TcHook(context.skb.skb));
+        enter::<_, false>(TcHook(context.skb.skb));
         NEXT
     }
 
     #[classifier]
     fn lynceus_out(context: TcContext) -> i32 {
-        observe::<_, true>(TcHook(context.skb.skb));
+        enter::<_, true>(TcHook(context.skb.skb));
+        NEXT
+    }
+
+    #[classifier]
+    fn lynceus_tparse(context: TcContext) -> i32 {
+        parse_rest(TcHook(context.skb.skb));
+        NEXT
+    }
+
+    #[classifier]
+    fn lynceus_tcount(context: TcContext) -> i32 {
+        count_parsed(TcHook(context.skb.skb));
+        NEXT
+    }
+
+    #[classifier]
+    fn lynceus_tsend(context: TcContext) -> i32 {
+        send_head(TcHook(context.skb.skb));
         NEXT
     }
 

@@ -10,10 +10,13 @@
 
 mod ip;
 mod link;
+mod simple;
 mod transport;
 mod tunnel;
 
 use crate::flow::{FlowKey, OneWay, Side};
+
+pub use self::simple::parse_simple;
 
 /// Tunnel levels that the kernel programs open.
 pub const KERNEL_LEVELS: usize = 1;
@@ -123,11 +126,10 @@ impl Packet {
     /// Gives a later fragment the ports of its first fragment: (of the sender, of the receiver).
     #[inline(always)]
     pub fn set_ports(&mut self, sender_port: u16, receiver_port: u16, one_way: bool) {
-        let (from, to) = match self.sender {
-            Side::Low => (self.key.low, self.key.high),
-            Side::High => (self.key.high, self.key.low),
-        };
-        self.sender = self.key.set_ends((from, sender_port), (to, receiver_port));
+        if self.sender == Side::High {
+            (self.key.high, self.key.low) = self.key.ends();
+        }
+        self.sender = self.key.put_in_order_apart(sender_port, receiver_port);
         self.key.one_way = match (one_way, self.sender) {
             (false, _) => 0,
             (true, Side::Low) => OneWay::LowToHigh as u8,
@@ -236,6 +238,22 @@ impl Refused {
 /// The reason why the frame has no usable IP header; `packet` then holds nothing of meaning.
 #[inline(always)]
 pub fn parse<F: Frame, const LEVELS: usize>(
+    frame: &F,
+    link: Link,
+    packet: &mut Packet,
+) -> Result<(), Refused> {
+    if link == Link::Ethernet && parse_simple(frame, packet) {
+        return Ok(());
+    }
+    parse_general::<F, LEVELS>(frame, link, packet)
+}
+
+/// [`parse`] without its short way.
+///
+/// # Errors
+/// As [`parse`].
+#[inline(always)]
+pub fn parse_general<F: Frame, const LEVELS: usize>(
     frame: &F,
     link: Link,
     packet: &mut Packet,

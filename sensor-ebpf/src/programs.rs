@@ -1,4 +1,12 @@
-//! The way of a packet through a hook: parse, count in the flow cache, offer the payload's head.
+//! The way of a packet through a hook, in up to four programs:
+//!
+//! 1. the hook's own ([`enter`]) parses the usual frame, counts it in the flow cache and asks the selector of heads;
+//! 2. [`parse_rest`] parses every other frame with the general parser, from a copy of its first bytes;
+//! 3. [`count_parsed`] does with its packet what the first one does;
+//! 4. [`send_head`] copies payload to the ring buffer.
+//!
+//! They are tail calls and not functions because each gets its own 512 bytes of stack and its own verifier budget, and
+//! the usual packet pays for none of them. What one leaves to the next lies in this CPU's [`maps::Work`].
 
 mod flow_cache;
 mod frame;
@@ -7,22 +15,25 @@ mod payload;
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
-use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, RefusedPacket};
+use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, RefusedPacket, Tally};
 use sensor_ebpf::flow::Side;
-use sensor_ebpf::layout::{FragmentKey, FragmentPorts, pack_point};
-use sensor_ebpf::parse::{Fragment, Frame, KERNEL_LEVELS, Link, Packet, Refused, parse};
+use sensor_ebpf::layout::{FragmentPorts, pack_point};
+use sensor_ebpf::parse::{
+    Fragment, Frame, KERNEL_LEVELS, Link, Packet, Refused, parse_general, parse_simple,
+};
+use sensor_ebpf::settings::next;
 
 use self::flow_cache::{Added, Cpu, account, count, flow_heads, reason_index};
 use self::frame::{Copied, Direct};
 pub(crate) use self::frame::{Hook, TcHook, XdpHook};
-use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_2, OUTER_LAYER, PACKET};
+use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_2, OUTER_LAYER, WORK, Work};
 
-/// Handles one buffer at a hook. Never changes the packet.
+/// The program at a hook. Never changes the packet.
 #[inline(always)]
-pub(crate) fn observe<H: Hook, const EGRESS: bool>(hook: H) {
+pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
     // Keeps the symbol in the object: its presence is the check of the layouts.
     let _ = LYNCEUS_ABI_2.load();
-    let Some(cpu) = Cpu::current() else { return };
+    let Some((cpu, work)) = workplace() else { return };
     // SAFETY: this CPU's block.
     unsafe {
         if (*cpu.block).busy != 0 {
@@ -31,95 +42,126 @@ pub(crate) fn observe<H: Hook, const EGRESS: bool>(hook: H) {
         }
         (&raw mut (*cpu.block).busy).write_volatile(1);
     }
-    guarded::<H, EGRESS>(hook, cpu);
-    // SAFETY: as above.
+    work.point = pack_point(hook.ifindex(), EGRESS);
+    // SAFETY: a helper without arguments (Linux 5.11).
+    work.now = unsafe { bpf_ktime_get_coarse_ns() };
+    work.segments = hook.segments();
+    let frame = hook.direct();
+    if parse_simple(&frame, &mut work.packet) {
+        count_packet(hook, cpu, work, frame);
+    } else {
+        hook.next(next::PARSE);
+    }
+    leave(cpu);
+}
+
+/// Parses what [`enter`] did not.
+#[inline(always)]
+pub(crate) fn parse_rest<H: Hook>(hook: H) {
+    let Some((cpu, work)) = workplace() else { return };
+    if let Some(counters) = cpu.counters(work.point) {
+        match read_copy(hook, &mut work.packet) {
+            0 => {
+                if work.packet.fragment != Fragment::Whole {
+                    fragment(counters, work);
+                }
+                hook.next(next::COUNT);
+            }
+            result => {
+                let wire = hook.direct().wire_len();
+                // SAFETY: this CPU's counters.
+                unsafe { count(&raw mut (*counters).seen, work.segments, wire) };
+                refuse(counters, result - 1, work.segments, wire);
+                if result == Refused::Arp as u32 + 1
+                    && HEADS_ON.load() != 0
+                    && payload::choose_arp(&hook.direct(), counters, work)
+                {
+                    hook.next(next::SEND);
+                }
+            }
+        }
+    }
+    leave(cpu);
+}
+
+/// Counts what [`parse_rest`] parsed.
+#[inline(always)]
+pub(crate) fn count_parsed<H: Hook>(hook: H) {
+    let Some((cpu, work)) = workplace() else { return };
+    count_packet(hook, cpu, work, hook.direct());
+    leave(cpu);
+}
+
+/// Sends up the payload that the selector chose.
+#[inline(always)]
+pub(crate) fn send_head<H: Hook>(hook: H) {
+    let Some((cpu, work)) = workplace() else { return };
+    if let Some(counters) = cpu.counters(work.point) {
+        payload::send(hook, counters, work);
+    }
+    leave(cpu);
+}
+
+/// This CPU's block and what it is working on.
+#[inline(always)]
+fn workplace() -> Option<(Cpu, &'static mut Work)> {
+    let cpu = Cpu::current()?;
+    let work = WORK.get_ptr_mut(0)?;
+    // SAFETY: this CPU's element; the programs on a CPU do not interrupt each other, and `busy` proves it.
+    Some((cpu, unsafe { &mut *work }))
+}
+
+#[inline(always)]
+fn leave(cpu: Cpu) {
+    // SAFETY: this CPU's block.
     unsafe { (&raw mut (*cpu.block).busy).write_volatile(0) };
 }
 
 #[inline(always)]
-fn guarded<H: Hook, const EGRESS: bool>(hook: H, cpu: Cpu) {
-    let frame = hook.direct();
-    let point = pack_point(hook.ifindex(), EGRESS);
-    let Some(counters) = cpu.counters(point) else { return };
-    let Some(packet) = PACKET.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's element; programs on a CPU do not interrupt each other.
-    let packet = unsafe { &mut *packet };
-    // SAFETY: a helper without arguments (Linux 5.11).
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
-    let segments = hook.segments();
-
-    let mut result = read_direct(hook, packet);
-    if frame.is_cut() && (result != 0 || packet.degraded.is_some()) {
-        result = read_copied(hook, packet);
-    }
-    if result != 0 {
-        let wire = frame.wire_len();
-        let tally = refused(counters, result - 1);
-        // SAFETY: this CPU's counters.
-        unsafe {
-            count(&raw mut (*counters).seen, segments, wire);
-            count(tally, segments, wire);
-        }
-        if result == Refused::Arp as u32 + 1 && HEADS_ON.load() != 0 {
-            payload::offer_arp(hook, counters, point, now);
-        }
+fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
+    let Some(counters) = cpu.counters(work.point) else {
         return;
-    }
-    if packet.fragment != Fragment::Whole {
-        fragment(counters, packet);
-    }
+    };
+    let packet = &work.packet;
     if let Some(reason) = packet.degraded {
         let index = reason_index(reason as u32);
         // SAFETY: this CPU's counters; the index is below the array's length.
         unsafe { *(&raw mut (*counters).degraded).cast::<u64>().add(index) += 1 };
     }
-
     // Each segment but the first repeats all headers up to the payload.
-    let repeated = segments - 1;
+    let repeated = work.segments - 1;
+    let stripped = if frame.stripped_tag().is_some() { 4 } else { 0 };
+    let headers = packet.payload_offset.wrapping_sub(packet.ip_offset);
     let added = Added {
-        point,
-        now,
-        packets: segments,
-        ip_bytes: packet.ip_len + repeated * (packet.payload_offset.wrapping_sub(packet.ip_offset) & 0xfff),
-        wire_bytes: frame.wire_len() + repeated * (header_len(&frame, packet) & 0xfff),
+        point: work.point,
+        now: work.now,
+        packets: work.segments,
+        ip_bytes: packet.ip_len + repeated * headers,
+        wire_bytes: frame.wire_len() + repeated * (packet.payload_offset + stripped),
     };
     // SAFETY: this CPU's counters.
     unsafe { count(&raw mut (*counters).seen, added.packets, added.wire_bytes) };
     let Some(place) = account(cpu, counters, packet, &added) else {
-        let tally = refused(counters, RefusedPacket::RingFull.index() as u32);
-        // SAFETY: this CPU's counters.
-        unsafe { count(tally, added.packets, added.wire_bytes) };
+        let reason = RefusedPacket::RingFull.index() as u32;
+        refuse(counters, reason, added.packets, added.wire_bytes);
         return;
     };
     if HEADS_ON.load() != 0
-        && (packet.payload_len != 0 || packet.tcp_flags & 2 != 0)
+        && (packet.payload_len != 0 || packet.tcp_flags & payload::SYN != 0)
         && let Some(state) = flow_heads(place)
     {
         // SAFETY: the state of this flow in this CPU's part of its map.
         let state = unsafe { &mut *state };
-        payload::offer(hook, counters, packet, state, &payload::When { now, point });
+        if payload::choose(hook, frame, counters, work, state) {
+            hook.next(next::SEND);
+        }
     }
 }
 
-/// Bytes before the payload on the wire, with the tag that the card took out.
+/// Parses a copy of the frame's first bytes. Returns 0, or the number of the reason plus 1.
 #[inline(always)]
-fn header_len(frame: &Direct, packet: &Packet) -> u32 {
-    let tag = if frame.stripped_tag().is_some() { 4 } else { 0 };
-    packet.payload_offset + tag
-}
-
-/// Parses the linear part. Returns 0, or the number of the reason plus 1.
-///
-/// This and the other functions that are not inlined are functions in the loaded program too: the stack and the verifier
-/// need the cut.
-#[inline(never)]
-fn read_direct<H: Hook>(hook: H, packet: &mut Packet) -> u32 {
-    parse_layer(&hook.direct(), packet)
-}
-
-/// Parses a copy of the frame's first bytes.
-#[inline(never)]
-fn read_copied<H: Hook>(hook: H, packet: &mut Packet) -> u32 {
+fn read_copy<H: Hook>(hook: H, packet: &mut Packet) -> u32 {
+    const UNREADABLE: u32 = Refused::TruncatedLink as u32 + 1;
     let Some(scratch) = HEAD_SCRATCH.get_ptr_mut(0) else {
         return UNREADABLE;
     };
@@ -128,18 +170,10 @@ fn read_copied<H: Hook>(hook: H, packet: &mut Packet) -> u32 {
     let Some(frame) = Copied::new(hook, scratch) else {
         return UNREADABLE;
     };
-    parse_layer(&frame, packet)
-}
-
-/// A frame that even the helper cannot read.
-const UNREADABLE: u32 = Refused::TruncatedLink as u32 + 1;
-
-#[inline(always)]
-fn parse_layer<F: Frame>(frame: &F, packet: &mut Packet) -> u32 {
     let result = if OUTER_LAYER.load() == 0 {
-        parse::<F, KERNEL_LEVELS>(frame, Link::Ethernet, packet)
+        parse_general::<_, KERNEL_LEVELS>(&frame, Link::Ethernet, packet)
     } else {
-        parse::<F, 0>(frame, Link::Ethernet, packet)
+        parse_general::<_, 0>(&frame, Link::Ethernet, packet)
     };
     match result {
         Ok(()) => 0,
@@ -149,25 +183,34 @@ fn parse_layer<F: Frame>(frame: &F, packet: &mut Packet) -> u32 {
 
 /// Remembers the ports of a first fragment, gives them to a later one.
 #[inline(never)]
-fn fragment(counters: *mut PointCounters, packet: &mut Packet) {
+fn fragment(counters: *mut PointCounters, work: &mut Work) {
+    let packet = &mut work.packet;
     let id = match packet.fragment {
         Fragment::Whole => return,
         Fragment::First { id } | Fragment::Later { id } => id,
     };
+    let key = &mut work.fragment;
+    let (low, high) = (&raw const packet.key.low, &raw const packet.key.high);
     let (from, to) = match packet.sender {
-        Side::Low => (packet.key.low, packet.key.high),
-        Side::High => (packet.key.high, packet.key.low),
+        Side::Low => (low, high),
+        Side::High => (high, low),
     };
-    let key = FragmentKey {
-        from,
-        to,
-        id,
-        protocol: packet.key.protocol,
-        tunnel: packet.key.tunnel,
-        zero: [0; 2],
-        vlan: packet.key.vlan,
-        vni: packet.key.vni,
-    };
+    // SAFETY: the addresses are at multiples of 8 in both keys. Copied as words: byte by byte they take the stack.
+    unsafe {
+        (&raw mut key.from)
+            .cast::<[u64; 2]>()
+            .write(from.cast::<[u64; 2]>().read());
+        (&raw mut key.to)
+            .cast::<[u64; 2]>()
+            .write(to.cast::<[u64; 2]>().read());
+    }
+    key.id = id;
+    key.protocol = packet.key.protocol;
+    key.tunnel = packet.key.tunnel;
+    key.zero = [0; 2];
+    key.vlan = packet.key.vlan;
+    key.vni = packet.key.vni;
+    let key = &*key;
     if let Fragment::First { .. } = packet.fragment {
         let (sender, receiver) = packet.ports();
         let ports = FragmentPorts {
@@ -176,11 +219,11 @@ fn fragment(counters: *mut PointCounters, packet: &mut Packet) {
             one_way: u32::from(packet.key.one_way != 0),
         };
         // Cannot fail for want of room: the map drops its least recently used element.
-        let _ = FRAGMENTS.insert(&key, &ports, u64::from(BPF_ANY));
+        let _ = FRAGMENTS.insert(key, &ports, u64::from(BPF_ANY));
         return;
     }
     // SAFETY: another CPU may replace the element while it is read; the ports are a hint.
-    if let Some(ports) = unsafe { FRAGMENTS.get(&key) } {
+    if let Some(ports) = unsafe { FRAGMENTS.get(key) } {
         packet.set_ports(ports.sender, ports.receiver, ports.one_way != 0);
     } else {
         // SAFETY: this CPU's counters.
@@ -188,12 +231,14 @@ fn fragment(counters: *mut PointCounters, packet: &mut Packet) {
     }
 }
 
+/// Counts a packet that is in no flow.
 #[inline(always)]
-fn refused(counters: *mut PointCounters, index: u32) -> *mut sensor_ebpf::counters::Tally {
-    // SAFETY: `counters` is an element of the map, and the index of a reason is below their number.
+fn refuse(counters: *mut PointCounters, reason: u32, packets: u32, bytes: u32) {
+    // SAFETY: `counters` is an element of the map; the index is below the array's length.
     unsafe {
-        (&raw mut (*counters).refused)
-            .cast::<sensor_ebpf::counters::Tally>()
-            .add(reason_index(index))
+        let tally = (&raw mut (*counters).refused)
+            .cast::<Tally>()
+            .add(reason_index(reason));
+        count(tally, packets, bytes);
     }
 }

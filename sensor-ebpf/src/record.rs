@@ -186,7 +186,10 @@ mod tests {
     fn a_one_sided_entry_without_cold_half() {
         let record = entry().record(3, Clock::at(1020 << TIME_SHIFT));
         assert_eq!((record.cpu, record.incarnation), (3, 42));
-        assert_eq!((record.point.ifindex, record.point.direction), (7, HookDirection::Egress));
+        assert_eq!(
+            (record.point.ifindex, record.point.direction),
+            (7, HookDirection::Egress)
+        );
         assert_eq!(record.origin, Side::Low);
         let low = record.sides[0];
         assert_eq!((low.packets, low.ip_bytes, low.wire_bytes), (3, 180, 222));

@@ -33,6 +33,15 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     pub const POINTS: &str = "POINTS";
     pub const HEADS: &str = "HEADS";
+    pub const XDP_NEXT: &str = "XDP_NEXT";
+    pub const TC_NEXT: &str = "TC_NEXT";
+}
+
+/// Places in the program arrays `XDP_NEXT` and `TC_NEXT`.
+pub mod next {
+    pub const PARSE: u32 = 0;
+    pub const COUNT: u32 = 1;
+    pub const SEND: u32 = 2;
 }
 
 /// Observation points that are told apart; slot 0 is for what no one registered.

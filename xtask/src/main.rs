@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod ci;
 mod demo;
+mod ebpf;
 mod shell;
 mod test;
 
@@ -22,6 +23,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Builds the kernel programs into sensor-ebpf/object, the same bytes on every machine
+    Ebpf(ebpf::Options),
     /// Shows lynceus at work on made-up traffic through a real veth pair and the real kernel program
     Demo(demo::Options),
     /// Installs what the tests need, runs all of them and prints the runner's summary
@@ -37,6 +40,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Ebpf(options) => ebpf::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Lint => ci::lint(),

@@ -48,8 +48,9 @@ impl Header {
 /// Reads the IP header at the cursor and moves to what it carries; the cursor's limit becomes the end of the packet.
 /// Sets `header` and the fields of `packet` that belong to it; the source stands in the key's `low`, the destination in its
 /// `high`, until [`super::transport::finish`] puts them in order. (Carried by value they would not fit the kernel's
-/// stack.)
-#[inline(always)]
+/// stack; and it is a function of its own there, so that the verifier and the stack have it once.)
+#[cfg_attr(target_arch = "bpf", inline(never))]
+#[cfg_attr(not(target_arch = "bpf"), inline(always))]
 pub(super) fn header<F: Frame>(
     frame: &F,
     version: Version,
@@ -57,6 +58,7 @@ pub(super) fn header<F: Frame>(
     packet: &mut Packet,
     header: &mut Header,
 ) -> Result<(), Refused> {
+    *at = at.forget(frame);
     match version {
         Version::Four => four(frame, at, packet, header),
         Version::Six => six(frame, at, packet, header),

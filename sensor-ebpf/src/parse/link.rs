@@ -18,9 +18,9 @@ pub(super) const MPLS: u16 = 0x8847;
 pub(super) const MPLS_MULTICAST: u16 = 0x8848;
 pub(super) const TRANSPARENT_ETHERNET: u16 = 0x6558;
 const ARP: u16 = 0x0806;
-const VLAN: u16 = 0x8100;
-const SERVICE_VLAN: u16 = 0x88a8;
-const OLD_QINQ: u16 = 0x9100;
+pub(super) const VLAN: u16 = 0x8100;
+pub(super) const SERVICE_VLAN: u16 = 0x88a8;
+pub(super) const OLD_QINQ: u16 = 0x9100;
 const PPPOE_SESSION: u16 = 0x8864;
 const ARPHRD_NETLINK: u16 = 824;
 
@@ -88,7 +88,8 @@ pub(super) fn ethernet<F: Frame, const LEVELS: usize>(
 }
 
 /// Follows EtherTypes to an IP header.
-#[inline(always)]
+#[cfg_attr(target_arch = "bpf", inline(never))]
+#[cfg_attr(not(target_arch = "bpf"), inline(always))]
 pub(super) fn ether<F: Frame, const LEVELS: usize>(
     frame: &F,
     ether_type: u16,
@@ -133,7 +134,8 @@ pub(super) fn ether<F: Frame, const LEVELS: usize>(
 
 /// Skips an MPLS label stack. What it carries is told by the first nibble (RFC 4928): an IP version, or 0 for the
 /// control word of an Ethernet pseudowire (RFC 4448).
-#[inline(always)]
+#[cfg_attr(target_arch = "bpf", inline(never))]
+#[cfg_attr(not(target_arch = "bpf"), inline(always))]
 pub(super) fn labels<F: Frame, const LEVELS: usize>(
     frame: &F,
     at: &mut Cursor,

@@ -6,7 +6,8 @@ use super::{Cursor, Degraded, Frame, Packet};
 use crate::flow::{OneWay, Side};
 
 /// Reads the transport header and writes the key.
-#[inline(always)]
+#[cfg_attr(target_arch = "bpf", inline(never))]
+#[cfg_attr(not(target_arch = "bpf"), inline(always))]
 pub(super) fn finish<F: Frame>(frame: &F, header: &Header, at: &Cursor, packet: &mut Packet) {
     let at = *at;
     let mut ports = (0, 0);
@@ -45,9 +46,7 @@ pub(super) fn finish<F: Frame>(frame: &F, header: &Header, at: &Cursor, packet: 
         }
     }
     packet.key.protocol = header.protocol;
-    packet.sender = packet
-        .key
-        .set_ends((packet.key.low, ports.0), (packet.key.high, ports.1));
+    packet.sender = packet.key.put_in_order_apart(ports.0, ports.1);
     packet.key.one_way = match (one_way, packet.sender) {
         (false, _) => 0,
         (true, Side::Low) => OneWay::LowToHigh as u8,

@@ -18,6 +18,15 @@ const ERSPAN_3: u16 = 0x22eb;
 /// Longest chain of GTP-U extension headers that is followed.
 const MAX_GTP_EXTENSIONS: usize = 4;
 
+/// Whether a UDP datagram to this port may be a tunnel, at any level limit.
+#[inline(always)]
+pub(super) const fn may_be_tunnel_port(port: u16) -> bool {
+    matches!(
+        port,
+        VXLAN_PORT | LINUX_VXLAN_PORT | VXLAN_GPE_PORT | GENEVE_PORT | GTP_USER_PORT | MPLS_PORT
+    )
+}
+
 /// What is in the packet whose header was just read.
 pub(super) enum Inside {
     /// No tunnel, or one that carries something else than IP.
@@ -59,8 +68,12 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
     };
     let mut inner_at = carried.at.forget(frame);
     let vlan = packet.key.vlan;
-    let earlier = if LEVELS > KERNEL_LEVELS { packet.outer } else { None };
-    packet.outer = Some((packet.key.low, packet.key.high));
+    let earlier = if LEVELS > KERNEL_LEVELS {
+        packet.outer
+    } else {
+        None
+    };
+    packet.outer = Some(packet.key.ends());
     let version = match carried.next {
         Next::Ethernet => link::ethernet::<F, LEVELS>(frame, &mut inner_at, packet),
         Next::EtherType(number) => link::ether::<F, LEVELS>(frame, number, &mut inner_at, packet),
@@ -68,7 +81,7 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
         Next::Labels => link::labels::<F, LEVELS>(frame, &mut inner_at, packet),
     };
     let read = match version {
-        Ok(version) => inner_header(frame, version, &mut inner_at, packet, header),
+        Ok(version) => ip::header(frame, version, &mut inner_at, packet, header),
         Err(reason) => Err(reason),
     };
     match read {
@@ -87,20 +100,6 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
             }
         }
     }
-}
-
-/// A function of its own in the kernel programs: the verifier then checks it once for all ways that lead here.
-#[cfg_attr(target_arch = "bpf", inline(never))]
-#[cfg_attr(not(target_arch = "bpf"), inline(always))]
-fn inner_header<F: Frame>(
-    frame: &F,
-    version: Version,
-    at: &mut Cursor,
-    packet: &mut Packet,
-    header: &mut Header,
-) -> Result<(), Refused> {
-    *at = at.forget(frame);
-    ip::header(frame, version, at, packet, header)
 }
 
 /// Whether the packet carries another tunnel.

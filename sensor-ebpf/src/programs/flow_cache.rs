@@ -12,14 +12,15 @@ use sensor_ebpf::counters::{PointCounters, REASON_SLOTS, Tally};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::FlowHeads;
 use sensor_ebpf::layout::{
-    CLOCK_PERIOD_SHIFT, COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD, POINT_CACHE,
-    SLOT_BYTES, SideBody, TIME_SHIFT, WAYS, flag_lanes, meta,
+    CLOCK_PERIOD_SHIFT, COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD,
+    POINT_CACHE, SLOT_BYTES, SideBody, TIME_SHIFT, WAYS, flag_lanes, meta,
 };
 use sensor_ebpf::parse::{Fragment, Packet};
 use sensor_ebpf::settings::POINT_SLOTS;
 
 use crate::programs::maps::{
-    CACHE, CLOCK_READS, COLD, COUNTERS, CPUS, FLOW_HEADS, HASH_KEYS, POINTS, RING, RING_SLOTS, SET_MASK, WEAK_ORDER,
+    CACHE, CLOCK_READS, COLD, COUNTERS, CPUS, FLOW_HEADS, HASH_KEYS, POINTS, RING, RING_SLOTS, SET_MASK,
+    WEAK_ORDER,
 };
 
 const FIN: u8 = 1;
@@ -107,7 +108,12 @@ pub(crate) struct Place {
 
 /// Counts a packet in its flow. `None`: a record had to leave and the ring was full; nothing was changed.
 #[inline(always)]
-pub(crate) fn account(cpu: Cpu, counters: *mut PointCounters, packet: &Packet, added: &Added) -> Option<Place> {
+pub(crate) fn account(
+    cpu: Cpu,
+    counters: *mut PointCounters,
+    packet: &Packet,
+    added: &Added,
+) -> Option<Place> {
     // SAFETY: FlowKey is 48 bytes of integers without padding.
     let key: [u64; 6] = unsafe { transmute::<FlowKey, [u64; 6]>(packet.key) };
     let set_number = cpu.number * (SET_MASK.load() + 1) + (hash(&key, added.point) & SET_MASK.load());
@@ -264,7 +270,14 @@ fn is_flow(head: *const EntryHead, key: &[u64; 6], point: u32) -> bool {
 /// Adds the flags of `packets` packets that one buffer stands for: FIN and PSH are on the last of them only, CWR on the
 /// first.
 #[inline(always)]
-unsafe fn add_flags(head: *mut EntryHead, side: *mut SideBody, index: u32, side_number: usize, flags: u8, packets: u32) {
+unsafe fn add_flags(
+    head: *mut EntryHead,
+    side: *mut SideBody,
+    index: u32,
+    side_number: usize,
+    flags: u8,
+    packets: u32,
+) {
     // SAFETY: the caller's pointers into this CPU's part of the cache.
     unsafe {
         if packets == 1 && (*side).in_lanes < 255 {
@@ -272,7 +285,9 @@ unsafe fn add_flags(head: *mut EntryHead, side: *mut SideBody, index: u32, side_
             (*side).lanes += flag_lanes(flags);
             return;
         }
-        let Some(cold) = cold_half(head, index) else { return };
+        let Some(cold) = cold_half(head, index) else {
+            return;
+        };
         let counts = (&raw mut (*cold).flag_counts).cast::<[u32; 8]>().add(side_number);
         let once = flags & (FIN | PSH | CWR);
         let mut lanes = (*side).lanes;
@@ -317,7 +332,9 @@ unsafe fn handshake(
             1
         };
         if let Some(time) = cpu.precise_time(now) {
-            let Some(cold) = cold_half(head, index) else { return };
+            let Some(cold) = cold_half(head, index) else {
+                return;
+            };
             let place = (&raw mut (*cold).handshake).cast::<u64>().add(step);
             // A retransmission does not move the time.
             if *place == 0 {

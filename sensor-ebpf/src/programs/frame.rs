@@ -2,16 +2,15 @@
 //! read stands behind a comparison with `data_end`, which the verifier proves again.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::generated::{
-    bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
-};
+use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use core::arch::asm;
 use core::ffi::c_void;
 use sensor_ebpf::event::HEAD_BYTES;
 use sensor_ebpf::parse::Frame;
 
 use crate::programs::flow_cache::masked;
-use crate::programs::maps::SLACK;
+use crate::programs::maps::{SLACK, TC_NEXT, XDP_NEXT};
 
 /// Furthest offset that a header may have: the verifier wants a bound below 64 KiB.
 const MAX_OFFSET: usize = 0x7fff;
@@ -26,8 +25,11 @@ pub(crate) trait Hook: Copy {
     /// `to` is valid for writes of `len` bytes.
     unsafe fn copy(self, offset: u32, to: *mut u8, len: u32) -> bool;
     fn ifindex(self) -> u32;
-    /// Packets on the wire that this buffer stands for, and the payload bytes of each but the last.
+    /// Packets on the wire that this buffer stands for; at least 1.
     fn segments(self) -> u32;
+    /// Goes on in another program ([`sensor_ebpf::settings::next`]). Returns only if that failed, which it does not with
+    /// programs that the loader prepared.
+    fn next(self, program: u32);
 }
 
 /// The bytes that can be read without a helper.
@@ -43,14 +45,6 @@ pub(crate) struct Direct {
 }
 
 const TAG_PRESENT: u32 = 0x1_0000;
-
-impl Direct {
-    /// Whether some of the frame's bytes are not in the linear part.
-    #[inline(always)]
-    pub(crate) fn is_cut(&self) -> bool {
-        self.end - self.data < self.present as usize
-    }
-}
 
 /// `number`, of which the verifier then knows only that it is below 2^16; `unknown` is any number that it does not know.
 #[inline(always)]
@@ -111,6 +105,33 @@ impl Frame for Direct {
     }
 }
 
+/// All bytes of a frame: directly where they are linear, else by helper. Only the selector of heads uses it, for
+/// nine bytes: much more would not fit the stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Deep<H> {
+    pub(crate) hook: H,
+    pub(crate) direct: Direct,
+}
+
+impl<H: Hook> Frame for Deep<H> {
+    #[inline(always)]
+    fn wire_len(&self) -> u32 {
+        self.direct.wire_len
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if let Some(bytes) = self.direct.load(offset) {
+            return Some(bytes);
+        }
+        let mut bytes = [0u8; N];
+        // SAFETY: `bytes` has N bytes.
+        let copied = offset + N <= self.direct.present as usize
+            && unsafe { self.hook.copy(offset as u32, bytes.as_mut_ptr(), N as u32) };
+        if copied { Some(bytes) } else { None }
+    }
+}
+
 /// The first bytes of a frame, copied by helper: for the few packets whose headers are not in the linear part.
 #[derive(Clone, Copy)]
 pub(crate) struct Copied {
@@ -125,7 +146,11 @@ pub(crate) fn bounded(len: u32) -> Option<u32> {
     if len == 0 {
         return None;
     }
-    let len = if len > HEAD_BYTES as u32 { HEAD_BYTES as u32 } else { len };
+    let len = if len > HEAD_BYTES as u32 {
+        HEAD_BYTES as u32
+    } else {
+        len
+    };
     Some(masked::<{ HEAD_BYTES as u32 - 1 }>(len - 1) + 1)
 }
 const _: () = assert!(HEAD_BYTES.is_power_of_two());
@@ -163,7 +188,13 @@ impl Frame for Copied {
         let offset = masked::<{ HEAD_BYTES as u32 - 1 }>(offset as u32) as usize;
         const { assert!(N <= SLACK) };
         // SAFETY: `offset + N` is at most HEAD_BYTES, compared above; the verifier is content with the mask and the slack.
-        Some(unsafe { self.bytes.cast::<u8>().add(offset).cast::<[u8; N]>().read_unaligned() })
+        Some(unsafe {
+            self.bytes
+                .cast::<u8>()
+                .add(offset)
+                .cast::<[u8; N]>()
+                .read_unaligned()
+        })
     }
 
     #[inline(always)]
@@ -213,6 +244,12 @@ impl Hook for XdpHook {
     fn segments(self) -> u32 {
         1
     }
+
+    #[inline(always)]
+    fn next(self, program: u32) {
+        // SAFETY: all programs of the array belong to this object; none relies on a destructor.
+        unsafe { XDP_NEXT.tail_call(&XdpContext::new(self.0), program) };
+    }
 }
 
 /// A packet at TC.
@@ -261,5 +298,11 @@ impl Hook for TcHook {
         // SAFETY: the context is valid while the program runs.
         let skb = unsafe { &*self.0 };
         if skb.gso_segs > 1 { skb.gso_segs } else { 1 }
+    }
+
+    #[inline(always)]
+    fn next(self, program: u32) {
+        // SAFETY: as at XDP.
+        unsafe { TC_NEXT.tail_call(&TcContext::new(self.0), program) };
     }
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::{HEAD_BYTES, HeadHeader};
@@ -43,12 +43,36 @@ pub(crate) static HEAD_SOURCES: LruHashMap<[u8; 16], SourceBucket, 16384> = LruH
 /// Datagrams in flight; one that is forgotten is counted as `fragment_unknown`.
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, 16384> = LruHashMap::new();
-/// The packet that this CPU is working on: with it the stack of 512 bytes would not do.
+/// What this CPU is working on: it goes from program to program, and the stack has only 512 bytes.
 #[btf_map]
-pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+pub(crate) static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
+/// The programs behind the XDP hook, by [`sensor_ebpf::settings::next`].
+#[btf_map]
+pub(crate) static XDP_NEXT: ProgramArray<3> = ProgramArray::new();
+/// The programs behind the TC hooks.
+#[btf_map]
+pub(crate) static TC_NEXT: ProgramArray<3> = ProgramArray::new();
 /// Where a head is put together: it does not fit the stack.
 #[btf_map]
 pub(crate) static HEAD_SCRATCH: PerCpuArray<HeadEvent, 1> = PerCpuArray::new();
+
+/// A packet on its way through the programs.
+#[repr(C)]
+pub(crate) struct Work {
+    pub(crate) packet: Packet,
+    /// Coarse `CLOCK_MONOTONIC`, nanoseconds.
+    pub(crate) now: u64,
+    /// Packed observation point.
+    pub(crate) point: u32,
+    pub(crate) fragment: FragmentKey,
+    /// Packets on the wire that the buffer stands for.
+    pub(crate) segments: u32,
+    /// Where the chosen head begins and how long it is; of ARP the place of the ARP packet.
+    pub(crate) head_offset: u32,
+    pub(crate) head_bytes: u32,
+    /// 1: the head is an ARP frame.
+    pub(crate) arp: u32,
+}
 
 /// A head as it goes up.
 #[repr(C)]

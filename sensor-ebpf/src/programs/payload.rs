@@ -7,85 +7,72 @@ use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::{HEAD_HEADER_BYTES, HeadHeader};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::{
-    ARP_ETHER_TYPE, ARP_LINK_BYTES, Choice, FlowHeads, HeadRefused, SourceBucket, arp_place, select, select_arp, source_of,
+    ARP_ETHER_TYPE, ARP_LINK_BYTES, Choice, FlowHeads, HeadRefused, SourceBucket, arp_place, select,
+    select_arp, source_of,
 };
-use sensor_ebpf::parse::{Link, Packet};
+use sensor_ebpf::parse::Link;
 
 use crate::programs::flow_cache::reason_index;
-use crate::programs::frame::{Hook, bounded};
-use crate::programs::maps::{HEAD_LIMITS, HEAD_SCRATCH, HEAD_SOURCES, HEADS};
+use crate::programs::frame::{Deep, Direct, Hook, bounded};
+use crate::programs::maps::{HEAD_LIMITS, HEAD_SCRATCH, HEAD_SOURCES, HEADS, HeadEvent, Work};
 
-/// Where and when a packet was seen.
-#[derive(Clone, Copy)]
-pub(crate) struct When {
-    pub(crate) now: u64,
-    pub(crate) point: u32,
-}
+pub(crate) const SYN: u8 = 2;
 
 /// Most heads of one packet: the selector takes at most 16,320 bytes of it.
 const MAX_CHUNKS: u32 = 8;
+const LINK_BYTES: u32 = ARP_LINK_BYTES as u32;
+const ARP_BYTES: u32 = 28;
 
-/// Sends up what the selector wants of a packet with a flow.
-#[inline(never)]
-pub(crate) fn offer<H: Hook>(
+/// Asks the selector about a packet with a flow; `true`: [`send`] is to run.
+#[inline(always)]
+pub(crate) fn choose<H: Hook>(
     hook: H,
+    direct: Direct,
     counters: *mut PointCounters,
-    packet: &Packet,
+    work: &mut Work,
     state: &mut FlowHeads,
-    when: &When,
-) {
+) -> bool {
     let limits = HEAD_LIMITS.load();
-    let (point, now) = (when.point, when.now);
-    let frame = &hook.direct();
-    let choice = select(frame, packet, state, &limits, || admit(&source_of(packet), now));
-    match choice {
-        Choice::Pass => {}
-        Choice::Refuse(reason) => refuse(counters, reason),
+    let now = work.now;
+    let packet = &work.packet;
+    let frame = Deep { hook, direct };
+    match select(&frame, packet, state, &limits, || admit(&source_of(packet), now)) {
+        Choice::Pass => false,
+        Choice::Refuse(reason) => {
+            refuse(counters, reason);
+            false
+        }
         Choice::Take { bytes } => {
-            let header = HeadHeader {
-                key: packet.key,
-                time: now,
-                point,
-                payload_len: packet.payload_len,
-                tcp_seq: packet.tcp_seq,
-                len: 0,
-                sender: packet.sender as u8,
-                tcp_flags: packet.tcp_flags,
-            };
-            send(hook, counters, &header, packet.payload_offset, u32::from(bytes));
+            work.head_offset = packet.payload_offset;
+            work.head_bytes = u32::from(bytes);
+            work.arp = 0;
+            true
         }
     }
 }
 
-/// Sends up an ARP packet.
-#[inline(never)]
-pub(crate) fn offer_arp<H: Hook>(hook: H, counters: *mut PointCounters, point: u32, now: u64) {
-    let frame = &hook.direct();
-    let Some(place) = arp_place(frame, Link::Ethernet) else { return };
-    match select_arp(|| admit(&place.source, now)) {
-        Choice::Pass => {}
-        Choice::Refuse(reason) => refuse(counters, reason),
-        Choice::Take { bytes } => {
-            let mut key = FlowKey::default();
-            key.low_port = ARP_ETHER_TYPE;
-            key.high_port = ARP_LINK_BYTES;
-            let header = HeadHeader {
-                key,
-                time: now,
-                point,
-                payload_len: u32::from(bytes),
-                tcp_seq: 0,
-                len: 0,
-                sender: Side::Low as u8,
-                tcp_flags: 0,
-            };
-            send_arp(hook, counters, &header, place.offset as u32, u32::from(bytes));
+/// Asks the selector about a frame that was refused as ARP; `true`: [`send`] is to run.
+#[inline(always)]
+pub(crate) fn choose_arp(frame: &Direct, counters: *mut PointCounters, work: &mut Work) -> bool {
+    let Some(place) = arp_place(frame, Link::Ethernet) else {
+        return false;
+    };
+    match select_arp(|| admit(&place.source, work.now)) {
+        Choice::Pass => false,
+        Choice::Refuse(reason) => {
+            refuse(counters, reason);
+            false
+        }
+        Choice::Take { .. } => {
+            work.head_offset = place.offset as u32;
+            work.arp = 1;
+            true
         }
     }
 }
 
 /// Takes a token of a source.
-#[inline(always)]
+#[inline(never)]
 fn admit(source: &[u8; 16], now: u64) -> bool {
     let limits = HEAD_LIMITS.load();
     if let Some(bucket) = HEAD_SOURCES.get_ptr_mut(source) {
@@ -99,12 +86,31 @@ fn admit(source: &[u8; 16], now: u64) -> bool {
     admitted
 }
 
-/// Sends `bytes` bytes of payload in pieces of at most [`sensor_ebpf::event::HEAD_BYTES`].
+/// Sends up what was chosen, in pieces of at most [`sensor_ebpf::event::HEAD_BYTES`].
 #[inline(always)]
-fn send<H: Hook>(hook: H, counters: *mut PointCounters, header: &HeadHeader, offset: u32, bytes: u32) {
-    let Some(scratch) = HEAD_SCRATCH.get_ptr_mut(0) else { return };
+pub(crate) fn send<H: Hook>(hook: H, counters: *mut PointCounters, work: &Work) {
+    let Some(scratch) = HEAD_SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    if work.arp != 0 {
+        send_arp(hook, counters, work, scratch);
+        return;
+    }
+    let packet = &work.packet;
     // SAFETY: this CPU's scratch element.
-    unsafe { (*scratch).header = *header };
+    unsafe {
+        (*scratch).header = HeadHeader {
+            key: packet.key,
+            time: work.now,
+            point: work.point,
+            payload_len: packet.payload_len,
+            tcp_seq: packet.tcp_seq,
+            len: 0,
+            sender: packet.sender as u8,
+            tcp_flags: packet.tcp_flags,
+        };
+    }
+    let bytes = work.head_bytes;
     let mut done = 0;
     for _ in 0..MAX_CHUNKS {
         if done >= bytes {
@@ -114,12 +120,12 @@ fn send<H: Hook>(hook: H, counters: *mut PointCounters, header: &HeadHeader, off
         // SAFETY: `len` is at most HEAD_BYTES, the size of the scratch's payload.
         unsafe {
             let to = (&raw mut (*scratch).bytes).cast::<u8>();
-            if !hook.copy(offset + done, to, len) {
+            if !hook.copy(work.head_offset + done, to, len) {
                 return;
             }
             (*scratch).header.len = len as u16;
         }
-        output(counters, scratch.cast(), len);
+        output(counters, scratch, len);
         // SAFETY: this CPU's scratch element.
         unsafe { (*scratch).header.tcp_seq = (*scratch).header.tcp_seq.wrapping_add(len) };
         done += len;
@@ -128,24 +134,35 @@ fn send<H: Hook>(hook: H, counters: *mut PointCounters, header: &HeadHeader, off
 
 /// Link addresses and ARP packet stand apart where there is a VLAN tag.
 #[inline(always)]
-fn send_arp<H: Hook>(hook: H, counters: *mut PointCounters, header: &HeadHeader, offset: u32, bytes: u32) {
-    let Some(scratch) = HEAD_SCRATCH.get_ptr_mut(0) else { return };
-    const LINK: u32 = ARP_LINK_BYTES as u32;
-    const ARP: u32 = 28;
+fn send_arp<H: Hook>(hook: H, counters: *mut PointCounters, work: &Work, scratch: *mut HeadEvent) {
     // SAFETY: both pieces fit the scratch's payload.
     unsafe {
         let to = (&raw mut (*scratch).bytes).cast::<u8>();
-        if !hook.copy(0, to, LINK) || !hook.copy(offset, to.add(LINK as usize), ARP) {
+        if !hook.copy(0, to, LINK_BYTES)
+            || !hook.copy(work.head_offset, to.add(LINK_BYTES as usize), ARP_BYTES)
+        {
             return;
         }
-        (*scratch).header = *header;
-        (*scratch).header.len = bytes as u16;
+        (*scratch).header = HeadHeader {
+            key: FlowKey {
+                low_port: ARP_ETHER_TYPE,
+                high_port: ARP_LINK_BYTES,
+                ..FlowKey::default()
+            },
+            time: work.now,
+            point: work.point,
+            payload_len: LINK_BYTES + ARP_BYTES,
+            tcp_seq: 0,
+            len: (LINK_BYTES + ARP_BYTES) as u16,
+            sender: Side::Low as u8,
+            tcp_flags: 0,
+        };
     }
-    output(counters, scratch.cast(), LINK + ARP);
+    output(counters, scratch, LINK_BYTES + ARP_BYTES);
 }
 
 #[inline(always)]
-fn output(counters: *mut PointCounters, event: *mut u8, len: u32) {
+fn output(counters: *mut PointCounters, event: *mut HeadEvent, len: u32) {
     // SAFETY: the scratch element holds the header and `len` bytes.
     let result = unsafe {
         bpf_ringbuf_output(

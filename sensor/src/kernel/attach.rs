@@ -11,7 +11,9 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkOrder};
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact, qdisc_detach_program};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact, qdisc_detach_program,
+};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, TcAttachType};
 use sensor_ebpf::flow::{HookDirection, Point};
@@ -109,7 +111,9 @@ pub enum AttachError {
         #[source]
         source: Box<ProgramError>,
     },
-    #[error("the kernel gave no link for XDP on `{interface}`; it would outlive this process (Linux 5.9 has links)")]
+    #[error(
+        "the kernel gave no link for XDP on `{interface}`; it would outlive this process (Linux 5.9 has links)"
+    )]
     NoLink { interface: String },
     #[error("failed to add a clsact qdisc to `{interface}`")]
     Qdisc {
@@ -123,7 +127,9 @@ pub enum AttachError {
 
 const fn hint(mechanism: Mechanism) -> &'static str {
     match mechanism {
-        Mechanism::XdpNative => " (its driver may lack XDP, or another XDP program is there; `--hook auto` falls back)",
+        Mechanism::XdpNative => {
+            " (its driver may lack XDP, or another XDP program is there; `--hook auto` falls back)"
+        }
         Mechanism::XdpGeneric => " (another XDP program may be there)",
         Mechanism::Tcx => " (TCX needs Linux 6.6; `--hook clsact` works on older ones)",
         Mechanism::Clsact => "",
@@ -143,8 +149,14 @@ impl Kernel {
         let target = Target { interface, ifindex };
         let (ingress, reason) = match choice {
             HookChoice::Auto => self.automatic(target)?,
-            HookChoice::Xdp => (self.attach_xdp(target, Mechanism::XdpNative)?, String::from("as asked for")),
-            HookChoice::XdpGeneric => (self.attach_xdp(target, Mechanism::XdpGeneric)?, String::from("as asked for")),
+            HookChoice::Xdp => (
+                self.attach_xdp(target, Mechanism::XdpNative)?,
+                String::from("as asked for"),
+            ),
+            HookChoice::XdpGeneric => (
+                self.attach_xdp(target, Mechanism::XdpGeneric)?,
+                String::from("as asked for"),
+            ),
             HookChoice::Tcx => (self.attach_tcx(target, false)?, String::from("as asked for")),
             HookChoice::Clsact => (self.attach_clsact(target, false)?, String::from("as asked for")),
             HookChoice::Tc => self.attach_tc(target, false)?,
@@ -168,10 +180,15 @@ impl Kernel {
     fn automatic(&mut self, target: Target<'_>) -> Result<(Hook, String), AttachError> {
         // XDP on a virtual interface takes segmentation offload from its peer (veth) or sees packets that GRO has
         // joined (everything that has XDP only behind the driver), so its counts would not be those of the wire.
-        let driver = Path::new("/sys/class/net").join(target.interface).join("device/driver");
+        let driver = Path::new("/sys/class/net")
+            .join(target.interface)
+            .join("device/driver");
         if !driver.exists() {
             let (hook, tc) = self.attach_tc(target, false)?;
-            return Ok((hook, format!("{} has no hardware driver for XDP; {tc}", target.interface)));
+            return Ok((
+                hook,
+                format!("{} has no hardware driver for XDP; {tc}", target.interface),
+            ));
         }
         match self.attach_xdp(target, Mechanism::XdpNative) {
             Ok(hook) => Ok((hook, String::from("the driver accepts XDP"))),
@@ -251,7 +268,7 @@ impl Kernel {
             interface: target.interface.to_owned(),
         })?;
         if let Err(source) = qdisc_add_clsact(target.interface)
-            && !source.to_string().contains("exists")
+            && !describe(&source).contains("File exists")
         {
             return Err(AttachError::Qdisc {
                 interface: target.interface.to_owned(),
@@ -261,7 +278,11 @@ impl Kernel {
         // With the lock held, a filter with our name is one that a killed process left. None there is the usual case.
         let name = if egress { program::EGRESS } else { program::INGRESS };
         if qdisc_detach_program(target.interface, attach_type(egress), name).is_ok() {
-            tracing::info!(interface = target.interface, name, "removed a filter that a killed process left");
+            tracing::info!(
+                interface = target.interface,
+                name,
+                "removed a filter that a killed process left"
+            );
         }
         let point = target.point(egress);
         let slot = self.register(point)?;

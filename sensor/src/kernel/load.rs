@@ -1,9 +1,10 @@
 //! Loads the kernel programs from the object in the binary and sizes their maps.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::AsFd;
 
-use aya::maps::{HashMap as KernelMap, Map, MapData, RingBuf};
+use aya::maps::{HashMap as KernelMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use sensor_ebpf::flow::Point;
@@ -70,7 +71,9 @@ pub enum LoadError {
     #[error("failed to get random numbers for the flow hash")]
     Random,
     /// Also where the object has other layouts than this program: its symbol then says another version.
-    #[error("failed to load the kernel programs (they need Linux 5.18, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)")]
+    #[error(
+        "failed to load the kernel programs (they need Linux 5.18, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)"
+    )]
     Object(#[source] Box<EbpfError>),
     #[error("the object has no {kind} `{name}`; rebuild it with `cargo xtask ebpf`")]
     Missing { kind: &'static str, name: &'static str },
@@ -95,15 +98,30 @@ pub(super) mod program {
     pub(in crate::kernel) const XDP: &str = "lynceus_xdp";
     pub(in crate::kernel) const INGRESS: &str = "lynceus_in";
     pub(in crate::kernel) const EGRESS: &str = "lynceus_out";
+    /// In the order of `sensor_ebpf::settings::next`.
+    pub(in crate::kernel) const XDP_NEXT: [&str; 3] = ["lynceus_xparse", "lynceus_xcount", "lynceus_xsend"];
+    pub(in crate::kernel) const TC_NEXT: [&str; 3] = ["lynceus_tparse", "lynceus_tcount", "lynceus_tsend"];
 }
 
 /// The loaded programs and their attachments. Dropping it detaches everything.
-#[derive(Debug)]
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     points: KernelMap<MapData, u32, u32>,
+    /// Held because the kernel empties a program array when its last descriptor closes.
+    xdp_next: ProgramArray<MapData>,
+    tc_next: ProgramArray<MapData>,
     slots: HashMap<Point, u32>,
     sizes: Sizes,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Kernel")
+            .field("sizes", &self.sizes)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What user space reads. Each part is used by one thread.
@@ -183,9 +201,13 @@ impl Kernel {
         let heads = RingBuf::try_from(heads).map_err(|source| open_map(map::HEADS, source))?;
         let points = take(&mut ebpf, map::POINTS)?;
         let points = KernelMap::try_from(points).map_err(|source| open_map(map::POINTS, source))?;
+        let xdp_next = program_array(&mut ebpf, map::XDP_NEXT)?;
+        let tc_next = program_array(&mut ebpf, map::TC_NEXT)?;
         let kernel = Self {
             ebpf,
             points,
+            xdp_next,
+            tc_next,
             slots: HashMap::new(),
             sizes,
         };
@@ -218,7 +240,9 @@ impl Kernel {
         if let Some(slot) = self.slots.get(&point) {
             return Ok(*slot);
         }
-        let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let next = u32::try_from(self.slots.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         let slot = if next < POINT_SLOTS { next } else { 0 };
         if slot != 0 {
             self.points
@@ -229,23 +253,43 @@ impl Kernel {
         Ok(slot)
     }
 
-    /// The XDP program, loaded.
+    /// The XDP program, loaded with those behind it.
     ///
     /// # Errors
-    /// The object lacks it or the verifier refused it.
+    /// The object lacks one or the verifier refused it.
     pub fn xdp(&mut self) -> Result<&mut Xdp, LoadError> {
-        let program: &mut Xdp = find(&mut self.ebpf, program::XDP)?;
-        loaded(program::XDP, program.fd().is_ok(), program, Xdp::load)
+        for (index, name) in (0u32..).zip(program::XDP_NEXT) {
+            let next = load::<Xdp>(&mut self.ebpf, name)?;
+            set(&mut self.xdp_next, index, next.fd(), name)?;
+        }
+        load(&mut self.ebpf, program::XDP)
     }
 
-    /// The TC program of a direction, loaded.
+    /// The TC program of a direction, loaded with those behind it.
     ///
     /// # Errors
-    /// The object lacks it or the verifier refused it.
+    /// The object lacks one or the verifier refused it.
     pub fn classifier(&mut self, egress: bool) -> Result<&mut SchedClassifier, LoadError> {
-        let name = if egress { program::EGRESS } else { program::INGRESS };
-        let program: &mut SchedClassifier = find(&mut self.ebpf, name)?;
-        loaded(name, program.fd().is_ok(), program, SchedClassifier::load)
+        for (index, name) in (0u32..).zip(program::TC_NEXT) {
+            let next = load::<SchedClassifier>(&mut self.ebpf, name)?;
+            set(&mut self.tc_next, index, next.fd(), name)?;
+        }
+        load(
+            &mut self.ebpf,
+            if egress { program::EGRESS } else { program::INGRESS },
+        )
+    }
+
+    /// Instructions that the verifier walked for each loaded program: its limit is 1,000,000 (Linux 5.16 tells).
+    #[must_use]
+    pub fn verified_instructions(&self) -> Vec<(String, Option<u32>)> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let info = program.info().ok()?;
+                Some((name.to_owned(), info.verified_instruction_count()))
+            })
+            .collect()
     }
 }
 
@@ -255,17 +299,46 @@ where
 {
     ebpf.program_mut(name)
         .and_then(|program| <&mut P>::try_from(program).ok())
-        .ok_or(LoadError::Missing { kind: "program", name })
+        .ok_or(LoadError::Missing {
+            kind: "program",
+            name,
+        })
 }
 
-fn loaded<'a, P>(
-    name: &'static str,
-    already: bool,
-    program: &'a mut P,
-    load: fn(&mut P) -> Result<(), ProgramError>,
-) -> Result<&'a mut P, LoadError> {
-    if !already {
-        load(program).map_err(|source| LoadError::Verifier {
+/// The two kinds of programs, which aya loads by functions of the same form.
+trait Loadable: Sized {
+    fn is_loaded(&self) -> bool;
+    fn load_it(&mut self) -> Result<(), ProgramError>;
+}
+
+impl Loadable for Xdp {
+    fn is_loaded(&self) -> bool {
+        self.fd().is_ok()
+    }
+
+    fn load_it(&mut self) -> Result<(), ProgramError> {
+        self.load()
+    }
+}
+
+impl Loadable for SchedClassifier {
+    fn is_loaded(&self) -> bool {
+        self.fd().is_ok()
+    }
+
+    fn load_it(&mut self) -> Result<(), ProgramError> {
+        self.load()
+    }
+}
+
+/// A program, loaded once.
+fn load<'a, P: Loadable>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program>,
+{
+    let program: &mut P = find(ebpf, name)?;
+    if !program.is_loaded() {
+        program.load_it().map_err(|source| LoadError::Verifier {
             name,
             source: Box::new(source),
         })?;
@@ -273,8 +346,26 @@ fn loaded<'a, P>(
     Ok(program)
 }
 
+fn program_array(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramArray<MapData>, LoadError> {
+    ProgramArray::try_from(take(ebpf, name)?).map_err(|source| open_map(name, source))
+}
+
+fn set(
+    array: &mut ProgramArray<MapData>,
+    index: u32,
+    fd: Result<&aya::programs::ProgramFd, ProgramError>,
+    name: &'static str,
+) -> Result<(), LoadError> {
+    let fd = fd.map_err(|source| LoadError::Verifier {
+        name,
+        source: Box::new(source),
+    })?;
+    array.set(index, fd, 0).map_err(|source| open_map(name, source))
+}
+
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
-    ebpf.take_map(name).ok_or(LoadError::Missing { kind: "map", name })
+    ebpf.take_map(name)
+        .ok_or(LoadError::Missing { kind: "map", name })
 }
 
 fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<std::os::fd::BorrowedFd<'a>, LoadError> {
@@ -350,14 +441,20 @@ mod tests {
             ..Options::default()
         };
         let error = sizes(&options).expect_err("3000 is no power of two").to_string();
-        assert!(error.contains("cache_entries") && error.contains("3000"), "{error}");
+        assert!(
+            error.contains("cache_entries") && error.contains("3000"),
+            "{error}"
+        );
     }
 
     #[test]
     fn head_limits_lie_as_in_the_struct() {
         let bytes = head_limits(&HeadLimits::new(3, 4096, 10, 20));
         assert_eq!(bytes.len(), 24);
-        assert_eq!(u64::from_ne_bytes(bytes[..8].try_into().expect("8 bytes")), 100_000_000);
+        assert_eq!(
+            u64::from_ne_bytes(bytes[..8].try_into().expect("8 bytes")),
+            100_000_000
+        );
         assert_eq!((bytes[16], bytes[17], bytes[18]), (0, 16, 3));
         assert_eq!(std::mem::offset_of!(HeadLimits, packets), 18);
     }

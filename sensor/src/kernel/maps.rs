@@ -3,7 +3,10 @@
 //! The one file of the sensor with `unsafe`: it maps the descriptors of the array maps (`BPF_F_MMAPABLE`, Linux 5.5)
 //! and reads memory that the kernel writes at the same time. The order of stores that the programs promise is in
 //! [`sensor_ebpf::layout`].
-#![allow(unsafe_code, reason = "memory shared with the kernel; each block says why it holds")]
+#![allow(
+    unsafe_code,
+    reason = "memory shared with the kernel; each block says why it holds"
+)]
 
 use std::fmt;
 use std::io;
@@ -29,7 +32,10 @@ const ATTEMPTS: u32 = 64;
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of the kernel programs.
 #[must_use]
 pub fn monotonic_now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is valid for the call's one write. The call cannot fail for this clock.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -220,7 +226,12 @@ fn split(words: &[u64; 16]) -> (EntryHead, EntryBody) {
     parts.0.copy_from_slice(head);
     parts.1.copy_from_slice(body);
     // SAFETY: both are 64 bytes of integers without padding; every bit pattern is valid.
-    unsafe { (transmute::<[u64; 8], EntryHead>(parts.0), transmute::<[u64; 8], EntryBody>(parts.1)) }
+    unsafe {
+        (
+            transmute::<[u64; 8], EntryHead>(parts.0),
+            transmute::<[u64; 8], EntryBody>(parts.1),
+        )
+    }
 }
 
 fn cold(words: [u64; 16]) -> ColdEntry {
@@ -327,7 +338,9 @@ impl Cache {
                 if words[7] & meta::COLD == 0 {
                     None
                 } else {
-                    Some(copy_words::<16>(self.cold.element::<ColdEntry>(entry).cast::<u64>()))
+                    Some(copy_words::<16>(
+                        self.cold.element::<ColdEntry>(entry).cast::<u64>(),
+                    ))
                 }
             };
             fence(Ordering::Acquire);
@@ -442,7 +455,11 @@ pub(super) fn map_all(
     let cpus = usize::from(sizes.cpus);
     let entries = cpus * sizes.sets as usize * WAYS;
     let slots = cpus * sizes.ring_slots as usize;
-    let blocks = Arc::new(Mapping::new(descriptors.cpus, cpus * size_of::<CpuBlock>(), true)?);
+    let blocks = Arc::new(Mapping::new(
+        descriptors.cpus,
+        cpus * size_of::<CpuBlock>(),
+        true,
+    )?);
     let ring = Arc::new(Mapping::new(descriptors.ring, slots * size_of::<Slot>(), false)?);
     let rings = (0..sizes.cpus)
         .map(|cpu| RecordRing {
