@@ -258,6 +258,10 @@ pub struct Swept {
     pub unsettled: usize,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives for one step of a loop; a box would cost more"
+)]
 enum Reading {
     Empty,
     Unchanged,
