@@ -1,0 +1,122 @@
+//! Traffic for tests: a scanner that raises an alert, and hosts that raise nothing, as batches of a sensor.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use lynceus_model::flow::{CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Totals};
+use lynceus_model::profiler::{Profiler, ProfilerConfig};
+use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::window::{SensorId, WindowUpdate};
+use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
+
+pub(crate) const SENSOR: SensorId = SensorId([0x42; 16]);
+
+pub(crate) const PLAN: WindowPlan = WindowPlan {
+    origin: Timestamp(0),
+    width: WindowPlan::DEFAULT_WIDTH,
+};
+
+/// Window updates of two windows: `hosts` × `ports` probes of a scanner between ordinary web traffic.
+pub(crate) fn updates(hosts: u8, ports: u16) -> Vec<WindowUpdate> {
+    let mut profiler = Profiler::new(ProfilerConfig {
+        sensor: SENSOR,
+        plan: PLAN,
+        refresh: Duration::from_secs(5),
+        ..ProfilerConfig::default()
+    });
+    let scanner = Ipv4Addr::new(10, 0, 0, 66);
+    let mut number = 0;
+    for round in 0..2_i64 {
+        for host in 0..hosts {
+            for port in 0..ports {
+                number += 1;
+                let at = Timestamp::from_secs(round * 3600)
+                    .saturating_add(Duration::from_millis(100 * number % 3_500_000));
+                let target = Ipv4Addr::new(192, 168, 7, 1 + host);
+                profiler.observe(flow(number, at, scanner, target, 20 + port, ConnState::S0));
+                let browser = Ipv4Addr::new(10, 0, 0, 1 + (number % 9) as u8);
+                let server = Ipv4Addr::new(93, 184, 216, (number % 3) as u8);
+                profiler.observe(flow(1_000_000 + number, at, browser, server, 443, ConnState::Sf));
+            }
+        }
+    }
+    profiler.finish();
+    let mut updates = Vec::new();
+    profiler.drain(&mut updates);
+    updates
+}
+
+/// Cuts updates into batches of at most `size`.
+pub(crate) fn batches(updates: &[WindowUpdate], size: usize) -> Vec<Batch> {
+    let batch = |(index, updates): (usize, &[WindowUpdate])| {
+        let id = BatchId {
+            sensor: SENSOR,
+            stream: StreamId {
+                boot: BootId([9; 16]),
+                stream: 1,
+            },
+            seq: index as u64 + 1,
+        };
+        let content = Content {
+            updates: updates.to_vec(),
+            gaps: Vec::new(),
+        };
+        Batch::local(id, content)
+    };
+    updates.chunks(size).enumerate().map(batch).collect()
+}
+
+fn flow(
+    number: u64,
+    first: Timestamp,
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    port: u16,
+    state: ConnState,
+) -> FlowUpdate {
+    let mut id = [0; 20];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    let out = Totals {
+        packets: 3,
+        bytes: 180,
+        wire_bytes: 222,
+        tcp_flags: 2,
+        flag_counts: [0, 3, 0, 0, 0, 0, 0, 0],
+    };
+    let back = if state == ConnState::Sf {
+        out
+    } else {
+        Totals::default()
+    };
+    let flow = Flow {
+        tuple: FiveTuple {
+            originator: Endpoint {
+                ip: IpAddr::V4(from),
+                port: 40_000 + (number % 20_000) as u16,
+            },
+            responder: Endpoint {
+                ip: IpAddr::V4(to),
+                port,
+            },
+            protocol: 6,
+        },
+        community_id: CommunityId(id),
+        first,
+        last: first.saturating_add(Duration::from_millis(40)),
+        out,
+        back,
+        state,
+        icmp: None,
+        vlan: Vec::new(),
+        tunnel: None,
+        rtt: None,
+        seen_at: Vec::new(),
+    };
+    FlowUpdate {
+        flow,
+        new_out: out,
+        new_back: back,
+        part: 0,
+        end: FlowEnd::Closed,
+    }
+}
