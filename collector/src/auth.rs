@@ -1,5 +1,5 @@
-//! Who may speak for whom: a sensor's certificate names its UUID as a subject alternative name, as DNS name (the UUID
-//! itself) or as `urn:uuid:…`. Without TLS the collector listens on loopback and unix sockets only.
+//! Who may speak for whom: a sensor's certificate names its UUID as a subject alternative name, as DNS name
+//! (`UUID.sensor.lynceus` or the UUID itself) or as `urn:uuid:UUID`. Without TLS the collector listens on loopback and unix sockets only.
 
 use std::net::SocketAddr;
 
@@ -15,6 +15,7 @@ pub enum Peer {
     Certified { sensors: Vec<SensorId> },
 }
 
+const DOMAIN: &[u8] = b".sensor.lynceus";
 const URN: &[u8] = b"urn:uuid:";
 
 impl Peer {
@@ -86,7 +87,7 @@ pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
             // uniformResourceIdentifier
             0x86 => value.strip_prefix(URN),
             // dNSName
-            0x82 => Some(value),
+            0x82 => Some(value.strip_suffix(DOMAIN).unwrap_or(value)),
             _ => None,
         };
         let uuid = text
@@ -152,11 +153,13 @@ mod tests {
     #[test]
     fn a_certificate_names_its_sensors() {
         let sensor = SensorId(ID.parse::<uuid::Uuid>().unwrap().into_bytes());
-        let dns = SanType::DnsName(ID.try_into().unwrap());
+        let dns = SanType::DnsName(format!("{ID}.sensor.lynceus").try_into().unwrap());
         let uri = SanType::URI(format!("urn:uuid:{ID}").try_into().unwrap());
         let other = SanType::DnsName("collector.example".try_into().unwrap());
         assert_eq!(sensors_of(&certificate(vec![other.clone(), dns])), [sensor]);
+        let bare = SanType::DnsName(ID.try_into().unwrap());
         assert_eq!(sensors_of(&certificate(vec![uri])), [sensor]);
+        assert_eq!(sensors_of(&certificate(vec![bare])), [sensor]);
         assert_eq!(sensors_of(&certificate(vec![other])), []);
         assert_eq!(sensors_of(&certificate(Vec::new())), []);
     }

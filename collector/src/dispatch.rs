@@ -112,8 +112,10 @@ impl Dispatch {
             .first_position
             .map_or(0, |first| first.0.saturating_sub(1));
         let replay_from = replay_from.max(Position(first));
+        // The wall clock never gives two runs of one store the same nanosecond.
+        let run = shared.started.0.unsigned_abs();
         let mut dispatch = Self {
-            engine: Arc::new(Mutex::new(Engine::new(options.engine, replay_from))),
+            engine: Arc::new(Mutex::new(Engine::new(options.engine, replay_from, run))),
             store: Patient::new(store, Arc::clone(&shared)),
             shared,
             sinks: options.sinks,

@@ -27,13 +27,21 @@ pub struct WindowRow {
     pub since: Position,
     /// Log position of the last one.
     pub applied: Position,
+    /// Run of the collector that wrote the row.
+    pub run: u64,
     pub closed: bool,
+    /// Evidence and alerts up to `applied`, and the sum of these alerts.
+    pub evidence: u64,
+    pub alerts: u64,
+    pub alerted: f64,
     pub profile: ProfileDelta,
 }
 
 /// An evidence with its place in the order of its window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvidenceRow {
+    /// Log position of the update that brought it.
+    pub position: Position,
     /// Number of the evidence in its window, from 0.
     pub order: u64,
     pub evidence: Evidence,
@@ -58,6 +66,14 @@ struct StoredWindow {
     closed: bool,
     #[prost(message, optional, tag = "4")]
     profile: Option<v1::ProfileDelta>,
+    #[prost(fixed64, tag = "5")]
+    run: u64,
+    #[prost(uint64, tag = "6")]
+    evidence: u64,
+    #[prost(uint64, tag = "7")]
+    alerts: u64,
+    #[prost(double, tag = "8")]
+    alerted: f64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -66,6 +82,8 @@ struct StoredEvidence {
     order: u64,
     #[prost(message, optional, tag = "2")]
     evidence: Option<v1::Evidence>,
+    #[prost(uint64, tag = "3")]
+    position: u64,
 }
 
 /// 16 bytes of an address.
@@ -155,6 +173,10 @@ pub fn put_window(row: &WindowRow) -> Change {
         since: row.since.0,
         applied: row.applied.0,
         closed: row.closed,
+        run: row.run,
+        evidence: row.evidence,
+        alerts: row.alerts,
+        alerted: row.alerted,
         profile: Some((&row.profile).into()),
     };
     put(Table::Windows, window_key(row.profile.window), &stored)
@@ -184,6 +206,7 @@ pub fn put_evidence(row: &EvidenceRow) -> [Change; 2] {
     };
     let stored = StoredEvidence {
         order: row.order,
+        position: row.position.0,
         evidence: Some(row.evidence.clone().into()),
     };
     [put(Table::Evidence, key, &stored), by_time]
@@ -239,6 +262,10 @@ pub fn read_window(value: &[u8]) -> Result<WindowRow, StoreError> {
         since: Position(stored.since),
         applied: Position(stored.applied),
         closed: stored.closed,
+        run: stored.run,
+        evidence: stored.evidence,
+        alerts: stored.alerts,
+        alerted: stored.alerted,
         profile: ProfileDelta::try_from(profile)
             .map_err(|error| damaged(Table::Windows, &error.to_string()))?,
     })
@@ -259,6 +286,7 @@ pub fn read_evidence(value: &[u8]) -> Result<EvidenceRow, StoreError> {
         .ok_or_else(|| damaged(Table::Evidence, "no evidence"))?;
     Ok(EvidenceRow {
         order: stored.order,
+        position: Position(stored.position),
         evidence: Evidence::try_from(evidence)
             .map_err(|error| damaged(Table::Evidence, &error.to_string()))?,
     })
@@ -350,6 +378,10 @@ mod tests {
             since: Position(3),
             applied: Position(9),
             closed: true,
+            run: 77,
+            evidence: 2,
+            alerts: 1,
+            alerted: 15.5,
             profile: ProfileDelta::new(window),
         };
         let change = put_window(&row);

@@ -75,10 +75,13 @@ async fn killed_at_random_moments() {
         daemon.wait();
         cut += u32::from(acknowledged < share);
     }
-    println!("{cut} of {KILLS} kills came between two acknowledgements of {} batches", sealed.len());
+    println!(
+        "{cut} of {KILLS} kills came between two acknowledgements of {} batches",
+        sealed.len()
+    );
     assert!(cut >= KILLS / 4, "kills must come while batches are under way");
     // The last life takes what is left and ends in order.
-    let mut daemon = Daemon::start(directory.path()).await;
+    let daemon = Daemon::start(directory.path()).await;
     daemon.send(&sealed, &mut acknowledged).await;
     assert_eq!(acknowledged, sealed.len() as u64);
     daemon.terminate();
@@ -105,7 +108,7 @@ async fn killed_at_random_moments() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_is_named_and_counted() {
     let directory = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start(directory.path()).await;
+    let daemon = Daemon::start(directory.path()).await;
     let batches = batches(&updates(2, 3), usize::MAX);
     let mut damaged = daemon::seal(&batches[0]);
     damaged.crc32c ^= 1;

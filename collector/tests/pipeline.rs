@@ -108,6 +108,33 @@ fn a_restart_after_every_batch_changes_nothing() {
 }
 
 #[test]
+fn too_little_memory_costs_time_only() {
+    let batches = batches(&updates(12, 25), 10);
+    let expected = run(Arc::new(MemoryStore::new(0)), &batches);
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(0));
+    let mut tight = options();
+    tight.engine.max_window_bytes = 1;
+    let collector = Collector::start(Arc::clone(&store), tight).unwrap();
+    for batch in &batches {
+        collector.ingest().accept(batch.clone()).unwrap();
+        collector.flush().unwrap();
+        assert_eq!(
+            collector
+                .query()
+                .collector()
+                .totals
+                .iter()
+                .find(|total| total.reason == "windows_in_memory")
+                .unwrap()
+                .count,
+            0
+        );
+    }
+    collector.shutdown();
+    assert_eq!(State::of(&*store), expected);
+}
+
+#[test]
 fn tables_that_were_lost_are_built_again_from_the_log() {
     let batches = batches(&updates(12, 25), 20);
     let directory = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+mod collector;
 mod report;
 
 /// Benchmarks; each runs its baselines in the same run and reports ratios.
@@ -9,10 +10,13 @@ mod report;
 pub(crate) enum Command {
     /// The machine as the tables name it: cores, kernel, memory
     Machine,
+    /// Batches into the embedded store and into Redis: flows and deltas a second, durable
+    Collector,
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Collector => collector::run(),
         Command::Machine => {
             println!("{}", report::machine());
             Ok(())

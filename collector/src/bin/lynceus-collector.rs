@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
         std::io::stdout().write_all(config.print()?.as_bytes())?;
         return Ok(());
     }
-    let filter = EnvFilter::try_from_env("LYNCEUS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -9,7 +9,7 @@ use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, Stage, WindowId, WindowUpdate};
 use lynceus_proto::v1;
 
-use super::hot::{Hot, HotWindows};
+use super::hot::{Hot, HotWindows, Replay};
 use crate::rows::{self, EvidenceRow};
 use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
 
@@ -59,19 +59,22 @@ pub(super) struct Engine {
     windows: HotWindows,
     registry: Registry,
     accumulator: Accumulator,
-    /// The log is replayed from here on: windows that began later are built again.
-    replayed_from: Position,
+    replay: Replay,
     /// Newest event time.
     now: Timestamp,
 }
 
 impl Engine {
-    pub(super) fn new(options: EngineOptions, replayed_from: Position) -> Self {
+    /// `run`: another number for each run.
+    pub(super) fn new(options: EngineOptions, replay_from: Position, run: u64) -> Self {
         Self {
             registry: Registry::new(&options.detectors),
             accumulator: Accumulator::new(options.group, options.policy),
             windows: HotWindows::default(),
-            replayed_from,
+            replay: Replay {
+                from: replay_from,
+                run,
+            },
             now: Timestamp::MIN,
             options,
         }
@@ -86,7 +89,7 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let id = update.delta.window;
-        let taken = self.windows.take(id, position, self.replayed_from, store)?;
+        let taken = self.windows.take(id, position, self.replay, store)?;
         if taken.loaded {
             add_up_again(taken.hot, &mut self.accumulator, store)?;
         }
@@ -97,6 +100,7 @@ impl Engine {
         let merged = hot.row.profile.merge(&update.delta);
         debug_assert!(merged, "the window was looked up by the delta's own identity");
         hot.row.applied = position;
+        hot.row.run = self.replay.run;
         // A record that comes after the end opens the window again until it is at rest.
         hot.row.closed = update.stage == Stage::Closed;
         (hot.dirty, hot.changed) = (true, true);
@@ -224,11 +228,14 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let id = rows::window_of_evidence(&evidence);
-        let taken = self.windows.take(id, position, self.replayed_from, store)?;
+        let taken = self.windows.take(id, position, self.replay, store)?;
         if taken.loaded {
             add_up_again(taken.hot, &mut self.accumulator, store)?;
         }
         let hot = taken.hot;
+        if position <= hot.loaded_at {
+            return Ok(());
+        }
         let said = effects.evidence.iter().any(|other| other.id == evidence.id);
         let stored = store.get(Table::Evidence, &rows::evidence_key(id, evidence.id))?;
         let is_new = stored.is_none() && !said;
@@ -236,7 +243,8 @@ impl Engine {
             // What was said stays as it was said.
             Some(value) => rows::read_evidence(&value)?,
             None => EvidenceRow {
-                order: hot.evidence,
+                position,
+                order: hot.row.evidence,
                 evidence,
             },
         };
@@ -244,16 +252,18 @@ impl Engine {
         let before = self.accumulator.evidence(id);
         let alert = self.accumulator.add(&row.evidence);
         if self.accumulator.evidence(id) > before {
-            hot.evidence += 1;
-            hot.changed = true;
+            hot.row.evidence += 1;
+            hot.row.applied = position;
+            hot.row.run = self.replay.run;
+            (hot.dirty, hot.changed) = (true, true);
         }
         if is_new {
             effects.changes.extend(rows::put_evidence(&row));
             effects.evidence.push(row.evidence);
         }
         if let Some(alert) = alert {
-            hot.alerts += 1;
-            hot.alerted += alert.sum;
+            hot.row.alerts += 1;
+            hot.row.alerted += alert.sum;
             let known = store
                 .get(Table::Alerts, &rows::alert_key(id, alert.id))?
                 .is_some();
@@ -302,26 +312,27 @@ fn forgotten_before(plan: &WindowPlan, now: Timestamp) -> Option<Timestamp> {
     now.0.checked_sub(horizon).map(Timestamp)
 }
 
-/// Feeds the stored evidence of a window to the accumulation in the order in which it came.
-fn add_up_again(hot: &mut Hot, accumulator: &mut Accumulator, store: &dyn Store) -> Result<(), StoreError> {
-    /// Bound of one window's evidence, that of the accumulation.
-    const LIMIT: usize = Accumulator::MAX_EVIDENCE;
-    let range = KeyRange::prefix(&rows::window_key(hot.row.profile.window));
-    let stored = store.scan(Table::Evidence, &range, Order::Ascending, LIMIT)?;
+/// Feeds the evidence that a window had when it was stored to the accumulation, in the order in which it came. What the
+/// accumulation still knows adds nothing.
+fn add_up_again(hot: &Hot, accumulator: &mut Accumulator, store: &dyn Store) -> Result<(), StoreError> {
+    let id = hot.row.profile.window;
+    let range = KeyRange::prefix(&rows::window_key(id));
+    let stored = store.scan(
+        Table::Evidence,
+        &range,
+        Order::Ascending,
+        Accumulator::MAX_EVIDENCE,
+    )?;
     let mut stored: Vec<EvidenceRow> = stored
         .iter()
         .map(|(_, value)| rows::read_evidence(value))
         .collect::<Result<_, _>>()?;
-    stored.sort_by_key(|row| row.order);
-    hot.evidence = stored.len() as u64;
+    // An earlier run may have said more than the replay has come to.
+    stored.retain(|row| row.position <= hot.row.applied);
+    stored.sort_by_key(|row| (row.position, row.order));
     for row in stored {
-        accumulator.add(&row.evidence);
-    }
-    let alerts = store.scan(Table::Alerts, &range, Order::Ascending, LIMIT)?;
-    hot.alerts = alerts.len() as u64;
-    hot.alerted = 0.0;
-    for (_, value) in alerts {
-        hot.alerted += rows::read_alert(&value)?.sum;
+        // Its alerts are counted in the row of the window.
+        let _ = accumulator.add(&row.evidence);
     }
     Ok(())
 }
@@ -346,9 +357,9 @@ fn summary(hot: &Hot, plan: &WindowPlan, accumulator: &Accumulator, threshold: f
         flows: totals.flows(),
         packets: counts.iter().map(|counts| counts.packets()).sum(),
         bytes: counts.iter().map(|counts| counts.bytes()).sum(),
-        evidence: hot.evidence,
-        alerts: hot.alerts,
-        threat: hot.alerted + accumulator.sum(profile.window),
+        evidence: hot.row.evidence,
+        alerts: hot.row.alerts,
+        threat: hot.row.alerted + accumulator.sum(profile.window),
         threshold,
         truncated: profile.truncated(),
         closed: hot.row.closed,

@@ -22,16 +22,21 @@ pub(super) struct Hot {
     pub(super) loaded_at: Position,
     /// Earlier windows of the profile as they were when this one opened, newest first.
     pub(super) history: Arc<[ProfileDelta]>,
-    pub(super) evidence: u64,
-    pub(super) alerts: u64,
-    /// Sum of all alerts of the window.
-    pub(super) alerted: f64,
     /// Not yet in the store as it is here.
     pub(super) dirty: bool,
     /// Its summary is not yet in the store.
     pub(super) changed: bool,
     bytes: usize,
     touched: u64,
+}
+
+/// Where this run of the collector began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replay {
+    /// The log is replayed after this position.
+    pub(super) from: Position,
+    /// Different for each run.
+    pub(super) run: u64,
 }
 
 /// All windows in memory, by profile and start.
@@ -49,34 +54,35 @@ impl HotWindows {
         self.windows.get(&(id.profile, id.start))
     }
 
-    /// The window; fetched from the store if it began at or before `replayed_from` (what began later is built again
-    /// from the log), made if there is none.
+    /// The window; made if there is none. It is fetched from the store if it began at or before the position from which
+    /// the log was replayed, or was written in this run; what an earlier run wrote of later windows is built again.
     pub(super) fn take(
         &mut self,
         id: WindowId,
         position: Position,
-        replayed_from: Position,
+        replay: Replay,
         store: &dyn Store,
     ) -> Result<Taken<'_>, StoreError> {
         let mut loaded = false;
         if !self.windows.contains_key(&(id.profile, id.start)) {
             let stored = store.get(Table::Windows, &rows::window_key(id))?;
             let stored = stored.map(|value| rows::read_window(&value)).transpose()?;
-            let stored = stored.filter(|row| row.since <= replayed_from);
+            let stored = stored.filter(|row| row.since <= replay.from || row.run == replay.run);
             loaded = stored.is_some();
             let loaded_at = stored.as_ref().map_or(Position(0), |row| row.applied);
             let hot = Hot {
                 row: stored.unwrap_or_else(|| WindowRow {
                     since: position,
                     applied: position,
+                    run: replay.run,
                     closed: false,
+                    evidence: 0,
+                    alerts: 0,
+                    alerted: 0.0,
                     profile: ProfileDelta::new(id),
                 }),
                 loaded_at,
                 history: self.history(id, store)?,
-                evidence: 0,
-                alerts: 0,
-                alerted: 0.0,
                 dirty: false,
                 changed: false,
                 bytes: 0,

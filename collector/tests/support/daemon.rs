@@ -45,30 +45,31 @@ impl Daemon {
         );
         let file = directory.join("collector.toml");
         std::fs::write(&file, config).unwrap();
+        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_lynceus-collector"))
             .arg("--config")
             .arg(&file)
-            .env("LYNCEUS_LOG", "error")
+            .env("RUST_LOG", "error")
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
+        let daemon = Self {
+            process,
+            socket,
+            http,
+            channel: endpoint.connect_lazy(),
+        };
         for _ in 0..600 {
-            if let Ok(channel) = endpoint.connect().await {
-                return Self {
-                    process,
-                    socket,
-                    http,
-                    channel,
-                };
+            if endpoint.connect().await.is_ok() {
+                return daemon;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("no answer on {}", socket.display());
+        panic!("no answer on {}", daemon.socket.display());
     }
 
     /// Sends what is not committed yet until all is acknowledged or the daemon is gone.
-    pub(crate) async fn send(&mut self, batches: &[v1::Batch], acknowledged: &mut u64) {
+    pub(crate) async fn send(&self, batches: &[v1::Batch], acknowledged: &mut u64) {
         let Some(first) = batches.first() else { return };
         let hello = v1::Hello {
             sensor_id: first.sensor_id.clone(),
@@ -131,7 +132,7 @@ impl Daemon {
         drop(sender.await);
     }
 
-    pub(crate) async fn send_one(&mut self, batch: v1::Batch) -> Result<Said, tonic::Status> {
+    pub(crate) async fn send_one(&self, batch: v1::Batch) -> Result<Said, tonic::Status> {
         let request = v1::SendRequest {
             batch: Some(batch),
             status: None,
