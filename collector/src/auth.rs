@@ -1,5 +1,6 @@
 //! Who may speak for whom: a sensor's certificate names its UUID as a subject alternative name, as DNS name
-//! (`UUID.sensor.lynceus` or the UUID itself) or as `urn:uuid:UUID`. Without TLS the collector listens on loopback and unix sockets only.
+//! (`UUID.sensor.lynceus` or the UUID itself) or as `urn:uuid:UUID`. Without TLS the collector listens on loopback and
+//! unix sockets only.
 
 use std::net::SocketAddr;
 

@@ -39,18 +39,28 @@ impl Authority {
     fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+        (
+            params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key.serialize_pem(),
+        )
     }
 }
 
-async fn connect(port: u16, authority: &Authority, own: Option<(String, String)>) -> Result<Channel, tonic::transport::Error> {
+async fn connect(
+    port: u16,
+    authority: &Authority,
+    own: Option<(String, String)>,
+) -> Result<Channel, tonic::transport::Error> {
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&authority.pem))
         .domain_name("collector.test");
     if let Some((certificate, key)) = own {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
-    let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{port}")).unwrap().tls_config(tls).unwrap();
+    let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{port}"))
+        .unwrap()
+        .tls_config(tls)
+        .unwrap();
     let mut tries = 0;
     loop {
         match endpoint.connect().await {
@@ -100,7 +110,11 @@ async fn send(channel: Channel, sensor: SensorId) -> Result<(), tonic::Status> {
 async fn certificates_decide_who_speaks_for_whom() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new();
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let config = config(directory.path(), &authority, port);
     let server = tokio::spawn(app::run(config, async move {
@@ -108,15 +122,25 @@ async fn certificates_decide_who_speaks_for_whom() {
     }));
     let name = uuid::Uuid::from_bytes(SENSOR.0).hyphenated().to_string();
 
-    let sensor = connect(port, &authority, Some(authority.issue(&name))).await.unwrap();
+    let sensor = connect(port, &authority, Some(authority.issue(&name)))
+        .await
+        .unwrap();
     send(sensor.clone(), SENSOR).await.unwrap();
     let other = send(sensor.clone(), SensorId([1; 16])).await.unwrap_err();
     assert_eq!(other.code(), Code::PermissionDenied, "{other}");
-    let reads = QueryClient::new(sensor).get_status(v1::GetStatusRequest {}).await.unwrap_err();
+    let reads = QueryClient::new(sensor)
+        .get_status(v1::GetStatusRequest {})
+        .await
+        .unwrap_err();
     assert_eq!(reads.code(), Code::PermissionDenied, "{reads}");
 
-    let reader = connect(port, &authority, Some(authority.issue("analyst.example"))).await.unwrap();
-    let status = QueryClient::new(reader.clone()).get_status(v1::GetStatusRequest {}).await.unwrap();
+    let reader = connect(port, &authority, Some(authority.issue("analyst.example")))
+        .await
+        .unwrap();
+    let status = QueryClient::new(reader.clone())
+        .get_status(v1::GetStatusRequest {})
+        .await
+        .unwrap();
     assert_eq!(status.into_inner().collector.unwrap().accepted_position, 1);
     let sends = send(reader, SENSOR).await.unwrap_err();
     assert_eq!(sends.code(), Code::PermissionDenied, "{sends}");
