@@ -153,10 +153,12 @@ impl Ingest {
         answer.recv().map_err(|_| IngestError::Stopping)
     }
 
-    /// Takes nothing more; what was accepted is finished. Not for async code.
+    /// Takes nothing more; what was accepted is finished. Also good where async code drops a collector.
     pub(crate) fn stop(&self) {
-        // Already gone is as good.
-        let _ = self.jobs.blocking_send(Order::Stop);
+        // Full: the commit thread is at work and makes room. Closed: already gone is as good.
+        while let Err(mpsc::error::TrySendError::Full(_)) = self.jobs.try_send(Order::Stop) {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
     }
 
     /// How far the streams have come.

@@ -157,3 +157,20 @@ async fn certificates_decide_who_speaks_for_whom() {
     end.send(()).unwrap();
     server.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_in_use_is_an_error_not_a_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let config = Config {
+        listen: format!("unix:{}", directory.path().join("socket").display()),
+        http_listen: taken.local_addr().unwrap().to_string(),
+        store: Store {
+            directory: directory.path().join("store"),
+            ..Store::default()
+        },
+        ..Config::default()
+    };
+    let error = app::run(config, std::future::pending()).await.unwrap_err();
+    assert!(error.to_string().contains("http_listen"), "{error:#}");
+}
