@@ -19,7 +19,7 @@ use crate::export::grpc::{self, Command};
 use crate::export::outbox::{AnyDisk, Outbox};
 use crate::export::spool::{Directory, Memory};
 use crate::profiler::Pipeline;
-use crate::pump::{self, Identity};
+use crate::pump::{self, Identity, Rhythm};
 use crate::{clock, metrics, privilege};
 
 /// Runs the daemon until its source ends or a signal comes (SIGTERM, SIGINT). Call it on the main thread, before any
@@ -140,7 +140,10 @@ fn start_pump(
         name: name(config),
         started: clock::now(),
     };
-    let report_every = config.status.report.0;
+    let rhythm = Rhythm {
+        batch_delay: config.collector.batch_delay.0,
+        report_every: config.status.report.0,
+    };
     let thread = std::thread::Builder::new()
         .name("lynceus-pump".to_owned())
         .spawn(move || {
@@ -160,7 +163,7 @@ fn start_pump(
                 &mut exporter,
                 &board,
                 &identity,
-                report_every,
+                rhythm,
                 |status| {
                     outbox.describe(status);
                 },

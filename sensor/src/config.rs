@@ -68,7 +68,9 @@ pub struct CollectorConfig {
     /// `https://host:port`; `http://127.0.0.1:port` and `unix:/path` only on this machine.
     pub url: String,
     pub transport: TransportName,
-    /// How long the end of the sensor waits for the collector.
+    /// A batch is sent at the latest so long after its first update.
+    pub batch_delay: Span,
+    /// How long the end of the sensor waits for the source, and then for the collector.
     pub drain_timeout: Span,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
@@ -159,8 +161,9 @@ impl Default for ProfilesConfig {
 impl Default for CollectorConfig {
     fn default() -> Self {
         Self {
-            url: "unix:/run/lynceus/ingest.sock".to_owned(),
+            url: "http://127.0.0.1:7443".to_owned(),
             transport: TransportName::Stream,
+            batch_delay: seconds(1),
             drain_timeout: seconds(10),
             tls: None,
         }

@@ -20,6 +20,14 @@ pub struct Identity {
     pub started: lynceus_model::time::Timestamp,
 }
 
+/// The rhythm of the pump.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// See [`Batcher`].
+    pub batch_delay: Duration,
+    pub report_every: Duration,
+}
+
 /// Between two looks at a source that had nothing.
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// A source that fails so often in a row will not recover (each file of a list may fail once).
@@ -34,10 +42,10 @@ pub fn run<E: Exporter>(
     exporter: &mut E,
     board: &Board,
     identity: &Identity,
-    report_every: Duration,
+    rhythm: Rhythm,
     describe: impl Fn(&mut SensorStatus),
 ) -> anyhow::Result<()> {
-    let mut batcher = Batcher::new(Batcher::BYTES, Batcher::DELAY);
+    let mut batcher = Batcher::new(Batcher::BYTES, rhythm.batch_delay);
     let mut updates = Vec::new();
     let (mut first_error, mut failures) = (None, 0);
     let mut stopping = false;
@@ -76,7 +84,7 @@ pub fn run<E: Exporter>(
         if let Some(batch) = batcher.due(now) {
             exporter.export(batch)?;
         }
-        if last_report.is_none_or(|last| now.saturating_duration_since(last) >= report_every) {
+        if last_report.is_none_or(|last| now.saturating_duration_since(last) >= rhythm.report_every) {
             last_report = Some(now);
             report(pipeline, exporter, board, identity, &describe)?;
         }

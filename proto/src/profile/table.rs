@@ -21,6 +21,7 @@ pub(super) fn table<K: WireKey>(
             Ok((key(row.key.take())?, cell(row)?))
         })?;
         let overflow = wire.overflow.map(overflow).transpose()?;
+        rows_with_sketch(rows.len(), overflow.is_some())?;
         Ok(Table::from_parts(limit, rows, overflow))
     };
     read().map_err(|error: Invalid| error.inside(field))
@@ -64,6 +65,7 @@ pub(super) fn sample<K: WireKey>(
             Ok((key(row.key.take())?, attempt(row)?))
         })?;
         let distinct = wire.distinct.map(|registers| distinct(&registers)).transpose()?;
+        rows_with_sketch(rows.len(), distinct.is_some())?;
         Ok(Sample::from_parts(limit, rows, distinct))
     };
     read().map_err(|error: Invalid| error.inside(field))
@@ -86,6 +88,14 @@ pub(super) fn sample_of<K: WireKey>(sample: &Sample<K, Attempt>) -> Option<v1::S
             .distinct_sketch()
             .map(|distinct| distinct.registers().to_vec()),
     })
+}
+
+/// A table forgets rows only when it is full.
+fn rows_with_sketch(rows: usize, sketch: bool) -> Checked<()> {
+    if rows == 0 && sketch {
+        return Err(Invalid::new("rows", Problem::Missing));
+    }
+    Ok(())
 }
 
 fn key<K: WireKey>(wire: Option<v1::Key>) -> Checked<K> {

@@ -20,7 +20,6 @@ impl Batcher {
     /// that the collector's commits stay short. The exact bound is that of the message
     /// ([`limits::BATCH_BYTES`](lynceus_proto::limits::BATCH_BYTES)), which the outbox keeps.
     pub const BYTES: usize = 512 << 10;
-    pub const DELAY: Duration = Duration::from_secs(1);
     /// Mean encoded size of a flow report and of a message, rounded up.
     const FLOW_BYTES: usize = 160;
     const APP_BYTES: usize = 200;

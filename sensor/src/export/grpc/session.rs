@@ -295,6 +295,11 @@ impl Session {
         self.last_progress = Instant::now();
         Counters::add(&self.outbox.counters.batches_acked, done.len() as u64);
         self.outbox.ack(last.index);
+        tracing::debug!(
+            boot = u128::from_be_bytes(ack.stream.boot.0),
+            seq = ack.seq,
+            "acknowledged"
+        );
     }
 
     fn is_drained(&self) -> bool {

@@ -1,0 +1,356 @@
+//! Law 3: kill -9 of sensor or collector at any point loses no acknowledged batch and stores none twice.
+//!
+//! The real daemons on a unix socket. The sensor reads a capture that this test writes into its standard input, each
+//! packet a flow that nothing else has; after the kills the collector's log is read with its own library.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, LogRange, Store, StreamId};
+use lynceus_model::status::GapReason;
+use lynceus_proto::batch::Content;
+use lynceus_proto::v1;
+use lynceus_tests::frames::{Host, udp};
+use lynceus_tests::program::built;
+use prost::Message;
+
+/// Points at which one of the daemons is killed; the environment's `KILLS` makes it another number.
+const KILLS: u32 = 100;
+
+/// A child that does not outlive its test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_hundred_kills_lose_and_double_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench::new(directory.path());
+    let mut dice = Dice::new();
+    let mut collector = bench.collector();
+    let mut sensor = Some(bench.sensor());
+    let (mut sensor_kills, mut collector_kills) = (0, 0);
+    let kills = std::env::var("KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(KILLS);
+    for _ in 0..kills {
+        thread::sleep(Duration::from_millis(dice.roll(400)));
+        if dice.roll(2) == 0 {
+            sensor.take().unwrap().kill();
+            sensor = Some(bench.sensor());
+            sensor_kills += 1;
+        } else {
+            kill(&mut collector);
+            thread::sleep(Duration::from_millis(dice.roll(50)));
+            collector = bench.collector();
+            collector_kills += 1;
+        }
+    }
+    bench.tell_on_panic(|| sensor.take().unwrap().end());
+    // SIGTERM, so that the store is closed in order; what is durable must not depend on it.
+    terminate(&mut collector);
+
+    let stored = bench.stored();
+    let acknowledged = bench.acknowledged();
+    println!(
+        "{sensor_kills} kills of the sensor, {collector_kills} of the collector; {} flows sent, {} stored in {} batches, \
+         {} streams with acknowledgements",
+        bench.flows.load(Ordering::Relaxed),
+        stored.flows,
+        stored.batches,
+        acknowledged.len()
+    );
+    assert!(stored.flows > 1_000, "too little traffic to prove anything");
+    assert!(
+        acknowledged.values().any(|seq| *seq > 3),
+        "too few acknowledgements to prove anything"
+    );
+    for (boot, seq) in acknowledged {
+        let highest = stored.highest.get(&boot).copied().unwrap_or(0);
+        assert!(
+            seq <= highest,
+            "batch {seq} of {boot:x} was acknowledged, the store has {highest}"
+        );
+    }
+    assert_eq!(
+        stored.killed_gaps, sensor_kills,
+        "each kill of the sensor is told once"
+    );
+}
+
+struct Bench {
+    directory: PathBuf,
+    sensor: PathBuf,
+    collector: PathBuf,
+    /// Number of the next flow.
+    flows: Arc<AtomicU32>,
+}
+
+impl Bench {
+    fn new(directory: &Path) -> Self {
+        let bench = Self {
+            directory: directory.to_owned(),
+            sensor: built("lynceus-sensor").unwrap(),
+            collector: built("lynceus-collector").unwrap(),
+            flows: Arc::default(),
+        };
+        let path = directory.display();
+        std::fs::write(
+            directory.join("sensor.toml"),
+            format!(
+                "state_dir = \"{path}/sensor\"\n[capture]\nfiles = [\"-\"]\n[collector]\nurl = \"unix:{path}/ingest.sock\"\n\
+                 batch_delay = \"10ms\"\ndrain_timeout = \"60s\"\n[status]\nlisten = \"\"\n"
+            ),
+        )
+        .unwrap();
+        std::fs::write(
+            directory.join("collector.toml"),
+            format!("listen = \"unix:{path}/ingest.sock\"\nhttp_listen = \"\"\n[store]\ndirectory = \"{path}/store\"\n"),
+        )
+        .unwrap();
+        bench
+    }
+
+    /// Shows the ends of the logs when something went wrong.
+    fn tell_on_panic(&self, action: impl FnOnce()) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action));
+        if let Err(panic) = outcome {
+            for name in ["sensor.log", "collector.log"] {
+                let log = std::fs::read_to_string(self.directory.join(name)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                println!("{name}:\n{}", lines[lines.len().saturating_sub(12)..].join("\n"));
+            }
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn log(&self, name: &str) -> File {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.directory.join(name))
+            .unwrap()
+    }
+
+    fn collector(&self) -> Daemon {
+        let child = Command::new(&self.collector)
+            .arg("--config")
+            .arg(self.directory.join("collector.toml"))
+            .stdin(Stdio::null())
+            .stderr(self.log("collector.log"))
+            .spawn()
+            .unwrap();
+        Daemon(child)
+    }
+
+    fn sensor(&self) -> Sensor {
+        let mut child = Command::new(&self.sensor)
+            .arg("--config")
+            .arg(self.directory.join("sensor.toml"))
+            .env("RUST_LOG", "info,lynceus_sensor::export=debug")
+            .stdin(Stdio::piped())
+            .stderr(self.log("sensor.log"))
+            .spawn()
+            .unwrap();
+        let (input, flows, stop) = (
+            child.stdin.take().unwrap(),
+            Arc::clone(&self.flows),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let stopping = Arc::clone(&stop);
+        let feeder = thread::spawn(move || feed(input, &flows, &stopping));
+        Sensor {
+            child: Daemon(child),
+            stop,
+            feeder,
+        }
+    }
+
+    /// Highest number of each boot that the sensor logged as acknowledged.
+    fn acknowledged(&self) -> BTreeMap<u128, u64> {
+        let log = std::fs::read_to_string(self.directory.join("sensor.log")).unwrap();
+        let mut highest = BTreeMap::new();
+        for line in log.lines().filter(|line| line.contains("acknowledged boot=")) {
+            let field = |name: &str| line.split(name).nth(1)?.split_whitespace().next();
+            // A kill may cut a line.
+            if let (Some(Ok(boot)), Some(Ok(seq))) = (
+                field("boot=").map(str::parse::<u128>),
+                field("seq=").map(str::parse::<u64>),
+            ) {
+                let known = highest.entry(boot).or_insert(0);
+                *known = seq.max(*known);
+            }
+        }
+        highest
+    }
+
+    /// Reads the collector's log; panics if anything is there twice or missing in between.
+    fn stored(&self) -> Stored {
+        let store = EmbeddedStore::open(&EmbeddedOptions::new(self.directory.join("store"))).unwrap();
+        let mut stored = Stored::default();
+        let mut last: BTreeMap<StreamId, u64> = BTreeMap::new();
+        let mut flows = BTreeSet::new();
+        store
+            .read_log(&LogRange::default(), &mut |record| {
+                let before = last.insert(record.stream, record.seq).unwrap_or(0);
+                assert_eq!(
+                    record.seq,
+                    before + 1,
+                    "twice, out of order or missing in {:?}",
+                    record.stream
+                );
+                let content = Content::try_from(v1::Payload::decode(record.payload).unwrap()).unwrap();
+                for update in content.updates.iter().flat_map(|update| &update.flows) {
+                    let tuple = update.flow.tuple;
+                    assert!(flows.insert((tuple, update.part)), "{tuple:?} is there twice");
+                }
+                let killed = content
+                    .gaps
+                    .iter()
+                    .filter(|gap| gap.reason == GapReason::SensorKilled);
+                stored.killed_gaps += u32::try_from(killed.count()).unwrap();
+                stored.batches += 1;
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        stored.flows = flows.len();
+        for (stream, seq) in last {
+            stored.highest.insert(u128::from_be_bytes(stream.boot), seq);
+        }
+        stored
+    }
+}
+
+#[derive(Default)]
+struct Stored {
+    flows: usize,
+    batches: usize,
+    killed_gaps: u32,
+    highest: BTreeMap<u128, u64>,
+}
+
+/// A running sensor and the thread that feeds it.
+struct Sensor {
+    child: Daemon,
+    stop: Arc<AtomicBool>,
+    feeder: JoinHandle<()>,
+}
+
+impl Sensor {
+    fn kill(mut self) {
+        kill(&mut self.child);
+        self.feeder.join().unwrap();
+    }
+
+    /// The capture ends, and with it the sensor, when everything is acknowledged.
+    fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.feeder.join().unwrap();
+        wait(&mut self.child, Duration::from_secs(120));
+    }
+}
+
+fn kill(child: &mut Daemon) {
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
+}
+
+fn terminate(child: &mut Daemon) {
+    let pid = i32::try_from(child.0.id()).unwrap();
+    // SAFETY: kill takes two integers; the child has not been waited for, so its id is still its own.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    wait(child, Duration::from_secs(60));
+}
+
+fn wait(child: &mut Daemon, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return;
+        }
+        if Instant::now() > deadline {
+            kill(child);
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Writes a capture of endless new flows, until told or until nobody reads any more.
+fn feed(mut input: ChildStdin, flows: &AtomicU32, stop: &AtomicBool) {
+    // Little-endian pcap, version 2.4, microseconds, Ethernet.
+    let mut bytes = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    // At least once: an empty capture is an error.
+    loop {
+        for _ in 0..500 {
+            packet(flows.fetch_add(1, Ordering::Relaxed), &mut bytes);
+        }
+        match input.write_all(&bytes) {
+            Ok(()) => bytes.clear(),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return,
+            Err(error) => panic!("feed the sensor: {error}"),
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Event time goes on by 0.1 s a packet, so that flows end and profiles are refreshed all the time.
+fn packet(number: u32, bytes: &mut Vec<u8>) {
+    let [a, b, c, d] = number.to_be_bytes();
+    let client = Host::new(Ipv4Addr::new(10, 0, 0, d % 16));
+    let server = Host::new(Ipv4Addr::new(10, 1 + a, b, c));
+    let frame = udp(&client, &server, 1024 + u16::from(d), 53, b"?");
+    let length = u32::try_from(frame.len()).unwrap();
+    for word in [
+        1_700_000_000 + number / 10,
+        (number % 10) * 100_000,
+        length,
+        length,
+    ] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes.extend_from_slice(&frame);
+}
+
+/// Pseudo-random numbers from a printed seed.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9);
+        println!("SEED={seed}");
+        Self(seed | 1)
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
