@@ -2,7 +2,11 @@
 //!
 //! The real daemons on a unix socket. The sensor reads a capture that this test writes into its standard input, each
 //! packet a flow that nothing else has; after the kills the collector's log is read with its own library.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic and print its seed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
