@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 mod collector;
+mod file;
 mod report;
 
 /// Benchmarks; each runs its baselines in the same run and reports ratios.
@@ -12,6 +13,8 @@ pub(crate) enum Command {
     Machine,
     /// Batches into the embedded store and into Redis: flows and deltas a second, durable
     Collector,
+    /// Packets per CPU second from a capture file, beside tcpdump, softflowd and nfpcapd
+    File(file::Options),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -21,5 +24,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", report::machine());
             Ok(())
         }
+        Command::File(options) => file::run(&options),
     }
 }
