@@ -1,0 +1,146 @@
+//! What the fuzz targets do, apart from libFuzzer, so that a stable compiler can replay their seeds too. Each function
+//! takes any bytes and panics only where the product is wrong.
+
+use std::io::Cursor;
+
+use lynceus_model::flow::FlowUpdate;
+use lynceus_model::time::Timestamp;
+use lynceus_sensor::clock::WallClock;
+use lynceus_sensor::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
+use lynceus_sensor::source::pcap::CaptureReader;
+use sensor_ebpf::flow::{FlowKey, FlowRecord, Handshake, HookDirection, Point, Side, SideCounters};
+use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
+
+/// A fuzz target by name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets; `seeds/NAME` holds what each begins with.
+pub const TARGETS: [Target; 3] = [("parse", parse), ("capture", capture), ("records", records)];
+
+const LINKS: [Link; 6] = [
+    Link::Ethernet,
+    Link::RawIp,
+    Link::LinuxSll,
+    Link::LinuxSll2,
+    Link::Null,
+    Link::Ppp,
+];
+
+/// The packet parser: the first byte chooses the link type, the second how much longer the frame was on the wire.
+pub fn parse(data: &[u8]) {
+    let [link, more, bytes @ ..] = data else { return };
+    let frame = Slice {
+        bytes,
+        wire_len: bytes.len() as u32 + u32::from(*more) * 8,
+    };
+    let link = LINKS[usize::from(*link) % LINKS.len()];
+    check_parse::<0>(&frame, link);
+    check_parse::<KERNEL_LEVELS>(&frame, link);
+    check_parse::<USER_LEVELS>(&frame, link);
+}
+
+fn check_parse<const LEVELS: usize>(frame: &Slice<'_>, link: Link) {
+    let mut packet = Packet::default();
+    if parse::parse::<_, LEVELS>(frame, link, &mut packet).is_err() {
+        return;
+    }
+    assert!((packet.ip_offset as usize) < frame.bytes.len());
+    assert!(packet.payload_len <= frame.wire_len);
+    let key = &packet.key;
+    assert!((key.low, key.low_port) <= (key.high, key.high_port));
+    assert!(LEVELS > 0 || packet.outer.is_none() && key.tunnel == 0);
+}
+
+/// A capture file through reader, parser and a flow table that is too small: every packet must come out once.
+pub fn capture(data: &[u8]) {
+    let Ok(mut reader) = CaptureReader::new("fuzz", Cursor::new(data.to_vec())) else { return };
+    let mut table = table();
+    let (mut packet, mut flows, mut counted) = (Packet::default(), Vec::new(), 0u64);
+    // A small compressed file can hold very many frames.
+    for _ in 0..50_000 {
+        let Ok(Some(frame)) = reader.next_frame() else { break };
+        let Some(link) = frame.link else { continue };
+        let slice = Slice {
+            bytes: frame.bytes,
+            wire_len: frame.wire_len,
+        };
+        if parse::parse::<_, USER_LEVELS>(&slice, link, &mut packet).is_ok() {
+            table.packet(&packet, frame.time, frame.wire_len, &mut flows).expect("the table evicts");
+            counted += 1;
+        }
+    }
+    assert_eq!(drain(&mut table, &mut flows), counted);
+}
+
+/// Records of one observation point, late and out of order, in a table that is too small: every packet must come out
+/// once. A record is 8 bytes: ends, CPU and protocol, packets of both sides, first time, last time, flags, origin.
+pub fn records(data: &[u8]) {
+    let mut table = table();
+    let clock = WallClock::default();
+    let (mut flows, mut counted) = (Vec::new(), 0u64);
+    for bytes in data.chunks_exact(8).take(20_000) {
+        let record = record(bytes);
+        counted += record.sides.iter().map(|side| side.packets).sum::<u64>();
+        table.record(&record, clock, &mut flows).expect("the table evicts");
+        if bytes[7] & 0x80 != 0 {
+            table.tick(clock.wall(u64::from(bytes[4]) << 30), &mut flows);
+        }
+    }
+    assert_eq!(drain(&mut table, &mut flows), counted);
+}
+
+fn record(bytes: &[u8]) -> FlowRecord {
+    let mut low = [0; 16];
+    low[15] = bytes[0] & 0x0f;
+    let mut high = [0; 16];
+    high[15] = 0x10 + (bytes[0] >> 4);
+    let first = u64::from(bytes[4]) << 30;
+    let side = |packets: u8| SideCounters {
+        packets: u64::from(packets),
+        ip_bytes: u64::from(packets) * 40,
+        wire_bytes: u64::from(packets) * 54,
+        first,
+        last: first + (u64::from(bytes[5]) << 28),
+        tcp_flags: bytes[6],
+        flag_counts: std::array::from_fn(|bit| u32::from(packets) * (u32::from(bytes[6]) >> bit & 1)),
+        ..SideCounters::default()
+    };
+    FlowRecord {
+        key: FlowKey {
+            low,
+            high,
+            protocol: [6, 17, 1, 58][usize::from(bytes[1] & 3)],
+            ..FlowKey::default()
+        },
+        point: Point {
+            ifindex: 1,
+            direction: HookDirection::Ingress,
+        },
+        cpu: u16::from(bytes[1] >> 4),
+        incarnation: 1,
+        origin: if bytes[7] & 1 == 0 { Side::Low } else { Side::High },
+        sides: [side(bytes[2]), side(bytes[3])],
+        handshake: Handshake {
+            syn: Some(first),
+            syn_ack: (bytes[7] & 2 != 0).then_some(first / 2),
+            ack: None,
+        },
+        outer: None,
+    }
+}
+
+fn table() -> FlowTable {
+    FlowTable::new(FlowTableConfig {
+        expiry: Expiry::Timeouts(Timeouts::default()),
+        max_flows: 16,
+        when_full: WhenFull::Evict,
+    })
+}
+
+/// Ends all flows; returns the packets of all reports.
+fn drain(table: &mut FlowTable, flows: &mut Vec<FlowUpdate>) -> u64 {
+    table.tick(Timestamp::MAX, flows);
+    while table.finish(1000, flows) {}
+    assert_eq!(table.stats().flows, 0);
+    flows.iter().map(|update| update.new_out.packets + update.new_back.packets).sum()
+}
