@@ -6,5 +6,7 @@ mod system {
     mod detections;
     mod exactly_once;
     mod file_truth;
+    mod flow_schema;
     mod harness;
+    mod hostile_files;
 }
