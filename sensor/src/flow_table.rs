@@ -223,6 +223,12 @@ impl FlowTable {
         }
     }
 
+    /// Flows that the table holds at most.
+    #[must_use]
+    pub const fn max_flows(&self) -> usize {
+        self.config.max_flows
+    }
+
     /// Bytes that the table holds.
     #[must_use]
     pub const fn bytes(&self) -> usize {

@@ -1,6 +1,12 @@
-//! Live capture: the kernel programs, their maps and hooks. The only place that uses aya.
+//! Live capture: the kernel programs, their maps and hooks, and the thread that empties them. The only place that uses
+//! aya.
 
 pub mod attach;
+mod cost;
+pub mod counters;
+mod deltas;
+pub mod drain;
 pub mod interfaces;
 pub mod load;
 pub mod maps;
+mod sweep;

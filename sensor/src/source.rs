@@ -1,5 +1,6 @@
 //! Where traffic comes from. Every source ends in the same events, so everything behind it is the same code.
 
+pub mod kernel;
 pub mod pcap;
 
 use lynceus_model::app::AppRecord;

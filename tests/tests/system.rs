@@ -3,10 +3,12 @@
 //! Without root they print `skipped: needs root`; `cargo xtask test` runs them with it.
 
 mod system {
+    mod accounting;
     mod detections;
     mod exactly_once;
     mod file_truth;
     mod flow_schema;
     mod harness;
     mod hostile_files;
+    mod live;
 }
