@@ -37,7 +37,7 @@ there; 2 wrong arguments.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints the bidirectional flows of capture files as JSON Lines
+    /// Prints the bidirectional flows of capture files or live interfaces as JSON Lines
     Flows(flows::Options),
     Analyze(analyze::Options),
     Profiles(profiles::Options),

@@ -1,4 +1,6 @@
-//! `lynceus flows`: the flows of capture files as JSON Lines. `docs/json.md` describes the lines.
+//! `lynceus flows`: the flows of capture files or live interfaces as JSON Lines. `docs/json.md` describes the lines.
+
+mod live;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -7,8 +9,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use lynceus_sensor::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
-use lynceus_sensor::source::Status;
 use lynceus_sensor::source::pcap::{Depth, PcapError, PcapSource, Tally};
+use lynceus_sensor::source::{Status, kernel};
 
 use super::{Outcome, say, size};
 use crate::json;
@@ -19,8 +21,14 @@ const OUTPUT_BYTES: usize = 256 * 1024;
 #[derive(Args)]
 pub struct Options {
     /// Capture files: pcap or pcapng, plain, gzip or zstd; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(
+        required_unless_present = "interface",
+        conflicts_with = "interface",
+        value_name = "FILE"
+    )]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    live: live::LiveOptions,
     /// One flow per key for the whole input, however long it was silent
     #[arg(long)]
     no_timeouts: bool,
@@ -46,8 +54,12 @@ enum Layer {
 /// Runs the command.
 ///
 /// # Errors
-/// Standard output cannot be written, or the memory limit was reached with `--no-timeouts`.
+/// Standard output cannot be written, the memory limit was reached with `--no-timeouts`, or an interface cannot be
+/// observed.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    if !options.live.interface.is_empty() {
+        return live::run(&options.live, table_config(options), layer(options.layer));
+    }
     let mut source = PcapSource::new(options.files.clone(), table_config(options), depth(options.layer));
     let progress = progress_bar(options);
     let mut output = io::stdout().lock();
@@ -113,6 +125,13 @@ const fn depth(layer: Layer) -> Depth {
     match layer {
         Layer::Outer => Depth::Outer,
         Layer::Inner => Depth::Deep,
+    }
+}
+
+const fn layer(layer: Layer) -> kernel::Layer {
+    match layer {
+        Layer::Outer => kernel::Layer::Outer,
+        Layer::Inner => kernel::Layer::Inner,
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::Context;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::flow::FlowRecord;
+pub use sensor_ebpf::parse::Layer;
 
 use self::points::FirstPoints;
 use self::status::{Reporter, Sources};

@@ -1,7 +1,7 @@
 //! A live capture in a namespace, run by the test itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,13 @@ use lynceus_tests::netns::Netns;
 /// Longer than any test's capture takes to hand out what is left.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks at the accounting while a capture runs.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// A capture on a thread in its namespace.
 pub(crate) struct Live {
     stop: Arc<AtomicBool>,
+    statuses: Arc<Mutex<Vec<SensorStatus>>>,
     thread: JoinHandle<Result<Captured>>,
 }
 
@@ -55,6 +59,8 @@ impl Live {
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, told) = std::sync::mpsc::channel();
         let stopped = Arc::clone(&stop);
+        let statuses = Arc::default();
+        let readings = Arc::clone(&statuses);
         let thread = namespace.spawn(move || {
             let mut source = match KernelSource::start(config) {
                 Ok(source) => source,
@@ -64,11 +70,20 @@ impl Live {
                 }
             };
             let _ = tell.send(Ok(()));
-            run(&mut source, &stopped)
+            run(&mut source, &stopped, &readings)
         })?;
         told.recv_timeout(PATIENCE)
             .context("the capture did not start")??;
-        Ok(Self { stop, thread })
+        Ok(Self {
+            stop,
+            statuses,
+            thread,
+        })
+    }
+
+    /// Every reading of the accounting so far, one a sweep.
+    pub(crate) fn statuses(&self) -> Vec<SensorStatus> {
+        self.statuses.lock().expect("nobody panics with it").clone()
     }
 
     /// Detaches, takes what is left, and returns everything.
@@ -78,17 +93,30 @@ impl Live {
     }
 }
 
-fn run(source: &mut KernelSource, stop: &AtomicBool) -> Result<Captured> {
+fn run(
+    source: &mut KernelSource,
+    stop: &AtomicBool,
+    readings: &Mutex<Vec<SensorStatus>>,
+) -> Result<Captured> {
     let mut captured = Captured {
         hooks: source.hooks().collect(),
         ..Captured::default()
     };
     let mut events = Vec::new();
     let mut deadline = None;
+    let mut looked = Instant::now();
     loop {
         if stop.load(Ordering::Acquire) {
             source.stop();
             deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+        }
+        if looked.elapsed() > BETWEEN_LOOKS {
+            looked = Instant::now();
+            let reading = source.status();
+            let mut readings = readings.lock().expect("nobody panics with it");
+            if readings.last().is_none_or(|last| last.read_at != reading.read_at) {
+                readings.push(reading);
+            }
         }
         let status = source.next(&mut events)?;
         for event in events.drain(..) {
