@@ -9,6 +9,9 @@ mod system {
     mod file_truth;
     mod flow_schema;
     mod harness;
+    mod hooks;
     mod hostile_files;
     mod live;
+    mod replay;
+    mod routes;
 }

@@ -88,6 +88,8 @@ impl Live {
 
     /// Detaches, takes what is left, and returns everything.
     pub(crate) fn finish(self) -> Result<Captured> {
+        // What was sent may still wait for a softirq.
+        std::thread::sleep(Duration::from_millis(50));
         self.stop.store(true, Ordering::Release);
         self.thread.join().ok().context("the capture panicked")?
     }
