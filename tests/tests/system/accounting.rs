@@ -62,11 +62,12 @@ fn egress_counts_what_was_sent() {
     }
 }
 
-/// Bulk TCP crosses a veth as super packets of up to 64 KiB; the counts are those of the wire.
+/// Bulk TCP crosses a veth as super packets of up to 64 KiB; the counts are those of the wire. XDP behind the driver is
+/// left out: it sees a super packet as one and cannot know better, which is why `auto` never takes it.
 #[test]
 fn super_packets_count_as_their_segments() {
     let Some(_root) = need_root() else { return };
-    for hook in HOOKS {
+    for hook in [HookChoice::Xdp, HookChoice::Tcx, HookChoice::Clsact] {
         let pair = Pair::new(VethOptions::default())
             .unwrap()
             .with_addresses()

@@ -42,7 +42,12 @@ fn foreign_clsact_filters_and_their_qdisc_stay() {
     let Some(_root) = need_root() else { return };
     let pair = Pair::new(VethOptions::default()).unwrap();
     let receiver = &pair.receiver;
-    veth((receiver, "mirror0"), (receiver, "mirror1"), VethOptions::default()).unwrap();
+    veth(
+        (receiver, "mirror0"),
+        (receiver, "mirror1"),
+        VethOptions::default(),
+    )
+    .unwrap();
     receiver.tc("qdisc add dev recv0 clsact").unwrap();
     let mirror = "u32 match u32 0 0 action mirred egress mirror dev mirror0";
     receiver
