@@ -21,8 +21,10 @@ use thiserror::Error;
 
 use super::load::{Kernel, LoadError, program};
 
-/// Priority and handle of our clsact filters ("LY").
-const PRIORITY: u16 = 0x4c59;
+/// Priorities of our clsact filters, tried in order: a filter that runs before ours and gives a verdict would hide the
+/// packet from us, and a priority belongs to one kind of filter, so an early one may be somebody else's.
+const PRIORITIES: [u16; 4] = [1, 2, 3, 0x4c59];
+/// Handle of our clsact filters ("LY").
 const HANDLE: u32 = 0x4c59_0001;
 
 /// Which hooks to use.
@@ -287,14 +289,19 @@ impl Kernel {
         let point = target.point(egress);
         let slot = self.register(point)?;
         let program = self.classifier(egress)?;
-        let options = TcAttachOptions::Netlink(NlOptions {
-            priority: PRIORITY,
-            handle: TcHandle::from(HANDLE),
-            classid: None,
-        });
-        let id = program
-            .attach_with_options(target.interface, attach_type(egress), options)
-            .map_err(|source| target.error(mechanism, source))?;
+        let mut attach = |priority| {
+            let options = TcAttachOptions::Netlink(NlOptions {
+                priority,
+                handle: TcHandle::from(HANDLE),
+                classid: None,
+            });
+            program.attach_with_options(target.interface, attach_type(egress), options)
+        };
+        let mut attached = attach(PRIORITIES[0]);
+        for priority in &PRIORITIES[1..] {
+            attached = attached.or_else(|_| attach(*priority));
+        }
+        let id = attached.map_err(|source| target.error(mechanism, source))?;
         let link = program
             .take_link(id)
             .map_err(|source| target.error(mechanism, source))?;
