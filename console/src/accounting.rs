@@ -1,6 +1,6 @@
 //! The accounting law of every observation point, fills and losses, as text for terminal and screen.
 
-use lynceus_model::status::{Counter, PointStatus, SensorStatus};
+use lynceus_model::status::{Counter, Loss, PointStatus, SensorStatus};
 
 use crate::human::{self, Clock};
 use crate::table::{Align, Cell, Table};
@@ -181,11 +181,19 @@ pub(crate) fn reasons(counters: &[Counter]) -> String {
     named.join(", ")
 }
 
-/// Everything that was lost behind the hooks, whatever its unit.
+/// Traffic that was lost behind the hooks. What only interprets traffic (heads, messages, handshake times) is told by
+/// the report: those refusals are bounds at work, and every packet still counts.
 fn lost(sensors: &[SensorStatus]) -> u64 {
+    let traffic = |loss: &&Loss| {
+        matches!(
+            &*loss.unit,
+            "packets" | "records" | "flows" | "updates" | "batches"
+        )
+    };
     sensors
         .iter()
         .flat_map(|sensor| &sensor.losses)
+        .filter(traffic)
         .map(|loss| loss.count)
         .sum()
 }
@@ -219,6 +227,11 @@ mod tests {
         assert!(text(report(&sensors(|_| {}), &Clock::utc())).contains("none behind the hooks"));
         let lossy = sensors(|status| status.losses[0].count = 3);
         assert!(text(report(&lossy, &Clock::utc())).contains("3 heads at queue: full"));
+        assert!(summary(&lossy).plain().ends_with("balanced"));
+        let lossy = sensors(|status| {
+            status.losses[0].count = 3;
+            status.losses[0].unit = "batches".into();
+        });
         assert!(summary(&lossy).plain().ends_with("3 lost later"));
     }
 }

@@ -4,11 +4,13 @@ pub mod analyze;
 pub mod console;
 pub mod evidence;
 pub mod flows;
+pub mod live;
 mod output;
 pub mod place;
 pub mod profiles;
 mod progress;
 mod settings;
+mod signal;
 mod size;
 pub mod status;
 
@@ -39,6 +41,7 @@ there; 2 wrong arguments.";
 enum Command {
     /// Prints the bidirectional flows of capture files or live interfaces as JSON Lines
     Flows(flows::Options),
+    Live(live::Options),
     Analyze(analyze::Options),
     Profiles(profiles::Options),
     Evidence(evidence::Options),
@@ -62,6 +65,7 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Flows(options) => flows::run(&options),
+        Command::Live(options) => live::run(&options),
         Command::Analyze(options) => analyze::run(&options),
         Command::Profiles(options) => profiles::run(&options),
         Command::Evidence(options) => evidence::run(&options),

@@ -123,6 +123,11 @@ impl Effective {
         }
     }
 
+    /// Width of a window; wider than any event time where there is only one.
+    pub(super) fn width(&self) -> Duration {
+        self.fixed_width().unwrap_or(Duration::MAX)
+    }
+
     const fn fixed_width(&self) -> Option<Duration> {
         match self.window {
             Width::Fixed(width) => Some(width),

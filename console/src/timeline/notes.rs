@@ -154,7 +154,9 @@ fn answers(dns: &Dns) -> String {
 }
 
 fn latency(latency: Option<Duration>) -> String {
-    latency.map_or_else(String::new, |time| format!(" ({})", human::duration(time)))
+    // The coarse clock of a live capture tells nothing below a tick: zero is not known, not fast.
+    let told = latency.filter(|time| !time.is_zero());
+    told.map_or_else(String::new, |time| format!(" ({})", human::duration(time)))
 }
 
 fn http_note(request: &HttpRequest, later: &[&AppRecord]) -> String {

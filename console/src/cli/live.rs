@@ -1,0 +1,201 @@
+//! `lynceus live`: sensor and collector in one process, with the terminal UI or with lines as they come.
+
+mod capture;
+mod own;
+mod printer;
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use lynceus_model::status::SensorStatus;
+use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_sensor::kernel::attach::HookChoice;
+use lynceus_sensor::source::kernel::KernelSource;
+
+use self::capture::Capture;
+use self::own::Identity;
+use self::printer::Printer;
+use super::place::Zone;
+use super::settings::Settings;
+use super::{Outcome, output, say, signal};
+use crate::local::{Keep, Local};
+use crate::query::{Query, Wanted};
+use crate::text::{Line, Tone};
+use crate::{accounting, report, tui};
+
+/// Rows of the closing tables.
+const ROWS: usize = 20;
+
+/// Watches interfaces: kernel capture, profiles, evidence and alerts in one process
+///
+/// Needs root (or CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON). Opens the terminal UI; without a terminal, or with
+/// --no-console, prints evidence and alerts as they come. At the end it prints profiles, evidence, alerts and where
+/// every packet went. Exit code 1: the accounting does not balance.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  sudo lynceus live -i eth0
+  sudo lynceus live -i eth0 --store /var/lib/lynceus/live      keeps what it finds; shown again at the next start
+  sudo lynceus live -i eth0 -i wlan0 --no-console --for 60
+  sudo lynceus live -i eth0 --json | jq 'select(.kind == \"alert\")'")]
+pub struct Options {
+    /// Network interface to watch; may be given several times
+    #[arg(long, short, value_name = "IFACE", required = true)]
+    interface: Vec<String>,
+    /// Where to hook into the kernel
+    #[arg(long, value_enum, default_value_t)]
+    hook: HookChoice,
+    /// Keep everything in this folder; without it, what was found is gone at the end
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Lines instead of the terminal UI
+    #[arg(long)]
+    no_console: bool,
+    /// JSON Lines of evidence and alerts as they come, and nothing else on standard output
+    #[arg(long)]
+    json: bool,
+    /// End after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    zone: Zone,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// An interface cannot be watched, the store cannot be opened, or standard output cannot be written.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let with_console = !options.no_console && !options.json && io::stdout().is_terminal();
+    let settings = options.settings.effective()?;
+    let folder = Folder::open(options.store.as_deref())?;
+    let identity = Identity::of(folder.path())?;
+    let plan = WindowPlan {
+        origin: Timestamp(0),
+        width: settings.width(),
+    };
+    let printer = (!with_console).then(|| Printer::new(options.json, options.zone.clock()));
+    let local = Local::open(
+        Keep::In(&folder.path().join(Local::STORE)),
+        identity.sensor,
+        identity.boot,
+        plan,
+        settings.policy(),
+        printer
+            .into_iter()
+            .map(|printer| Box::new(printer) as _)
+            .collect(),
+    )?;
+    let stop = signal::stop_flag()?;
+    let source = KernelSource::start(capture::config(&options.interface, options.hook))?;
+    for hooks in source.hooks() {
+        say(&format!("observing {hooks}"));
+    }
+    say(&format!("capturing on {}", options.interface.join(", ")));
+    let query = local.query(true, own::addresses())?;
+    let profiles = capture::profiles(settings.profiles(identity.sensor));
+    let until = options
+        .seconds
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let capture = Capture::new(source, profiles, local, until);
+    let done = if with_console {
+        beside_console(capture, query, &stop, options)?
+    } else {
+        capture.run(&stop)?
+    };
+    close(done.local.query(false, own::addresses())?, &done.status, options)
+}
+
+/// Captures in a thread of its own while the terminal UI has this one.
+fn beside_console(
+    capture: Capture,
+    query: Query,
+    stop: &Arc<AtomicBool>,
+    options: &Options,
+) -> anyhow::Result<capture::Done> {
+    let worker = thread::Builder::new()
+        .name("capture".to_owned())
+        .spawn({
+            let stop = Arc::clone(stop);
+            move || capture.run(&stop)
+        })
+        .context("start the capture thread")?;
+    let title = format!("live {}", options.interface.join(", "));
+    let shown = tui::run(
+        title,
+        options.zone.clock(),
+        Box::new(query),
+        Some(Arc::clone(stop)),
+    );
+    stop.store(true, Ordering::Release);
+    let done = worker
+        .join()
+        .map_err(|_| anyhow::anyhow!("the capture thread panicked"))?;
+    shown?;
+    done
+}
+
+/// The closing tables.
+fn close(query: Query, status: &SensorStatus, options: &Options) -> anyhow::Result<Outcome> {
+    let clock = options.zone.clock();
+    let law = accounting::report(std::slice::from_ref(status), &clock);
+    if options.json {
+        law.iter().for_each(|line| say(&line.plain()));
+    } else {
+        let evidence = query.evidence(&Wanted::default())?.items;
+        let alerts = query.alerts(&Wanted::default())?.items;
+        let profiles = query.profiles()?.items;
+        let mut lines = vec![Line::default(), Line::toned(Tone::Heading, "Profiles")];
+        lines.extend(report::profiles(&profiles, &clock, ROWS));
+        lines.push(Line::default());
+        lines.extend(report::findings(
+            &evidence,
+            &alerts,
+            &profiles,
+            &clock,
+            ROWS,
+            output::width(),
+        ));
+        lines.extend(law);
+        output::lines(&lines)?;
+    }
+    let balanced = status.points.iter().all(|point| point.unaccounted() == 0);
+    Ok(if balanced { Outcome::Done } else { Outcome::Damaged })
+}
+
+/// Where the store is: the user's folder, or one that goes with the process.
+enum Folder {
+    Given(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    fn open(given: Option<&std::path::Path>) -> anyhow::Result<Self> {
+        Ok(match given {
+            Some(path) => {
+                std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+                Self::Given(path.to_owned())
+            }
+            None => Self::Temporary(
+                tempfile::Builder::new()
+                    .prefix("lynceus-live-")
+                    .tempdir()
+                    .context("cannot make a folder for the store")?,
+            ),
+        })
+    }
+
+    fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
