@@ -34,8 +34,11 @@ struct Arguments {
 
 const EXIT_CODES: &str = "\
 Each command's --help has examples. Colors only on a terminal; NO_COLOR is honored.
-Exit codes: 0 done; 1 damaged input, an accounting that does not balance, or another failure, after printing what was
-there; 2 wrong arguments.";
+
+Exit codes:
+  0  done
+  1  damaged input, an accounting that does not balance, or another failure, after printing what was there
+  2  wrong arguments";
 
 #[derive(Subcommand)]
 enum Command {

@@ -136,8 +136,8 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
         Line::toned(Tone::Alert, format!("ALERT for {}", alert.profile)).and(
             Tone::Plain,
             format!(
-                ", window {} from {} {}",
-                alert.window,
+                ", {} from {} {}",
+                human::window(alert.window),
                 clock.date_minute(alert.window_start),
                 clock.label()
             ),

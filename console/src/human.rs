@@ -94,6 +94,17 @@ pub fn quantity(value: f64, unit: &str) -> String {
     }
 }
 
+/// Name of a window: `window 3`. Live windows are counted from the Unix epoch; their numbers say nothing to people, their
+/// times do.
+#[must_use]
+pub fn window(number: i64) -> String {
+    if (-9_999..=9_999).contains(&number) {
+        format!("window {number}")
+    } else {
+        "window".to_owned()
+    }
+}
+
 /// Text from the network, safe to print: no control characters (they could drive the terminal), none that hide or
 /// reorder what follows, at most `max` characters.
 #[must_use]

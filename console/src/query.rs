@@ -378,13 +378,14 @@ impl Query {
     }
 
     fn explain(&self, status: &tonic::Status) -> anyhow::Error {
-        let mut reason = human::printable(status.message(), 300);
-        // The cause that tonic hides: "connection refused" says more than "transport error".
+        // The innermost cause says the most: "connection refused" rather than "transport error".
+        let mut reason = status.message().to_owned();
         let mut source = std::error::Error::source(status);
         while let Some(cause) = source {
-            reason = format!("{reason}: {cause}");
+            reason = cause.to_string();
             source = cause.source();
         }
+        let reason = human::printable(&reason, 300);
         anyhow::anyhow!("{}: {reason}", self.place)
     }
 

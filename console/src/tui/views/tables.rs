@@ -102,10 +102,10 @@ fn title(app: &App, theme: Theme, slot: usize, len: usize) -> Line<'static> {
     ];
     if let Some(detail) = &app.detail {
         let window = format!(
-            "· {} · {} window {} ",
+            "· {} · {} {} ",
             app.screen.title(),
             detail.id.profile,
-            detail.number
+            human::window(detail.number)
         );
         if slot == 0 {
             spans.push(Span::styled(window, theme.quiet()));

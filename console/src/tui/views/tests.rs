@@ -93,6 +93,26 @@ fn flagged_profiles_are_red_and_without_color_still_marked() {
     assert!(terminal.backend().to_string().contains("!15.2"));
 }
 
+/// What a reader waits for at the first picture: sort, fold, draw. Generous for unoptimized code on a busy machine; an
+/// accidental square of the number of profiles takes minutes.
+#[test]
+fn ten_thousand_profiles_are_no_matter() {
+    let template = overview().profiles[0].clone();
+    let profiles = (0..10_000u32).map(|n| crate::view::ProfileView {
+        ip: std::net::Ipv4Addr::from(0x0a00_0000 + n).into(),
+        ..template.clone()
+    });
+    let mut world = overview();
+    world.profiles.extend(profiles);
+    let mut app = App::new("many".into(), Clock::utc(), Connection::Live);
+    let begin = std::time::Instant::now();
+    app.update(Input::Overview(world));
+    screen(&mut app, 250, 80);
+    let took = begin.elapsed();
+    println!("10,000 profiles: first picture after {took:?}");
+    assert!(took < std::time::Duration::from_secs(3), "{took:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

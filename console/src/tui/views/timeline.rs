@@ -68,8 +68,9 @@ fn title(app: &App, theme: Theme) -> Line<'static> {
     let mut title = vec![Span::styled(" Timeline ", theme.heading())];
     if let Some(detail) = app.shown() {
         title.push(Span::raw(format!(
-            "{} window {} ",
-            detail.id.profile, detail.number
+            "{} {} ",
+            detail.id.profile,
+            human::window(detail.number)
         )));
         title.push(Span::styled(
             format!("{} ", app.clock.span(detail.id.start, detail.end)),

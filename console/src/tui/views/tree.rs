@@ -109,7 +109,7 @@ fn window_line(app: &App, theme: Theme, window: &WindowView, width: usize) -> Li
     } else {
         Default::default()
     };
-    let label = format!("window {}", window.number);
+    let label = human::window(window.number);
     let when = format!(" {}", app.clock.date_minute(window.start));
     let right = measure(flagged, window.threat, window.flows);
     columns(theme, "    ", &label, style, &when, right, width)

@@ -21,7 +21,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     ];
     if let Some(detail) = &app.detail {
         title.push(Span::styled(
-            format!("· {} window {} ", detail.id.profile, detail.number),
+            format!("· {} {} ", detail.id.profile, human::window(detail.number)),
             theme.quiet(),
         ));
         if detail.tables.tuples_truncated {
