@@ -74,6 +74,9 @@ pub struct Options {
 /// An interface cannot be watched, the store cannot be opened, or standard output cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let with_console = !options.no_console && !options.json && io::stdout().is_terminal();
+    if !with_console {
+        tell_warnings();
+    }
     let settings = options.settings.effective()?;
     let folder = Folder::open(options.store.as_deref())?;
     let identity = Identity::of(folder.path())?;
@@ -111,6 +114,18 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         capture.run(&stop)?
     };
     close(done.local.query(false, own::addresses())?, &done.status, options)
+}
+
+/// Messages of the library (an interface went away, the clock was set) go to standard error. On the screen they would
+/// tear the picture.
+fn tell_warnings() {
+    // Fails only where a subscriber is there already, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_max_level(tracing::Level::WARN)
+        .try_init();
 }
 
 /// Captures in a thread of its own while the terminal UI has this one.

@@ -2,12 +2,10 @@
 //! accounting.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use lynceus_sensor::flow_table::FlowTableConfig;
 use lynceus_sensor::kernel::attach::HookChoice;
@@ -15,7 +13,7 @@ use lynceus_sensor::kernel::load;
 use lynceus_sensor::source::kernel::{KernelConfig, KernelSource, Layer};
 use lynceus_sensor::source::{Event, Source, Status};
 
-use super::super::{Outcome, say};
+use super::super::{Outcome, say, signal};
 use crate::accounting;
 use crate::human::Clock;
 use crate::json;
@@ -40,7 +38,7 @@ pub(super) struct LiveOptions {
 /// `--no-timeouts`.
 pub(super) fn run(options: &LiveOptions, table: FlowTableConfig, layer: Layer) -> anyhow::Result<Outcome> {
     tell_what_happens();
-    let stop = stop_on_signal()?;
+    let stop = signal::stop_flag()?;
     let mut source = KernelSource::start(KernelConfig {
         interfaces: options.interface.clone(),
         hook: options.hook,
@@ -104,38 +102,4 @@ fn tell_what_happens() {
         .without_time()
         .with_max_level(tracing::Level::INFO)
         .try_init();
-}
-
-/// A flag that Ctrl-C or SIGTERM sets; a second one ends the program at once, as usual.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .context("start the signal handler")?;
-    // Both handlers are in place when this returns, so that no early signal kills a capture without its accounting.
-    let (mut interrupt, mut terminate) = {
-        use tokio::signal::unix::{SignalKind, signal};
-        let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    thread::Builder::new()
-        .name("lynceus-signals".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                for times in 0..2 {
-                    tokio::select! {
-                        _ = interrupt.recv() => {}
-                        _ = terminate.recv() => {}
-                    }
-                    if times == 1 {
-                        std::process::exit(130);
-                    }
-                    told.store(true, Ordering::Release);
-                }
-            });
-        })
-        .context("start the signal handler")?;
-    Ok(stop)
 }
