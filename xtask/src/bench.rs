@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 mod collector;
 mod file;
+mod live;
 mod report;
 
 /// Benchmarks; each runs its baselines in the same run and reports ratios.
@@ -15,6 +16,8 @@ pub(crate) enum Command {
     Collector,
     /// Packets per CPU second from a capture file, beside tcpdump, softflowd and nfpcapd
     File(file::Options),
+    /// CPU of the whole agent on a veth pair beside tcpdump; packets a second under a flood (root)
+    Live,
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -25,5 +28,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::File(options) => file::run(&options),
+        Command::Live => live::run(),
     }
 }
