@@ -29,12 +29,16 @@ use crate::{clock, metrics, privilege};
 /// It could not start, or its source failed.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     config.check()?;
-    // Files need no capability at all; everything that runs in other threads inherits what is left here.
-    privilege::keep_only(&[])?;
+    // Threads inherit what is left here. Files need no capability at all.
+    let live = !config.capture.interfaces.is_empty();
+    privilege::keep_only(if live { &privilege::FOR_CAPTURE } else { &[] })?;
     let sensor = identity(config)?;
     let outbox = Arc::new(open_outbox(config, sensor)?);
     let board = Arc::new(Board::default());
     let (pump, pumped) = start_pump(config, sensor, &outbox, &board)?;
+    // Only the pipeline's thread and its drain thread attach and read; those that talk to the network, started from
+    // here on, have nothing.
+    privilege::keep_only(&[])?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("lynceus-net")

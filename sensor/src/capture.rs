@@ -6,12 +6,14 @@ use sensor_ebpf::heads::HeadLimits;
 
 use crate::config::CaptureConfig;
 use crate::flow_table::FlowTableConfig;
+use crate::source::kernel::{KernelConfig, KernelSource};
 use crate::source::pcap::{Depth, PcapSource};
 use crate::source::{Event, Source, Status};
 
 /// An open source. Made and used by the pipeline's thread.
 pub enum Capture {
     Files(Box<PcapSource>),
+    Kernel(Box<KernelSource>),
 }
 
 impl Capture {
@@ -20,6 +22,17 @@ impl Capture {
     /// # Errors
     /// What cannot be observed and why.
     pub fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
+        if !config.interfaces.is_empty() {
+            let source = KernelSource::start(KernelConfig {
+                interfaces: config.interfaces.clone(),
+                hook: config.hook,
+                ..KernelConfig::default()
+            })?;
+            for how in source.hooks() {
+                tracing::info!(how, "attached");
+            }
+            return Ok(Self::Kernel(Box::new(source)));
+        }
         let source = PcapSource::new(config.files.clone(), FlowTableConfig::default(), Depth::default());
         Ok(Self::Files(Box::new(source.with_decoders(HeadLimits::DEFAULT))))
     }
@@ -29,6 +42,10 @@ impl Capture {
     pub fn stop(&mut self) -> bool {
         match self {
             Self::Files(_) => false,
+            Self::Kernel(source) => {
+                source.stop();
+                true
+            }
         }
     }
 
@@ -40,6 +57,7 @@ impl Capture {
                 points: vec![file_point(source)],
                 ..SensorStatus::default()
             },
+            Self::Kernel(source) => source.status(),
         }
     }
 }
@@ -48,19 +66,21 @@ impl Source for Capture {
     fn next(&mut self, events: &mut Vec<Event>) -> anyhow::Result<Status> {
         match self {
             Self::Files(source) => source.next(events),
+            Self::Kernel(source) => source.next(events),
         }
     }
 
     fn watermark(&self) -> Timestamp {
         match self {
             Self::Files(source) => source.watermark(),
+            Self::Kernel(source) => source.watermark(),
         }
     }
 
     fn origin(&self) -> Option<Timestamp> {
         match self {
             // A sensor's windows are those of the fleet, whatever it reads.
-            Self::Files(_) => None,
+            Self::Files(_) | Self::Kernel(_) => None,
         }
     }
 }

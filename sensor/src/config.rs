@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use lynceus_model::address::Network;
 use lynceus_model::window::{Direction, SensorId};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::export::grpc::{SenderOptions, Transport};
 use crate::export::spool::{Limits, WhenFull};
 use crate::export::target::{Target, TlsFiles};
+use crate::kernel::attach::HookChoice;
 use crate::profiler::ProfileSettings;
 use crate::units::{Size, Span};
 
@@ -36,6 +37,10 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureConfig {
+    /// Interfaces to observe, by name; needs the privileges of [`crate::privilege::FOR_CAPTURE`].
+    pub interfaces: Vec<String>,
+    /// How to attach to them.
+    pub hook: HookChoice,
     /// Capture files, read one after the other; `-` is standard input. The sensor ends after the last one.
     pub files: Vec<PathBuf>,
 }
@@ -219,10 +224,11 @@ impl Config {
     /// # Errors
     /// Names the key.
     pub fn check(&self) -> anyhow::Result<()> {
-        ensure!(
-            !self.capture.files.is_empty(),
-            "capture.files: nothing to observe"
-        );
+        match (self.capture.interfaces.is_empty(), self.capture.files.is_empty()) {
+            (true, true) => bail!("capture: nothing to observe; name interfaces or files"),
+            (false, false) => bail!("capture: interfaces and files at once; the one is live, the other past"),
+            (true, false) | (false, true) => {}
+        }
         ensure!(
             Limits::SEGMENT_BYTES.contains(&self.spool.segment.0),
             "spool.segment: {} is not within 4MiB and 16MiB",

@@ -14,6 +14,9 @@ struct Options {
     /// TOML file; without it every key has its default.
     #[arg(short, long)]
     config: Option<PathBuf>,
+    /// Interface to observe instead of those in the configuration; several allowed.
+    #[arg(short, long, conflicts_with = "file")]
+    interface: Vec<String>,
     /// Capture file instead of those in the configuration; `-` is standard input.
     #[arg(short, long)]
     file: Vec<PathBuf>,
@@ -35,6 +38,11 @@ fn main() -> anyhow::Result<()> {
         .unwrap_or_default();
     if !options.file.is_empty() {
         config.capture.files = options.file;
+        config.capture.interfaces.clear();
+    }
+    if !options.interface.is_empty() {
+        config.capture.interfaces = options.interface;
+        config.capture.files.clear();
     }
     if let Some(url) = options.collector {
         config.collector.url = url;

@@ -28,7 +28,10 @@ const PRIORITIES: [u16; 4] = [1, 2, 3, 0x4c59];
 const HANDLE: u32 = 0x4c59_0001;
 
 /// Which hooks to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum HookChoice {
     /// XDP on ingress where the interface has a hardware driver that accepts it, else TC; TC on egress.
     #[default]
