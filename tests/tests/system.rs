@@ -11,6 +11,7 @@ mod system {
     mod harness;
     mod hooks;
     mod hostile_files;
+    mod kernel_prog;
     mod live;
     mod replay;
     mod routes;

@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod demo;
 mod ebpf;
+mod setup;
 mod shell;
 mod test;
 
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Gets what building the kernel programs needs: nightly compiler, its core library's sources, bpf-linker
+    Setup,
     /// Builds the kernel programs into sensor-ebpf/object, the same bytes on every machine
     Ebpf(ebpf::Options),
     /// Shows lynceus at work on made-up traffic through a real veth pair and the real kernel program
@@ -40,6 +43,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Setup => setup::run(),
         Command::Ebpf(options) => ebpf::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),

@@ -1,0 +1,208 @@
+//! `cargo xtask setup`: gets what building the kernel programs needs. Users do not need it: the object is committed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::ebpf::{output, sysroot};
+use crate::shell::{command, execute, has, root};
+
+/// The last version whose LLVM is that of the 1.97 nightly; newer ones need a system LLVM 23.
+const BPF_LINKER: &str = "0.10.3";
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    nightly()?;
+    linker()?;
+    core_sources()?;
+    println!("`cargo xtask ebpf` has what it needs");
+    Ok(())
+}
+
+fn nightly() -> anyhow::Result<()> {
+    if let Ok(version) = output("rustc", &["+nightly", "--version"]) {
+        println!("nightly: {}", version.trim());
+        return Ok(());
+    }
+    ensure!(
+        has("rustup"),
+        "there is no nightly compiler, and no rustup to install one"
+    );
+    execute(command("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"]))
+        .context("the kernel programs need a nightly compiler, and rustup could not install one")
+}
+
+fn linker() -> anyhow::Result<()> {
+    if let Ok(version) = output("bpf-linker", &["--version"])
+        && version.trim().ends_with(BPF_LINKER)
+    {
+        println!("linker: {}", version.trim());
+        return Ok(());
+    }
+    execute(command("cargo").args(["install", "--locked", "--version", BPF_LINKER, "bpf-linker"]))
+        .with_context(|| format!("failed to install bpf-linker {BPF_LINKER}"))
+}
+
+/// The sources of the core library, which is built for the BPF target.
+fn core_sources() -> anyhow::Result<()> {
+    let place = sysroot()?.join("lib/rustlib/src/rust/library");
+    if place.join("core/src/lib.rs").is_file() {
+        println!("core library: {}", place.display());
+        return Ok(());
+    }
+    let rustup = execute(command("rustup").args(["component", "add", "rust-src", "--toolchain", "nightly"]));
+    if rustup.is_ok() && place.join("core/src/lib.rs").is_file() {
+        return Ok(());
+    }
+    println!("rustup has no rust-src; trying the distribution's package");
+    from_distribution(&place).context(
+        "the core library's sources are not to be had: `rustup component add rust-src --toolchain nightly` failed, \
+         and so did the distribution's package `rust-src`",
+    )
+}
+
+/// Unpacks the library out of Debian sid's `rust-src`, if it is of the nightly's minor version. Nothing is installed, and
+/// the system's own lists are not touched.
+fn from_distribution(place: &Path) -> anyhow::Result<()> {
+    ensure!(has("apt-get") && has("dpkg-deb"), "this is no Debian system");
+    let state = root().join("target/setup/apt");
+    for folder in ["lists/partial", "cache/archives/partial", "unpacked"] {
+        let folder = state.join(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    }
+    let (archive, keyring) = debian_archive()?;
+    let sources = state.join("sources.list");
+    let line = format!("deb [signed-by={keyring}] {archive} sid main\n");
+    fs::write(&sources, line).with_context(|| format!("failed to write {}", sources.display()))?;
+    let options = [
+        format!("Dir::Etc::sourcelist={}", sources.display()),
+        String::from("Dir::Etc::sourceparts=/dev/null"),
+        format!("Dir::State::lists={}", state.join("lists").display()),
+        format!("Dir::Cache={}", state.join("cache").display()),
+    ];
+    let apt = |program: &str, arguments: &[&str]| {
+        let mut apt = command(program);
+        apt.current_dir(&state);
+        for option in &options {
+            apt.args(["-o", option]);
+        }
+        apt.args(arguments);
+        apt
+    };
+    execute(&mut apt("apt-get", &["update", "-qq"]))?;
+    let policy = apt("apt-cache", &["policy", "rust-src"])
+        .output()
+        .context("failed to start apt-cache")?;
+    let policy = String::from_utf8_lossy(&policy.stdout).into_owned();
+    let candidate = policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))
+        .context("the archive has no package rust-src")?;
+    let wanted = minor(&output("rustc", &["+nightly", "--version"])?)?;
+    ensure!(
+        candidate.starts_with(&format!("{wanted}.")),
+        "the archive's rust-src is {candidate}, the nightly compiler needs {wanted}"
+    );
+    execute(&mut apt("apt-get", &["download", "-qq", "rust-src"]))?;
+    let package = find(&state, |name| {
+        name.starts_with("rust-src_") && name.ends_with(".deb")
+    })?;
+    let unpacked = state.join("unpacked");
+    execute(command("dpkg-deb").arg("-x").arg(&package).arg(&unpacked))?;
+    let sources = find(&unpacked.join("usr/src"), |name| name.starts_with("rustc-"))?;
+    let library = sources.join("library");
+    let parent = place.parent().context("the sysroot is the root folder")?;
+    fs::create_dir_all(parent).with_context(|| format!("failed to create {}", parent.display()))?;
+    symlink(&library, place)
+        .with_context(|| format!("failed to link {} to {}", place.display(), library.display()))?;
+    println!("core library: {} (from rust-src {candidate})", library.display());
+    Ok(())
+}
+
+/// URI and keyring of the Debian archive that this machine uses.
+fn debian_archive() -> anyhow::Result<(String, String)> {
+    let folder = Path::new("/etc/apt/sources.list.d");
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    if let Ok(entries) = fs::read_dir(folder) {
+        files.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    for file in files {
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue;
+        };
+        if let Some(found) = archive_in(&text) {
+            return Ok(found);
+        }
+    }
+    bail!("no apt source of this machine is a Debian archive")
+}
+
+/// Finds the archive in a file of either form: `deb [signed-by=…] URI suite …` or the fields `URIs:`, `Signed-By:`.
+fn archive_in(text: &str) -> Option<(String, String)> {
+    const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let is_debian = |uri: &str| uri.trim_end_matches('/').ends_with("/debian");
+    for stanza in text.split("\n\n") {
+        let field = |name: &str| {
+            stanza
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        if let Some(uri) = field("URIs:").filter(|uri| is_debian(uri)) {
+            return Some((uri.to_owned(), field("Signed-By:").unwrap_or(KEYRING).to_owned()));
+        }
+    }
+    let line = text.lines().find_map(|line| {
+        let line = line.strip_prefix("deb ")?;
+        line.split_whitespace().find(|word| is_debian(word))
+    })?;
+    Some((line.to_owned(), KEYRING.to_owned()))
+}
+
+/// `1.97` of `rustc 1.97.0-nightly (…)`.
+fn minor(version: &str) -> anyhow::Result<String> {
+    let number = version.split(' ').nth(1).context("rustc states no version")?;
+    let mut parts = number.split('.');
+    match (parts.next(), parts.next()) {
+        (Some(major), Some(minor)) => Ok(format!("{major}.{minor}")),
+        _ => bail!("rustc's version `{number}` has no minor number"),
+    }
+}
+
+fn find(folder: &Path, wanted: impl Fn(&str) -> bool) -> anyhow::Result<PathBuf> {
+    fs::read_dir(folder)
+        .with_context(|| format!("failed to list {}", folder.display()))?
+        .flatten()
+        .find(|entry| entry.file_name().to_str().is_some_and(&wanted))
+        .map(|entry| entry.path())
+        .with_context(|| format!("{} does not hold what the package should", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_archive_in_both_forms() {
+        let fields = "Types: deb\nURIs: http://a.test/debian-security\nSigned-By: /k1\n\nTypes: deb\nURIs: \
+                      http://a.test/debian\nSuites: stable\nSigned-By: /k2\n";
+        assert_eq!(
+            archive_in(fields),
+            Some((String::from("http://a.test/debian"), String::from("/k2")))
+        );
+        let line = "# deb http://no.test/debian x\ndeb [arch=amd64] http://b.test/debian/ stable main\n";
+        assert_eq!(
+            archive_in(line).map(|found| found.0),
+            Some(String::from("http://b.test/debian/"))
+        );
+        assert_eq!(archive_in("deb http://c.test/other stable main\n"), None);
+    }
+
+    #[test]
+    fn reads_the_minor_version() {
+        let version = minor("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)").expect("a version");
+        assert_eq!(version, "1.97");
+        assert!(minor("rustc").is_err());
+    }
+}
