@@ -23,6 +23,8 @@ struct Sum {
 }
 
 type Sums = HashMap<FlowKey, Sum>;
+/// Source, destination, identification and protocol.
+type Datagram = ([u8; 16], [u8; 16], u32, u8);
 
 /// What user space makes of frames, with the same memory for fragments.
 #[derive(Default)]
@@ -31,7 +33,7 @@ struct Expected {
     refused: HashMap<&'static str, u64>,
     degraded: HashMap<&'static str, u64>,
     seen: u64,
-    fragments: HashMap<([u8; 16], [u8; 16], u32, u8), (u16, u16, bool)>,
+    fragments: HashMap<Datagram, (u16, u16, bool)>,
 }
 
 impl Expected {
