@@ -24,12 +24,13 @@ pub fn built(name: &str) -> Result<PathBuf> {
     if let Some(path) = built.get(name) {
         return Ok(path.clone());
     }
-    // The test itself is `target/PROFILE/deps/system-…`.
-    let test = std::env::current_exe().context("path of the test")?;
-    let folder = test
+    // A test is `target/PROFILE/deps/system-…`, the demo `target/PROFILE/lynceus-demo`.
+    let own = std::env::current_exe().context("path of this program")?;
+    let folder = own
         .ancestors()
-        .nth(2)
-        .with_context(|| format!("{} is not in a target folder", test.display()))?;
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .with_context(|| format!("{} is not in a target folder", own.display()))?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(repository())
