@@ -39,7 +39,7 @@ fn live(lynceus: &std::path::Path, pair: &Pair, frames: &[TimedFrame]) -> Result
     let mut command = pair.receiver.command(lynceus);
     let store = tempfile::tempdir().context("folder for the demo's store")?;
     command
-        .args(["live", "--no-console", "-i", Pair::RX, "--store"])
+        .args(["live", "--no-console", "--hook", "xdp", "-i", Pair::RX, "--store"])
         .arg(store.path());
     let mut child = command
         .stdin(Stdio::null())
