@@ -308,7 +308,7 @@ fn is_at_rest(hot: &Hot, plan: &WindowPlan, now: Timestamp) -> bool {
 /// Windows that began before it are out of the accumulation: they rest, and if late records come, their evidence is
 /// added up again from the store.
 fn forgotten_before(plan: &WindowPlan, now: Timestamp) -> Option<Timestamp> {
-    let horizon = i64::try_from((LAG + plan.width * 2).as_nanos()).ok()?;
+    let horizon = i64::try_from(LAG.saturating_add(plan.width.saturating_mul(2)).as_nanos()).ok()?;
     now.0.checked_sub(horizon).map(Timestamp)
 }
 
