@@ -1,7 +1,7 @@
 //! `cargo xtask lint` and `cargo xtask ci`: what CI checks, in the order in which a mistake is cheapest to find.
 
 use crate::shell::{command, execute};
-use crate::test;
+use crate::{ebpf, setup, test};
 
 /// Formatting, lints and the agreement of the committed eBPF object with its source.
 pub(crate) fn lint() -> anyhow::Result<()> {
@@ -14,7 +14,9 @@ pub(crate) fn lint() -> anyhow::Result<()> {
         "--",
         "-D",
         "warnings",
-    ]))
+    ]))?;
+    setup::run()?;
+    ebpf::run(&ebpf::Options { check: true })
 }
 
 /// The lints, then all tests: the same as `.ci/run`.

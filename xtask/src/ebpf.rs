@@ -31,7 +31,7 @@ const FLAGS: [&str; 5] = [
 pub(crate) struct Options {
     /// Change nothing; fail unless source and committed object agree
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 /// What the committed object was made of.
