@@ -1,5 +1,7 @@
 //! What the daemon observes, as one source.
 
+use std::time::Duration;
+
 use lynceus_model::status::{Counter, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::heads::HeadLimits;
@@ -9,6 +11,9 @@ use crate::flow_table::FlowTableConfig;
 use crate::source::kernel::{KernelConfig, KernelSource};
 use crate::source::pcap::{Depth, PcapSource};
 use crate::source::{Event, Source, Status};
+
+/// How long one look at a pipe may take: a small part of the delay that a batch may have.
+const PIPE_PATIENCE: Duration = Duration::from_millis(5);
 
 /// An open source. Made and used by the pipeline's thread.
 pub enum Capture {
@@ -33,19 +38,19 @@ impl Capture {
             }
             return Ok(Self::Kernel(Box::new(source)));
         }
-        let source = PcapSource::new(config.files.clone(), FlowTableConfig::default(), Depth::default());
-        Ok(Self::Files(Box::new(source.with_decoders(HeadLimits::DEFAULT))))
+        let mut source = PcapSource::new(config.files.clone(), FlowTableConfig::default(), Depth::default())
+            .with_decoders(HeadLimits::DEFAULT);
+        if config.files.iter().any(|path| !path.is_file()) {
+            source = source.with_patience(PIPE_PATIENCE);
+        }
+        Ok(Self::Files(Box::new(source)))
     }
 
-    /// Ends the intake. True: the source hands out what it still has and then ends; false: it goes on, what it has
-    /// not read yet is of no interest.
-    pub fn stop(&mut self) -> bool {
+    /// Ends the intake: the source hands out what it still has, and then ends.
+    pub fn stop(&mut self) {
         match self {
-            Self::Files(_) => false,
-            Self::Kernel(source) => {
-                source.stop();
-                true
-            }
+            Self::Files(source) => source.stop(),
+            Self::Kernel(source) => source.stop(),
         }
     }
 

@@ -53,9 +53,7 @@ pub fn run<E: Exporter>(
     loop {
         if board.is_stopping() && !stopping {
             stopping = true;
-            if !pipeline.source_mut().stop() {
-                pipeline.finish(&mut updates);
-            }
+            pipeline.source_mut().stop();
         }
         let status = match pipeline.next(&mut updates) {
             Ok(status) => {

@@ -8,6 +8,7 @@ mod reader;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
@@ -101,6 +102,8 @@ pub struct PcapSource {
     /// Bytes of the files before the open one.
     bytes_before: u64,
     flows: Vec<FlowUpdate>,
+    /// See [`PcapSource::with_patience`].
+    patience: Option<Duration>,
 }
 
 impl PcapSource {
@@ -118,7 +121,23 @@ impl PcapSource {
             newest: Timestamp::MIN,
             bytes_before: 0,
             flows: Vec::new(),
+            patience: None,
         }
+    }
+
+    /// A call ends at the first packet after so much time: for pipes, where packets come as they happen and nobody
+    /// may wait until there are many. It costs a look at the clock for each packet.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Reads nothing more: [`Source::next`] hands out the flows that are open, and then ends.
+    pub fn stop(&mut self) {
+        self.waiting.clear();
+        self.bytes_before = self.bytes_read();
+        self.open = None;
     }
 
     /// Decodes messages too: [`Source::next`] then hands out application events as well.
@@ -196,6 +215,7 @@ impl PcapSource {
         };
         let mut packet = Packet::default();
         let enough = flows.len() + FLOWS_PER_CALL;
+        let deadline = self.patience.map(|patience| Instant::now() + patience);
         for _ in 0..PACKETS_PER_CALL {
             let Some(raw) = reader.next_frame()? else {
                 return Ok(true);
@@ -211,11 +231,15 @@ impl PcapSource {
             };
             self.origin.get_or_insert(raw.time);
             self.newest = self.newest.max(raw.time);
+            let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if let Err(reason) = parsed {
                 if let (Refused::Arp, Some(apps), Some(link)) = (reason, &mut self.apps, raw.link) {
                     apps.arp(&frame, link, raw.time);
                 }
                 self.counts.refused[reason as usize].add(raw.wire_len);
+                if is_late {
+                    break;
+                }
                 continue;
             }
             if let Some(reason) = packet.degraded {
@@ -229,7 +253,7 @@ impl PcapSource {
                     break;
                 }
             }
-            if flows.len() >= enough {
+            if is_late || flows.len() >= enough {
                 break;
             }
         }
