@@ -13,6 +13,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -42,50 +43,149 @@ impl Drop for Daemon {
     }
 }
 
+/// What is waited for before a kill, so that all stages of the way meet one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Moment {
+    /// Anything: under load this is mostly between sending and acknowledgement.
+    Any,
+    /// The daemon that was started last opens its files, recovers, connects.
+    Start,
+    /// The collector welcomed the sensor.
+    Handshake,
+    /// A batch was acknowledged; the next ones are under way or in a commit.
+    Acknowledgement,
+    /// The spool is being written.
+    Spool,
+    /// The collector's log is being written.
+    Commit,
+}
+
+impl Moment {
+    const ALL: [Self; 6] = [
+        Self::Any,
+        Self::Start,
+        Self::Handshake,
+        Self::Acknowledgement,
+        Self::Spool,
+        Self::Commit,
+    ];
+    /// Then the kill comes anyway.
+    const PATIENCE: Duration = Duration::from_millis(1_500);
+
+    /// False if it did not come.
+    fn wait(self, bench: &Bench, dice: &mut Dice) -> bool {
+        let spare = Duration::from_micros(dice.roll(4_000));
+        if !matches!(self, Self::Start | Self::Handshake) {
+            // Traffic between the kills: most of them shall meet daemons at work.
+            thread::sleep(Duration::from_millis(dice.roll(500)));
+        }
+        let came = match self {
+            Self::Any => true,
+            Self::Start => {
+                thread::sleep(Duration::from_millis(dice.roll(60)));
+                true
+            }
+            Self::Handshake => bench.await_log("the collector takes batches"),
+            Self::Acknowledgement => bench.await_log("acknowledged boot="),
+            Self::Spool => bench.await_growth("sensor/spool"),
+            Self::Commit => bench.await_growth("store"),
+        };
+        thread::sleep(spare);
+        came
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Sensor,
+    Collector,
+}
+
 #[test]
 fn a_hundred_kills_lose_and_double_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let bench = Bench::new(directory.path());
     let mut dice = Dice::new();
-    let mut collector = bench.collector();
-    let mut sensor = Some(bench.sensor());
-    let (mut sensor_kills, mut collector_kills) = (0, 0);
     let kills = std::env::var("KILLS")
         .ok()
         .and_then(|kills| kills.parse().ok())
         .unwrap_or(KILLS);
+    println!("KILLS={kills}");
+    let begun = Instant::now();
+    let mut collector = bench.collector();
+    let mut sensor = Some(bench.sensor());
+    let mut moments: BTreeMap<Moment, u32> = BTreeMap::new();
+    let (mut sensor_kills, mut started) = (0, Victim::Sensor);
     for _ in 0..kills {
-        thread::sleep(Duration::from_millis(dice.roll(400)));
-        if dice.roll(2) == 0 {
-            sensor.take().unwrap().kill();
-            sensor = Some(bench.sensor());
-            sensor_kills += 1;
-        } else {
-            kill(&mut collector);
-            thread::sleep(Duration::from_millis(dice.roll(50)));
-            collector = bench.collector();
-            collector_kills += 1;
+        let moment = Moment::ALL[usize::try_from(dice.roll(6)).unwrap()];
+        let victim = match (moment, dice.roll(2)) {
+            (Moment::Start, _) => started,
+            (_, 0) => Victim::Sensor,
+            _ => Victim::Collector,
+        };
+        if moment.wait(&bench, &mut dice) {
+            *moments.entry(moment).or_default() += 1;
         }
+        bench.tell_on_panic(|| match victim {
+            Victim::Sensor => {
+                sensor.take().unwrap().kill();
+                sensor = Some(bench.sensor());
+                sensor_kills += 1;
+            }
+            Victim::Collector => {
+                kill(&mut collector);
+                thread::sleep(Duration::from_millis(dice.roll(50)));
+                collector = bench.collector();
+            }
+        });
+        started = victim;
     }
+    let killed = begun.elapsed();
     bench.tell_on_panic(|| sensor.take().unwrap().end());
+    let drained = begun.elapsed();
     // SIGTERM, so that the store is closed in order; what is durable must not depend on it.
-    terminate(&mut collector);
+    bench.tell_on_panic(|| terminate(&mut collector));
 
     let stored = bench.stored();
     let acknowledged = bench.acknowledged();
+    let resent = bench.count("sensor.log", |line| {
+        line.contains("the last sensor was killed") && field(line, "batches=") != Some("0")
+    });
     println!(
-        "{sensor_kills} kills of the sensor, {collector_kills} of the collector; {} flows sent, {} stored in {} batches, \
-         {} streams with acknowledgements",
+        "{kills} kills ({sensor_kills} of the sensor) in {killed:.0?}, drained after {drained:.0?}, all in {:.0?}; {moments:?}; \
+         {} flows sent, {} stored in {} batches of {} streams; acknowledgements seen of {} streams, {} batches; \
+         {resent} sensors found batches that nobody had acknowledged",
+        begun.elapsed(),
         bench.flows.load(Ordering::Relaxed),
         stored.flows,
         stored.batches,
-        acknowledged.len()
+        stored.highest.len(),
+        acknowledged.len(),
+        acknowledged.values().sum::<u64>(),
     );
-    assert!(stored.flows > 1_000, "too little traffic to prove anything");
+    let ended_empty = bench.count("sensor.log", |line| {
+        line.contains("the sensor ends;") && field(line, "batches=") == Some("0")
+    });
+    assert_eq!(
+        ended_empty, 1,
+        "the last sensor ended, and nothing waits in its spool"
+    );
+    let enough = u64::from(kills);
     assert!(
-        acknowledged.values().any(|seq| *seq > 3),
+        stored.flows as u64 > 20 * enough,
+        "too little traffic to prove anything"
+    );
+    assert!(
+        acknowledged.values().sum::<u64>() > 3 * enough,
         "too few acknowledgements to prove anything"
     );
+    if kills >= KILLS {
+        assert_eq!(
+            moments.len(),
+            Moment::ALL.len(),
+            "not every moment came: {moments:?}"
+        );
+    }
     for (boot, seq) in acknowledged {
         let highest = stored.highest.get(&boot).copied().unwrap_or(0);
         assert!(
@@ -119,8 +219,8 @@ impl Bench {
         std::fs::write(
             directory.join("sensor.toml"),
             format!(
-                "state_dir = \"{path}/sensor\"\n[capture]\nfiles = [\"-\"]\n[collector]\nurl = \"unix:{path}/ingest.sock\"\n\
-                 batch_delay = \"10ms\"\ndrain_timeout = \"60s\"\n[status]\nlisten = \"\"\n"
+                "state_dir = \"{path}/sensor\"\n[capture]\nfiles = [\"-\"]\n[profiles]\nrefresh = \"1s\"\n\
+                 [collector]\nurl = \"unix:{path}/ingest.sock\"\nbatch_delay = \"5ms\"\ndrain_timeout = \"60s\"\n[status]\nlisten = \"\"\n"
             ),
         )
         .unwrap();
@@ -139,7 +239,7 @@ impl Bench {
             for name in ["sensor.log", "collector.log"] {
                 let log = std::fs::read_to_string(self.directory.join(name)).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();
-                println!("{name}:\n{}", lines[lines.len().saturating_sub(12)..].join("\n"));
+                println!("{name}:\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
             }
             std::panic::resume_unwind(panic);
         }
@@ -187,20 +287,42 @@ impl Bench {
         }
     }
 
+    /// Waits until the sensor writes another line with this text.
+    fn await_log(&self, text: &str) -> bool {
+        let log = File::open(self.directory.join("sensor.log")).unwrap();
+        let mut at = log.metadata().unwrap().len();
+        let mut tail = String::new();
+        until(|| {
+            let mut bytes = vec![0; 64 << 10];
+            let count = log.read_at(&mut bytes, at).unwrap();
+            at += count as u64;
+            tail.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            tail.contains(text)
+        })
+    }
+
+    /// Waits until the files below a directory have another size together.
+    fn await_growth(&self, name: &str) -> bool {
+        let path = self.directory.join(name);
+        let before = size(&path);
+        until(|| size(&path) != before)
+    }
+
+    fn count(&self, name: &str, is_meant: impl Fn(&str) -> bool) -> usize {
+        let log = std::fs::read_to_string(self.directory.join(name)).unwrap();
+        log.lines().filter(|line| is_meant(line)).count()
+    }
+
     /// Highest number of each boot that the sensor logged as acknowledged.
     fn acknowledged(&self) -> BTreeMap<u128, u64> {
         let log = std::fs::read_to_string(self.directory.join("sensor.log")).unwrap();
         let mut highest = BTreeMap::new();
+        // Whole lines only: one write each, and a kill does not cut a write.
         for line in log.lines().filter(|line| line.contains("acknowledged boot=")) {
-            let field = |name: &str| line.split(name).nth(1)?.split_whitespace().next();
-            // A kill may cut a line.
-            if let (Some(Ok(boot)), Some(Ok(seq))) = (
-                field("boot=").map(str::parse::<u128>),
-                field("seq=").map(str::parse::<u64>),
-            ) {
-                let known = highest.entry(boot).or_insert(0);
-                *known = seq.max(*known);
-            }
+            let boot: u128 = field(line, "boot=").unwrap().parse().unwrap();
+            let seq: u64 = field(line, "seq=").unwrap().parse().unwrap();
+            let known = highest.entry(boot).or_insert(0);
+            *known = seq.max(*known);
         }
         highest
     }
@@ -225,11 +347,11 @@ impl Bench {
                     let tuple = update.flow.tuple;
                     assert!(flows.insert((tuple, update.part)), "{tuple:?} is there twice");
                 }
-                let killed = content
-                    .gaps
-                    .iter()
-                    .filter(|gap| gap.reason == GapReason::SensorKilled);
-                stored.killed_gaps += u32::try_from(killed.count()).unwrap();
+                // A kill costs what was in memory, never what was written: no gap has another reason.
+                for gap in &content.gaps {
+                    assert_eq!(gap.reason, GapReason::SensorKilled, "{gap:?}");
+                    stored.killed_gaps += 1;
+                }
                 stored.batches += 1;
                 ControlFlow::Continue(())
             })
@@ -298,7 +420,35 @@ fn wait(child: &mut Daemon, patience: Duration) {
     }
 }
 
-/// Writes a capture of endless new flows, until told or until nobody reads any more.
+/// The word behind `name` in a line of a log.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.split(name).nth(1)?.split_whitespace().next()
+}
+
+fn until(mut came: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Moment::PATIENCE;
+    while Instant::now() < deadline {
+        if came() {
+            return true;
+        }
+        thread::sleep(Duration::from_micros(500));
+    }
+    false
+}
+
+/// Bytes of all files below a directory; files that go away meanwhile have none.
+fn size(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?, entry.path())))
+        .map(|(meta, path)| if meta.is_dir() { size(&path) } else { meta.len() })
+        .sum()
+}
+
+/// Writes a capture of endless new flows, a few at a time, until told or until nobody reads any more.
 fn feed(mut input: ChildStdin, flows: &AtomicU32, stop: &AtomicBool) {
     // Little-endian pcap, version 2.4, microseconds, Ethernet.
     let mut bytes = Vec::new();
@@ -307,7 +457,7 @@ fn feed(mut input: ChildStdin, flows: &AtomicU32, stop: &AtomicBool) {
     }
     // At least once: an empty capture is an error.
     loop {
-        for _ in 0..500 {
+        for _ in 0..5 {
             packet(flows.fetch_add(1, Ordering::Relaxed), &mut bytes);
         }
         match input.write_all(&bytes) {
@@ -318,23 +468,18 @@ fn feed(mut input: ChildStdin, flows: &AtomicU32, stop: &AtomicBool) {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Event time goes on by 0.1 s a packet, so that flows end and profiles are refreshed all the time.
+/// Event time goes on by 1 s a packet, so that with each one a flow ends and a profile is refreshed.
 fn packet(number: u32, bytes: &mut Vec<u8>) {
     let [a, b, c, d] = number.to_be_bytes();
     let client = Host::new(Ipv4Addr::new(10, 0, 0, d % 16));
     let server = Host::new(Ipv4Addr::new(10, 1 + a, b, c));
     let frame = udp(&client, &server, 1024 + u16::from(d), 53, b"?");
     let length = u32::try_from(frame.len()).unwrap();
-    for word in [
-        1_700_000_000 + number / 10,
-        (number % 10) * 100_000,
-        length,
-        length,
-    ] {
+    for word in [1_700_000_000 + number, 0, length, length] {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
     bytes.extend_from_slice(&frame);
@@ -348,7 +493,8 @@ impl Dice {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9);
         println!("SEED={seed}");
-        Self(seed | 1)
+        // Spread, so that small seeds differ from each other; never 0, where the generator stands still.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     fn roll(&mut self, sides: u64) -> u64 {

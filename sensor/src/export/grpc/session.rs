@@ -292,14 +292,15 @@ impl Session {
             tracing::warn!(seq = ack.seq, reason, "the collector refused a batch for good");
             self.outbox.refused(last.index);
         }
-        self.last_progress = Instant::now();
-        Counters::add(&self.outbox.counters.batches_acked, done.len() as u64);
-        self.outbox.ack(last.index);
+        // Before it has any effect: whoever kills us behind it finds it in the log.
         tracing::debug!(
             boot = u128::from_be_bytes(ack.stream.boot.0),
             seq = ack.seq,
             "acknowledged"
         );
+        self.last_progress = Instant::now();
+        Counters::add(&self.outbox.counters.batches_acked, done.len() as u64);
+        self.outbox.ack(last.index);
     }
 
     fn is_drained(&self) -> bool {
