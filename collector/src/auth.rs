@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 
 use lynceus_model::window::SensorId;
 use tonic::{Request, Status};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
 
 /// The other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +19,8 @@ pub enum Peer {
     Certified { sensors: Vec<SensorId> },
 }
 
-const DOMAIN: &[u8] = b".sensor.lynceus";
-const URN: &[u8] = b"urn:uuid:";
+const DOMAIN: &str = ".sensor.lynceus";
+const URN: &str = "urn:uuid:";
 
 impl Peer {
     /// The peer of a request, by the certificate that it showed.
@@ -68,74 +71,41 @@ pub const fn plaintext_is_safe(address: SocketAddr) -> bool {
 
 /// The sensors that a certificate (DER) names in its subject alternative names.
 ///
-/// The extension is found by its object identifier; what follows is read strictly, so a certificate that is built in
-/// another way names nobody. rustls has checked signature and chain before.
+/// A certificate that cannot be read, or that has the extension twice, names nobody. rustls has checked signature and
+/// chain before.
 #[must_use]
 pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
-    // 2.5.29.17 subjectAltName
-    const SAN: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
-    let mut found = Vec::new();
-    let Some(at) = der.windows(SAN.len()).position(|window| window == SAN) else {
-        return found;
+    let Ok((rest, certificate)) = X509Certificate::from_der(der) else {
+        return Vec::new();
     };
-    let Some(names) = general_names(&der[at + SAN.len()..]) else {
-        return found;
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
     };
-    let mut rest = names;
-    while let Some((tag, value, after)) = element(rest) {
-        rest = after;
-        let text = match tag {
-            // uniformResourceIdentifier
-            0x86 => value.strip_prefix(URN),
-            // dNSName
-            0x82 => Some(value.strip_suffix(DOMAIN).unwrap_or(value)),
-            _ => None,
-        };
-        let uuid = text
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .and_then(|text| text.parse().ok());
-        found.extend(uuid.map(|uuid: uuid::Uuid| SensorId(uuid.into_bytes())));
+    if !rest.is_empty() {
+        return Vec::new();
     }
-    found
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(sensor_of)
+        .collect()
 }
 
-/// Content of the GeneralNames behind the identifier: an optional critical flag, then an OCTET STRING with a SEQUENCE.
-fn general_names(bytes: &[u8]) -> Option<&[u8]> {
-    let (mut tag, mut value, rest) = element(bytes)?;
-    if tag == 0x01 {
-        (tag, value, _) = element(rest)?;
-    }
-    if tag != 0x04 {
-        return None;
-    }
-    let (tag, names, rest) = element(value)?;
-    (tag == 0x30 && rest.is_empty()).then_some(names)
-}
-
-/// One DER element: tag, content, what follows. Lengths up to 65,535.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&length, rest) = rest.split_first()?;
-    let (length, rest) = match length {
-        0..=0x7f => (usize::from(length), rest),
-        0x81 => {
-            let (&length, rest) = rest.split_first()?;
-            (usize::from(length), rest)
-        }
-        0x82 => {
-            let (length, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
+fn sensor_of(name: &GeneralName<'_>) -> Option<SensorId> {
+    let text = match name {
+        GeneralName::URI(uri) => uri.strip_prefix(URN)?,
+        GeneralName::DNSName(name) => name.strip_suffix(DOMAIN).unwrap_or(name),
         _ => return None,
     };
-    let (value, rest) = rest.split_at_checked(length)?;
-    Some((tag, value, rest))
+    let uuid: uuid::Uuid = text.parse().ok()?;
+    Some(SensorId(uuid.into_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rcgen::{CertificateParams, KeyPair, SanType};
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
     use super::*;
 
@@ -165,6 +135,36 @@ mod tests {
         assert_eq!(sensors_of(&certificate(Vec::new())), []);
     }
 
+    /// The bytes of the extension, written into a name that whoever asks for a certificate may choose.
+    #[test]
+    fn a_subject_that_looks_like_the_extension_names_nobody() {
+        let name = format!("{ID}.sensor.lynceus");
+        let length = u8::try_from(name.len()).unwrap();
+        // 2.5.29.17, OCTET STRING, SEQUENCE; a filler whose last byte makes the tag of a DNS name valid UTF-8.
+        let mut bytes = vec![0x06, 0x03, 0x55, 0x1d, 0x11, 0x04, length + 7, 0x30, length + 5];
+        bytes.extend_from_slice(&[0x61, 0x01, 0xc2, 0x82, length]);
+        bytes.extend_from_slice(name.as_bytes());
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let crafted = String::from_utf8(bytes.clone()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, crafted);
+        let other = SanType::DnsName("collector.example".try_into().unwrap());
+        for names in [Vec::new(), vec![other]] {
+            params.subject_alt_names = names;
+            let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            let der = certificate.der();
+            assert!(der.windows(bytes.len()).any(|window| window == bytes));
+            assert_eq!(sensors_of(der), []);
+        }
+    }
+
+    #[test]
+    fn trailing_bytes_make_a_certificate_unreadable() {
+        let uri = SanType::URI(format!("urn:uuid:{ID}").try_into().unwrap());
+        let mut der = certificate(vec![uri]);
+        der.push(0);
+        assert_eq!(sensors_of(&der), []);
+    }
+
     #[test]
     fn only_the_named_sensor_may_speak() {
         let named = SensorId([1; 16]);
@@ -178,11 +178,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut framed = vec![0x06, 0x03, 0x55, 0x1d, 0x11];
-            framed.extend_from_slice(&bytes);
-            let _ = sensors_of(&framed);
+        fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..600) {
             let _ = sensors_of(&bytes);
+            let uri = SanType::URI(format!("urn:uuid:{ID}").try_into().unwrap());
+            let mut der = certificate(vec![uri]);
+            let at = cut.min(der.len());
+            der.splice(at..(at + bytes.len()).min(der.len()), bytes);
+            let _ = sensors_of(&der);
         }
     }
 }
