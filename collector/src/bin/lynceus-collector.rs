@@ -1,6 +1,7 @@
 //! The collector as a daemon.
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +10,9 @@ use lynceus_collector::app;
 use lynceus_collector::config::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// What is logged where `RUST_LOG` says nothing: the store's engine tells of every table that it writes.
+const LOG: &str = "info,fjall=warn,lsm_tree=warn";
 
 /// Takes batches of sensors, keeps them, finds what is wrong, and answers questions
 #[derive(Parser)]
@@ -33,10 +37,11 @@ fn main() -> anyhow::Result<()> {
         std::io::stdout().write_all(config.print()?.as_bytes())?;
         return Ok(());
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     runtime.block_on(async {
