@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 mod collector;
 mod file;
+mod kernel;
 mod live;
 mod report;
 
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     Collector,
     /// Packets per CPU second from a capture file, beside tcpdump, softflowd and nfpcapd
     File(file::Options),
+    /// Nanoseconds per packet of the kernel programs beside a hash map; reading and merging the table (root)
+    Kernel,
     /// CPU of the whole agent on a veth pair beside tcpdump; packets a second under a flood (root)
     Live,
 }
@@ -28,6 +31,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::File(options) => file::run(&options),
+        Command::Kernel => kernel::run(),
         Command::Live => live::run(),
     }
 }
