@@ -63,7 +63,11 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
     };
     let intake_bytes = config.intake.memory_mib << 20;
     let services = Services {
-        ingest: IngestService::new(collector.ingest(), intake_bytes),
+        ingest: IngestService::new(
+            collector.ingest(),
+            intake_bytes,
+            Duration::from_secs(config.windows.width),
+        ),
         query: collector.query(),
     };
     let mut grpc = tokio::spawn(serve(listen, config.tls.clone(), services, until(stopped)));

@@ -14,6 +14,7 @@ mod signal;
 mod size;
 pub mod status;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -89,9 +90,9 @@ pub fn main() -> ExitCode {
 }
 
 /// Tells people something on standard error, after the name of the program.
-#[allow(clippy::print_stderr, reason = "this is where the program speaks")]
 pub(crate) fn say(text: &str) {
-    eprintln!("lynceus: {text}");
+    // What nobody can read must not end the work (`eprintln!` would panic).
+    let _ = writeln!(std::io::stderr(), "lynceus: {text}");
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,5 +1,7 @@
 //! The conversation around the batches: hello, welcome, acknowledgement.
 
+use std::time::Duration;
+
 use lynceus_model::window::SensorId;
 
 use crate::batch::StreamId;
@@ -12,6 +14,8 @@ pub struct Hello {
     pub sensor: SensorId,
     /// Streams for which the sensor still holds batches. At most [`limits::STREAMS`].
     pub streams: Vec<StreamId>,
+    /// Width of the sensor's time windows; `None`: one window over all time.
+    pub window_width: Option<Duration>,
 }
 
 /// The collector's answer to [`Hello`].
@@ -39,6 +43,9 @@ impl From<Hello> for v1::Hello {
         Self {
             sensor_id: hello.sensor.0.to_vec(),
             streams: hello.streams.into_iter().map(Into::into).collect(),
+            window_width_nanos: hello
+                .window_width
+                .map_or(0, |width| u64::try_from(width.as_nanos()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -52,6 +59,10 @@ impl TryFrom<v1::Hello> for Hello {
             streams: list("streams", wire.streams, limits::STREAMS, |stream| {
                 (&stream).try_into()
             })?,
+            window_width: match wire.window_width_nanos {
+                0 => None,
+                nanos => Some(Duration::from_nanos(nanos)),
+            },
         })
     }
 }

@@ -235,6 +235,12 @@ impl Config {
             self.spool.segment
         );
         ensure!(
+            self.spool.max.0 >= 2 * self.spool.segment.0,
+            "spool.max: {} is less than two segments of {}",
+            self.spool.max,
+            self.spool.segment
+        );
+        ensure!(
             self.profiles.window.0 >= Duration::from_secs(1),
             "profiles.window: at least 1s"
         );
@@ -308,6 +314,7 @@ impl Config {
                 TransportName::Stream => Transport::Stream,
                 TransportName::Unary => Transport::Unary,
             },
+            window_width: Some(self.profiles.window.0),
             ..SenderOptions::default()
         }
     }

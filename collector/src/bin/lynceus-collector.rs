@@ -42,6 +42,8 @@ fn main() -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Where nobody reads the log (a pipe that closed, a full disk), the work goes on: reporting that would panic.
+        .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     runtime.block_on(async {

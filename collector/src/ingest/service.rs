@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use lynceus_model::status::SensorStatus;
@@ -25,6 +26,8 @@ pub struct IngestService {
     /// One permit a KiB of payload that is between the network and the tables, over all sensors.
     room: Arc<Semaphore>,
     room_bytes: u64,
+    /// Width of the windows that the detectors expect.
+    width: Duration,
 }
 
 /// Acknowledgements that wait to be sent to one sensor; as many batches may be under way.
@@ -33,7 +36,7 @@ const UNDER_WAY: usize = 256;
 impl IngestService {
     /// `room_bytes`: payload of all sensors that may be in memory; at least one batch of the largest size.
     #[must_use]
-    pub fn new(ingest: Ingest, room_bytes: u64) -> Self {
+    pub fn new(ingest: Ingest, room_bytes: u64, width: Duration) -> Self {
         let room_bytes = room_bytes.max(limits::BATCH_BYTES as u64);
         Self {
             ingest,
@@ -41,6 +44,7 @@ impl IngestService {
                 usize::try_from(room_bytes / 1024).unwrap_or(usize::MAX >> 4),
             )),
             room_bytes,
+            width,
         }
     }
 
@@ -159,6 +163,17 @@ impl IngestService {
         };
         let hello = Hello::try_from(hello).map_err(|error| self.invalid(&error))?;
         peer.may_speak_for(hello.sensor)?;
+        if hello.window_width != Some(self.width) {
+            let theirs = hello
+                .window_width
+                .map_or_else(|| "one over all time".to_owned(), |width| format!("{width:?}"));
+            let text = format!(
+                "the sensor's windows are {theirs} wide (profiles.window), the collector's {:?} (windows.width)",
+                self.width
+            );
+            tracing::warn!(sensor = %crate::json::uuid(hello.sensor.0), text, "sensor refused");
+            return Err(Status::failed_precondition(text));
+        }
         let _connected = self.ingest.shared().connect(hello.sensor);
         tracing::info!(sensor = %crate::json::uuid(hello.sensor.0), streams = hello.streams.len(), "sensor connected");
         let welcome = v1::collector_message::Message::Welcome(self.welcome(&hello).into());

@@ -122,6 +122,7 @@ fn tell_warnings() {
     // Fails only where a subscriber is there already, which is as good.
     let _ = tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .with_max_level(tracing::Level::WARN)

@@ -91,8 +91,9 @@ proptest! {
     }
 
     #[test]
-    fn a_hello(sensor: [u8; 16], streams in vec(stream_id(), 0..5)) {
-        let hello = Hello { sensor: SensorId(sensor), streams };
+    fn a_hello(sensor: [u8; 16], streams in vec(stream_id(), 0..5), width: u64) {
+        let window_width = (width != 0).then(|| std::time::Duration::from_nanos(width));
+        let hello = Hello { sensor: SensorId(sensor), streams, window_width };
         prop_assert_eq!(travel::<Hello, v1::Hello>(hello.clone()), hello);
     }
 

@@ -55,6 +55,8 @@ fn main() -> anyhow::Result<()> {
         .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Where nobody reads the log (a pipe that closed, a full disk), the work goes on: reporting that would panic.
+        .log_internal_errors(false)
         .init();
     app::run(&config)
 }

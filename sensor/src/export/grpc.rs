@@ -6,6 +6,8 @@ mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynceus_model::time::WindowPlan;
+
 use lynceus_proto::limits;
 use lynceus_proto::v1::ingest_client::IngestClient;
 use tokio::sync::watch;
@@ -27,6 +29,8 @@ pub struct SenderOptions {
     pub first_wait: Duration,
     pub longest_wait: Duration,
     pub transport: Transport,
+    /// Told to the collector, which refuses a sensor with other windows than its own.
+    pub window_width: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +50,7 @@ impl Default for SenderOptions {
             first_wait: Duration::from_millis(200),
             longest_wait: Duration::from_secs(30),
             transport: Transport::Stream,
+            window_width: Some(WindowPlan::DEFAULT_WIDTH),
         }
     }
 }

@@ -152,6 +152,12 @@ impl Kernel {
             source,
         })?;
         let target = Target { interface, ifindex };
+        for egress in [false, true] {
+            // Without the lock another lynceus is at work there, and its filters are none of ours.
+            if let Some(_lock) = OwnerLock::take(ifindex, egress) {
+                remove_stale(interface, egress);
+            }
+        }
         let (ingress, reason) = match choice {
             HookChoice::Auto => self.automatic(target)?,
             HookChoice::Xdp => (
@@ -280,15 +286,6 @@ impl Kernel {
                 source: Box::new(source),
             });
         }
-        // With the lock held, a filter with our name is one that a killed process left. None there is the usual case.
-        let name = if egress { program::EGRESS } else { program::INGRESS };
-        if qdisc_detach_program(target.interface, attach_type(egress), name).is_ok() {
-            tracing::info!(
-                interface = target.interface,
-                name,
-                "removed a filter that a killed process left"
-            );
-        }
         let point = target.point(egress);
         let slot = self.register(point)?;
         let program = self.classifier(egress)?;
@@ -350,6 +347,15 @@ const fn attach_type(egress: bool) -> TcAttachType {
         TcAttachType::Egress
     } else {
         TcAttachType::Ingress
+    }
+}
+
+/// Removes our clsact filter that a killed process left, whatever hook comes now. Call it with the [`OwnerLock`] held: then a
+/// filter with our name is nobody's. None there is the usual case.
+fn remove_stale(interface: &str, egress: bool) {
+    let name = if egress { program::EGRESS } else { program::INGRESS };
+    if qdisc_detach_program(interface, attach_type(egress), name).is_ok() {
+        tracing::info!(interface, name, "removed a filter that a killed process left");
     }
 }
 

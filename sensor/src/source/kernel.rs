@@ -87,6 +87,12 @@ impl KernelSource {
     /// An interface does not exist or refuses all hooks, or the kernel refuses the programs; nothing stays attached.
     pub fn start(config: KernelConfig) -> anyhow::Result<Self> {
         anyhow::ensure!(!config.interfaces.is_empty(), "no interface to observe");
+        for (index, interface) in config.interfaces.iter().enumerate() {
+            anyhow::ensure!(
+                !config.interfaces[..index].contains(interface),
+                "{interface} is named twice; its packets would be seen twice"
+            );
+        }
         let watch = Watch::new(&config.interfaces).context("look for the interfaces")?;
         let (mut kernel, readers) = Kernel::load(&config.kernel)?;
         let mut attachments = Vec::with_capacity(config.interfaces.len());

@@ -58,7 +58,7 @@ pub(super) fn run(options: &LiveOptions, table: FlowTableConfig, layer: Layer) -
     // Also after a failure: nothing else tells what was seen.
     source.stop();
     let status = source.status();
-    for line in accounting::report(std::slice::from_ref(&status), &Clock::local()) {
+    for line in accounting::report(std::slice::from_ref(&status), &Clock::utc()) {
         say(&line.plain());
     }
     result?;
@@ -98,6 +98,7 @@ fn tell_what_happens() {
     // Fails only where a subscriber is there already, which is as good.
     let _ = tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .with_max_level(tracing::Level::INFO)

@@ -85,6 +85,7 @@ impl Session {
         let hello = Hello {
             sensor: self.outbox.sensor(),
             streams: self.streams(),
+            window_width: self.options.window_width,
         };
         outgoing
             .try_send(message(Outgoing::Hello(hello.into())))
