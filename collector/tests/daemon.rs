@@ -57,12 +57,14 @@ async fn killed_at_random_moments() {
     let mut acknowledged = 0;
     let mut cut = 0;
     let mut seed = 0x9e37_79b9_u64;
+    // Longest life in microseconds; follows the machine, so that about half of the kills come while batches are under way.
+    let mut longest = 25_000_u64;
     for kill in 0..KILLS {
         let mut daemon = Daemon::start(directory.path()).await;
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // At most so many new batches a life, so that there is something left for each of them.
         let share = (u64::from(kill) + 1) * sealed.len() as u64 / u64::from(KILLS);
-        let life = Duration::from_micros(500 + (seed >> 33) % 25_000);
+        let life = Duration::from_micros(300 + (seed >> 33) % longest);
         let pid = daemon.process.id();
         let killer = tokio::spawn(async move {
             tokio::time::sleep(life).await;
@@ -73,7 +75,12 @@ async fn killed_at_random_moments() {
             .await;
         killer.await.unwrap();
         daemon.wait();
-        cut += u32::from(acknowledged < share);
+        if acknowledged < share {
+            cut += 1;
+            longest = (longest * 5 / 4).min(25_000);
+        } else {
+            longest = (longest / 2).max(200);
+        }
     }
     println!(
         "{cut} of {KILLS} kills came between two acknowledgements of {} batches",
