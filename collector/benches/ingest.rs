@@ -217,6 +217,8 @@ fn flow(random: u64, at: u64) -> FlowUpdate {
             tunnel: None,
             rtt: Some(Duration::from_micros(200 + random % 30_000)),
             seen_at: Vec::new(),
+            service: lynceus_model::flow::Service::Unseen,
+            reported: None,
         },
         new_out: out,
         new_back: back,

@@ -1,6 +1,6 @@
 //! The configuration file of `lynceus-collector`: TOML, every key with a default, unknown keys are errors.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ pub struct Config {
     pub store: Store,
     pub windows: Windows,
     pub alerts: Alerts,
-    pub detectors: Detectors,
+    /// What detectors must know of the network, and a section for each with its constants.
+    pub detect: DetectConfig,
     pub intake: Intake,
     pub sinks: Sinks,
 }
@@ -91,16 +92,6 @@ pub struct Alerts {
     pub single_critical: bool,
 }
 
-/// Which detectors run, and what they must know of the network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Detectors {
-    /// Names of detectors that do not run.
-    pub disabled: Vec<String>,
-    /// Routers: their ARP requests and uploads to them are not looked at.
-    pub gateways: Vec<IpAddr>,
-}
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Intake {
@@ -125,7 +116,7 @@ impl Default for Config {
             store: Store::default(),
             windows: Windows::default(),
             alerts: Alerts::default(),
-            detectors: Detectors::default(),
+            detect: DetectConfig::default(),
             intake: Intake::default(),
             sinks: Sinks::default(),
         }
@@ -258,7 +249,7 @@ impl Config {
                 width: Some(width),
                 single_critical: self.alerts.single_critical,
             },
-            detectors: self.detect(),
+            detectors: self.detect.clone(),
             max_window_bytes: usize::try_from(self.windows.memory_mib << 20).unwrap_or(usize::MAX),
             ..EngineOptions::new(self.group(), plan)
         }
@@ -289,18 +280,6 @@ impl Config {
         }
     }
 
-    fn detect(&self) -> DetectConfig {
-        let mut config = DetectConfig::default();
-        config.arp_scan.gateways.clone_from(&self.detectors.gateways);
-        config.data_upload.gateways.clone_from(&self.detectors.gateways);
-        for name in &self.detectors.disabled {
-            if let Some((_, enabled)) = switches(&mut config).into_iter().find(|(known, _)| known == name) {
-                *enabled = false;
-            }
-        }
-        config
-    }
-
     fn check(&self) -> anyhow::Result<()> {
         self.listen()?;
         self.http_listen()?;
@@ -314,28 +293,8 @@ impl Config {
             threshold.is_finite() && threshold > 0.0,
             "alerts.threshold_per_minute: must be above 0"
         );
-        let mut config = DetectConfig::default();
-        let known = switches(&mut config).map(|(name, _)| name);
-        for name in &self.detectors.disabled {
-            ensure!(
-                known.contains(&name.as_str()),
-                "detectors.disabled: {name:?} is not a detector; there are {}",
-                known.join(", ")
-            );
-        }
         Ok(())
     }
-}
-
-fn switches(config: &mut DetectConfig) -> [(&'static str, &mut bool); 6] {
-    [
-        ("horizontal_scan", &mut config.horizontal_scan.enabled),
-        ("vertical_scan", &mut config.vertical_scan.enabled),
-        ("icmp_scan", &mut config.icmp_scan.enabled),
-        ("arp_scan", &mut config.arp_scan.enabled),
-        ("long_connection", &mut config.long_connection.enabled),
-        ("data_upload", &mut config.data_upload.enabled),
-    ]
 }
 
 #[cfg(test)]
@@ -357,7 +316,8 @@ mod tests {
     fn unknown_keys_are_named() {
         assert!(refused("lisen = \"x\"").contains("lisen"));
         assert!(refused("[store]\nengin = \"redis\"").contains("engin"));
-        assert!(refused("[detectors]\ndisabled = [\"portscan\"]").contains("\"portscan\" is not a detector"));
+        assert!(refused("[detect.portscan]\nenabled = false").contains("portscan"));
+        assert!(refused("[detect.arp_scan]\nwithn = \"30s\"").contains("withn"));
     }
 
     #[test]
@@ -370,13 +330,12 @@ mod tests {
     }
 
     #[test]
-    fn detector_names_are_the_detectors_own() {
-        let mut config = DetectConfig::default();
-        let known = switches(&mut config).map(|(name, _)| name);
-        let registry = lynceus_detect::Registry::new(&DetectConfig::default());
-        assert_eq!(registry.names().collect::<Vec<_>>(), known);
-        let off = Config::parse("[detectors]\ndisabled = [\"arp_scan\"]").unwrap();
+    fn a_detector_is_switched_off_by_its_own_section() {
+        let off =
+            Config::parse("[detect.arp_scan]\nenabled = false\n[detect.network]\nlocal = [\"10.0.0.0/8\"]")
+                .unwrap();
         assert!(!off.engine().detectors.arp_scan.enabled);
         assert!(off.engine().detectors.icmp_scan.enabled);
+        assert_eq!(off.engine().detectors.network.local.len(), 1);
     }
 }

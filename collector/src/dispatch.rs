@@ -210,7 +210,7 @@ impl Dispatch {
         }
         self.applied = self.applied.max(position);
         self.shared.set_applied(self.applied);
-        for evidence in effects.evidence {
+        for evidence in effects.evidence.into_iter().chain(effects.grown) {
             self.shared
                 .tell(v1::watch_response::Change::Evidence(evidence.into()));
         }

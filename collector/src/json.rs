@@ -35,6 +35,10 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
     object.time("window_start", evidence.window_start);
     object.text("attacker", &evidence.attacker.to_string());
     object.value("victim", |out| address(out, evidence.victim));
+    object.value("subject", |out| match &evidence.subject {
+        Some(subject) => text(out, subject),
+        None => out.extend_from_slice(b"null"),
+    });
     object.value("dst_port", |out| optional(out, evidence.dst_port));
     object.value("proto", |out| optional(out, evidence.protocol));
     object.text("threat_level", evidence.threat_level.name());
@@ -44,6 +48,10 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
     object.value("flows", |out| flows(out, &evidence.flows));
     object.time("first", evidence.first);
     object.time("last", evidence.last);
+    object.value("revision", |out| number(out, evidence.revision));
+    object.value("related", |out| {
+        list(out, &evidence.related, |out, id| text(out, &id.to_string()));
+    });
     object.end();
 }
 
@@ -273,6 +281,9 @@ pub(crate) mod tests {
             attacker: "10.0.0.1".parse().unwrap(),
             attacker_side: AttackerSide::Source,
             victim: None,
+            subject: None,
+            revision: 0,
+            related: Vec::new(),
             dst_port: Some(23),
             protocol: Some(6),
             threat_level: ThreatLevel::High,

@@ -44,6 +44,8 @@ pub struct EvidenceRow {
     pub position: Position,
     /// Number of the evidence in its window, from 0.
     pub order: u64,
+    /// What it added to the sum when it was first said; a finding that grows adds nothing more.
+    pub weight: f64,
     pub evidence: Evidence,
 }
 
@@ -84,6 +86,8 @@ struct StoredEvidence {
     evidence: Option<v1::Evidence>,
     #[prost(uint64, tag = "3")]
     position: u64,
+    #[prost(double, tag = "4")]
+    weight: f64,
 }
 
 /// 16 bytes of an address.
@@ -207,9 +211,21 @@ pub fn put_evidence(row: &EvidenceRow) -> [Change; 2] {
     let stored = StoredEvidence {
         order: row.order,
         position: row.position.0,
+        weight: row.weight,
         evidence: Some(row.evidence.clone().into()),
     };
     [put(Table::Evidence, key, &stored), by_time]
+}
+
+/// Takes an evidence out of the order of time, before it is put there anew.
+#[must_use]
+pub fn forget_time_of(row: &EvidenceRow) -> Change {
+    let key = evidence_key(window_of_evidence(&row.evidence), row.evidence.id);
+    Change {
+        table: Table::EvidenceByTime,
+        key: by_time_key(row.evidence.last, &key),
+        value: None,
+    }
 }
 
 /// Writes an alert and its place in the order of time.
@@ -287,6 +303,7 @@ pub fn read_evidence(value: &[u8]) -> Result<EvidenceRow, StoreError> {
     Ok(EvidenceRow {
         order: stored.order,
         position: Position(stored.position),
+        weight: stored.weight,
         evidence: Evidence::try_from(evidence)
             .map_err(|error| damaged(Table::Evidence, &error.to_string()))?,
     })

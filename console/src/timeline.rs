@@ -269,6 +269,8 @@ pub(crate) mod tests {
             tunnel: None,
             rtt: None,
             seen_at: Vec::new(),
+            service: lynceus_model::flow::Service::Unseen,
+            reported: None,
         }
     }
 

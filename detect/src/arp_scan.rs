@@ -2,26 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::profile::{ArpKey, Attempt};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::Stage;
+use serde::{Deserialize, Serialize};
 
+use crate::context::Network;
 use crate::report::{With, evidence, feature};
 use crate::reported::Reported;
-use crate::{Detector, History, ProfileUpdate};
+use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`ArpScan`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub enabled: bool,
     /// Different addresses asked for within `within`.
     pub min_targets: u64,
+    #[serde(with = "humantime_serde")]
     pub within: Duration,
-    /// Routers ask for everybody whom somebody outside wants; they are not looked at.
-    pub gateways: Vec<IpAddr>,
 }
 
 impl Default for Config {
@@ -30,7 +33,6 @@ impl Default for Config {
             enabled: true,
             min_targets: 5,
             within: Duration::from_secs(30),
-            gateways: Vec::new(),
         }
     }
 }
@@ -40,14 +42,16 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct ArpScan {
     config: Config,
+    network: Arc<Network>,
     reported: Reported<i64>,
 }
 
 impl ArpScan {
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
+            network: Arc::clone(&context.network),
             reported: Reported::new(),
         }
     }
@@ -87,7 +91,7 @@ impl Detector for ArpScan {
         let window = update.profile.window;
         let targets = &update.profile.arp_targets;
         let mut found = Vec::new();
-        let gateway = self.config.gateways.contains(&window.profile);
+        let gateway = self.network.gateways.contains(&window.profile);
         if update.stage != Stage::Partial && !gateway && targets.distinct() >= self.config.min_targets as f64
         {
             let mut slots: BTreeMap<i64, Vec<(&ArpKey, &Attempt)>> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lynceus_model::address::is_target;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
@@ -9,22 +10,23 @@ use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::profile::{ProfileDelta, TupleKey};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::Stage;
+use serde::{Deserialize, Serialize};
 
+use crate::context::Network;
 use crate::long_connection::flow_key;
 use crate::report::{With, evidence, feature, mirrored, samples};
 use crate::reported::Reported;
-use crate::{Detector, History, ProfileUpdate};
+use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DataUpload`]. Bytes are IP bytes, headers included; Slips counts payload.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub enabled: bool,
     /// Bytes sent in one flow.
     pub flow_bytes: u64,
     /// Bytes sent to one address in one window, looked at when it closes.
     pub window_bytes: u64,
-    /// Uploads to these are not reported.
-    pub gateways: Vec<IpAddr>,
 }
 
 impl Default for Config {
@@ -33,7 +35,6 @@ impl Default for Config {
             enabled: true,
             flow_bytes: 100_000_000,
             window_bytes: 500_000_000,
-            gateways: Vec::new(),
         }
     }
 }
@@ -43,6 +44,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct DataUpload {
     config: Config,
+    network: Arc<Network>,
     reported: Reported<Upload>,
 }
 
@@ -69,15 +71,16 @@ struct Sent {
 
 impl DataUpload {
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
+            network: Arc::clone(&context.network),
             reported: Reported::new(),
         }
     }
 
     fn aims_at(&self, ip: IpAddr) -> bool {
-        is_target(ip) && !self.config.gateways.contains(&ip)
+        is_target(ip) && !self.network.gateways.contains(&ip)
     }
 
     fn of_flow(&self, flow: &Flow) -> Option<Sent> {

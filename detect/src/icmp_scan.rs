@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::profile::{Attempt, IcmpKey};
 use lynceus_model::window::Stage;
+use serde::{Deserialize, Serialize};
 
 use crate::report::{With, evidence, feature, samples, span};
 use crate::reported::Reported;
-use crate::{Detector, History, ProfileUpdate};
+use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`IcmpScan`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub enabled: bool,
     /// Evidence comes each time so many more hosts were asked.
@@ -40,7 +42,7 @@ pub struct IcmpScan {
 
 impl IcmpScan {
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub const fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
             reported: Reported::new(),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arp_scan;
+pub mod context;
 pub mod data_upload;
 pub mod horizontal_scan;
 pub mod icmp_scan;
@@ -16,6 +17,7 @@ mod report;
 mod reported;
 pub mod vertical_scan;
 
+pub use context::Context;
 pub use registry::{DetectConfig, Registry};
 
 use lynceus_model::app::AppRecord;

@@ -7,18 +7,22 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::flow::{CommunityId, Flow, FlowEnd, FlowUpdate};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::Stage;
+use serde::{Deserialize, Serialize};
 
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
-use crate::{Detector, History, ProfileUpdate};
+use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`LongConnection`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub enabled: bool,
     /// Longer is long.
+    #[serde(with = "humantime_serde")]
     pub longer_than: Duration,
     /// From here on it is sure.
+    #[serde(with = "humantime_serde")]
     pub sure_at: Duration,
 }
 
@@ -41,7 +45,7 @@ pub struct LongConnection {
 
 impl LongConnection {
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub const fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
             reported: Reported::new(),

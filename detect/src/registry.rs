@@ -2,19 +2,41 @@
 
 use lynceus_model::evidence::Evidence;
 use lynceus_model::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::{Detector, History, ProfileUpdate};
+use crate::context::Network;
+use crate::{Context, Detector, History, ProfileUpdate};
 use crate::{arp_scan, data_upload, horizontal_scan, icmp_scan, long_connection, vertical_scan};
 
-/// Constants of every detector; each has `enabled`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DetectConfig {
-    pub horizontal_scan: horizontal_scan::Config,
-    pub vertical_scan: vertical_scan::Config,
-    pub icmp_scan: icmp_scan::Config,
-    pub arp_scan: arp_scan::Config,
-    pub long_connection: long_connection::Config,
-    pub data_upload: data_upload::Config,
+/// One line for each detector, `file: Type`. The file is also its section in the configuration; its `Config` has
+/// `enabled`, its `new` takes the `Config` and the [`Context`]. The order here is the order in which they speak.
+macro_rules! detectors {
+    ($($file:ident: $detector:ident,)*) => {
+        /// What the detectors must know of the network, and the constants of each.
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct DetectConfig {
+            pub network: Network,
+            $(pub $file: $file::Config,)*
+        }
+
+        fn enabled(config: &DetectConfig, context: &Context) -> Vec<Box<dyn Detector>> {
+            let mut detectors: Vec<Box<dyn Detector>> = Vec::new();
+            $(if config.$file.enabled {
+                detectors.push(Box::new($file::$detector::new(config.$file.clone(), context)));
+            })*
+            detectors
+        }
+    };
+}
+
+detectors! {
+    horizontal_scan: HorizontalScan,
+    vertical_scan: VerticalScan,
+    icmp_scan: IcmpScan,
+    arp_scan: ArpScan,
+    long_connection: LongConnection,
+    data_upload: DataUpload,
 }
 
 /// The detectors that are enabled.
@@ -24,32 +46,10 @@ pub struct Registry {
 
 impl Registry {
     #[must_use]
-    pub fn new(config: &DetectConfig) -> Self {
-        let mut detectors: Vec<Box<dyn Detector>> = Vec::new();
-        let config = config.clone();
-        if config.horizontal_scan.enabled {
-            detectors.push(Box::new(horizontal_scan::HorizontalScan::new(
-                config.horizontal_scan,
-            )));
+    pub fn new(config: &DetectConfig, context: &Context) -> Self {
+        Self {
+            detectors: enabled(config, context),
         }
-        if config.vertical_scan.enabled {
-            detectors.push(Box::new(vertical_scan::VerticalScan::new(config.vertical_scan)));
-        }
-        if config.icmp_scan.enabled {
-            detectors.push(Box::new(icmp_scan::IcmpScan::new(config.icmp_scan)));
-        }
-        if config.arp_scan.enabled {
-            detectors.push(Box::new(arp_scan::ArpScan::new(config.arp_scan)));
-        }
-        if config.long_connection.enabled {
-            detectors.push(Box::new(long_connection::LongConnection::new(
-                config.long_connection,
-            )));
-        }
-        if config.data_upload.enabled {
-            detectors.push(Box::new(data_upload::DataUpload::new(config.data_upload)));
-        }
-        Self { detectors }
     }
 
     /// Names of the enabled detectors.

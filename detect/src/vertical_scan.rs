@@ -4,14 +4,16 @@ use std::net::IpAddr;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::window::Stage;
+use serde::{Deserialize, Serialize};
 
 use crate::ports::{Group, answered, group_by, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
-use crate::{Detector, History, ProfileUpdate};
+use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`VerticalScan`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub enabled: bool,
     /// Ports of one host without an answer; evidence comes here and at each ten times as many. In Slips in effect 10.
@@ -39,7 +41,7 @@ pub struct VerticalScan {
 
 impl VerticalScan {
     #[must_use]
-    pub const fn new(config: Config) -> Self {
+    pub const fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
             reported: Reported::new(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use case::{Case, Event};
-use lynceus_detect::{DetectConfig, History, ProfileUpdate, Registry};
+use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::profiler::{Profiler, ProfilerConfig};
@@ -38,9 +38,8 @@ fn profile(events: &[Event], refresh: Duration) -> Vec<WindowUpdate> {
 /// As the collector does it: merge, then show to the detectors.
 fn detect(case: &Case, updates: &[WindowUpdate]) -> Vec<Evidence> {
     let mut config = DetectConfig::default();
-    config.arp_scan.gateways.clone_from(&case.gateways);
-    config.data_upload.gateways.clone_from(&case.gateways);
-    let mut registry = Registry::new(&config);
+    config.network.gateways.clone_from(&case.gateways);
+    let mut registry = Registry::new(&config, &Context::offline(config.network.clone()));
     let plan = ProfilerConfig::default().plan;
     let mut profiles: BTreeMap<WindowId, ProfileDelta> = BTreeMap::new();
     let mut found = Vec::new();

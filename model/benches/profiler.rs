@@ -52,6 +52,8 @@ fn update(n: u64, client: u32, server: u32, port: u16, state: ConnState) -> Flow
             tunnel: None,
             rtt: None,
             seen_at: Vec::new(),
+            service: lynceus_model::flow::Service::Unseen,
+            reported: None,
         },
         new_out: out,
         new_back: out,

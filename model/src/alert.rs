@@ -157,6 +157,12 @@ impl Accumulator {
 
     /// Takes an evidence; gives the alert if this one crossed the threshold. An id that was seen is ignored.
     pub fn add(&mut self, evidence: &Evidence) -> Option<Alert> {
+        self.add_weighing(evidence, AlertPolicy::weight(evidence))
+    }
+
+    /// [`add`](Self::add) with the weight that the evidence had when it was first said: what a finding grows by later
+    /// does not change the sum.
+    pub fn add_weighing(&mut self, evidence: &Evidence, weight: f64) -> Option<Alert> {
         let id = WindowId {
             profile: evidence.profile,
             start: evidence.window_start,
@@ -178,7 +184,6 @@ impl Accumulator {
         if evidence.attacker_side == AttackerSide::Destination {
             return None;
         }
-        let weight = AlertPolicy::weight(evidence);
         window.sum += weight;
         window.waiting.push(Waiting {
             term: Term {
@@ -283,6 +288,9 @@ mod tests {
             attacker: IpAddr::from([10, 0, 0, 1]),
             attacker_side: AttackerSide::Source,
             victim: None,
+            subject: None,
+            revision: 0,
+            related: Vec::new(),
             dst_port: None,
             protocol: None,
             threat_level: level,

@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use crate::app_report::{
+    Certificate, File, Ftp, Login, LoginOutcome, Notice, Smtp, Software, SshLogin, TunnelNote, Weird,
+};
 use crate::flow::{CommunityId, FiveTuple};
 use crate::time::Timestamp;
 
@@ -29,6 +32,16 @@ pub enum AppEvent {
     SshKeyExchange(SshKeyExchange),
     Dhcp(Dhcp),
     Arp(Arp),
+    Certificate(Box<Certificate>),
+    SshLogin(SshLogin),
+    Smtp(Smtp),
+    Ftp(Ftp),
+    Login(Login),
+    File(Box<File>),
+    Tunnel(TunnelNote),
+    Notice(Notice),
+    Weird(Weird),
+    Software(Software),
 }
 
 /// A DNS or mDNS message.

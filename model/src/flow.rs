@@ -189,6 +189,158 @@ pub struct Flow {
     pub rtt: Option<Duration>,
     /// Interface and direction that counted it first, then the others with their packets.
     pub seen_at: Vec<SeenAt>,
+    /// Application protocol.
+    pub service: Service,
+    /// What the log said of the flow beyond these fields. `None` for packets.
+    pub reported: Option<Box<Reported>>,
+}
+
+/// Application protocol of a flow, by content and never by port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// Nobody looked at the payload, or there was none.
+    #[default]
+    Unseen,
+    /// The first payload of a side was looked at; no decoder knew it.
+    Unrecognized,
+    /// Recognized by the analyzer that wrote the log, as something that has no name here.
+    Other,
+    Dns,
+    Mdns,
+    Tls,
+    Quic,
+    Http,
+    Ssh,
+    Smtp,
+    Ftp,
+    FtpData,
+    Telnet,
+    Dhcp,
+    Ntp,
+    Smb,
+    Rdp,
+    Kerberos,
+    Ldap,
+    Snmp,
+    Sip,
+    Rtp,
+    Stun,
+    Irc,
+    Imap,
+    Pop3,
+    BitTorrent,
+    Socks,
+    Mysql,
+    Mqtt,
+    Vnc,
+    Syslog,
+    Radius,
+}
+
+impl Service {
+    pub const ALL: [Self; 33] = [
+        Self::Unseen,
+        Self::Unrecognized,
+        Self::Other,
+        Self::Dns,
+        Self::Mdns,
+        Self::Tls,
+        Self::Quic,
+        Self::Http,
+        Self::Ssh,
+        Self::Smtp,
+        Self::Ftp,
+        Self::FtpData,
+        Self::Telnet,
+        Self::Dhcp,
+        Self::Ntp,
+        Self::Smb,
+        Self::Rdp,
+        Self::Kerberos,
+        Self::Ldap,
+        Self::Snmp,
+        Self::Sip,
+        Self::Rtp,
+        Self::Stun,
+        Self::Irc,
+        Self::Imap,
+        Self::Pop3,
+        Self::BitTorrent,
+        Self::Socks,
+        Self::Mysql,
+        Self::Mqtt,
+        Self::Vnc,
+        Self::Syslog,
+        Self::Radius,
+    ];
+
+    /// Lower-case name, as Zeek's where it has one. Empty for [`Service::Unseen`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unseen => "",
+            Self::Unrecognized => "unrecognized",
+            Self::Other => "other",
+            Self::Dns => "dns",
+            Self::Mdns => "mdns",
+            Self::Tls => "ssl",
+            Self::Quic => "quic",
+            Self::Http => "http",
+            Self::Ssh => "ssh",
+            Self::Smtp => "smtp",
+            Self::Ftp => "ftp",
+            Self::FtpData => "ftp-data",
+            Self::Telnet => "telnet",
+            Self::Dhcp => "dhcp",
+            Self::Ntp => "ntp",
+            Self::Smb => "smb",
+            Self::Rdp => "rdp",
+            Self::Kerberos => "krb",
+            Self::Ldap => "ldap",
+            Self::Snmp => "snmp",
+            Self::Sip => "sip",
+            Self::Rtp => "rtp",
+            Self::Stun => "stun",
+            Self::Irc => "irc",
+            Self::Imap => "imap",
+            Self::Pop3 => "pop3",
+            Self::BitTorrent => "bittorrent",
+            Self::Socks => "socks",
+            Self::Mysql => "mysql",
+            Self::Mqtt => "mqtt",
+            Self::Vnc => "vnc",
+            Self::Syslog => "syslog",
+            Self::Radius => "radius",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|service| service.name() == name)
+    }
+
+    /// Some decoder or analyzer knew it.
+    #[must_use]
+    pub const fn is_recognized(self) -> bool {
+        !matches!(self, Self::Unseen | Self::Unrecognized)
+    }
+}
+
+/// What a flow log says beyond what packets show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Identifier of the flow in that log, as Zeek's `uid`.
+    pub uid: Option<String>,
+    /// The log's own word on whether the connection came about, where its states are not Zeek's.
+    pub established: Option<bool>,
+    /// The analyzer turned originator and responder round (Zeek's history has `^`).
+    pub flipped: bool,
+    /// Link-layer addresses.
+    pub originator_mac: Option<[u8; 6]>,
+    pub responder_mac: Option<[u8; 6]>,
+    /// Ground truth in labelled logs.
+    pub label: Option<String>,
+    pub detailed_label: Option<String>,
 }
 
 /// Packets of a flow at an observation point.
@@ -215,6 +367,9 @@ pub struct FlowUpdate {
 impl Flow {
     #[must_use]
     pub fn established(&self) -> bool {
+        if let Some(established) = self.reported.as_ref().and_then(|log| log.established) {
+            return established;
+        }
         self.state.is_established(self.out.packets + self.back.packets)
     }
 

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod alert;
 pub mod app;
+mod app_report;
 pub mod evidence;
 pub mod flow;
 mod id;

@@ -107,6 +107,8 @@ fn update(spec: &Spec) -> FlowUpdate {
             tunnel: None,
             rtt: None,
             seen_at: Vec::new(),
+            service: lynceus_model::flow::Service::Unseen,
+            reported: None,
         },
         new_out: out,
         new_back: back,

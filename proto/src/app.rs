@@ -30,6 +30,16 @@ impl TryFrom<v1::AppRecord> for AppRecord {
             Event::SshKeyExchange(offer) => AppEvent::SshKeyExchange(nested("ssh_key_exchange", offer)?),
             Event::Dhcp(message) => AppEvent::Dhcp(nested("dhcp", message)?),
             Event::Arp(packet) => AppEvent::Arp(nested("arp", packet)?),
+            Event::Certificate(value) => AppEvent::Certificate(Box::new(nested("certificate", value)?)),
+            Event::SshLogin(value) => AppEvent::SshLogin(nested("ssh_login", value)?),
+            Event::Smtp(value) => AppEvent::Smtp(nested("smtp", value)?),
+            Event::Ftp(value) => AppEvent::Ftp(nested("ftp", value)?),
+            Event::Login(value) => AppEvent::Login(nested("login", value)?),
+            Event::File(value) => AppEvent::File(Box::new(nested("file", value)?)),
+            Event::Tunnel(value) => AppEvent::Tunnel(nested("tunnel", value)?),
+            Event::Notice(value) => AppEvent::Notice(nested("notice", value)?),
+            Event::Weird(value) => AppEvent::Weird(nested("weird", value)?),
+            Event::Software(value) => AppEvent::Software(nested("software", value)?),
         };
         Ok(Self {
             time: Timestamp(wire.time),
@@ -56,6 +66,16 @@ impl From<AppRecord> for v1::AppRecord {
             AppEvent::SshKeyExchange(offer) => Event::SshKeyExchange(offer.into()),
             AppEvent::Dhcp(message) => Event::Dhcp(message.into()),
             AppEvent::Arp(packet) => Event::Arp(packet.into()),
+            AppEvent::Certificate(value) => Event::Certificate((*value).into()),
+            AppEvent::SshLogin(value) => Event::SshLogin(value.into()),
+            AppEvent::Smtp(value) => Event::Smtp(value.into()),
+            AppEvent::Ftp(value) => Event::Ftp(value.into()),
+            AppEvent::Login(value) => Event::Login(value.into()),
+            AppEvent::File(value) => Event::File((*value).into()),
+            AppEvent::Tunnel(value) => Event::Tunnel(value.into()),
+            AppEvent::Notice(value) => Event::Notice(value.into()),
+            AppEvent::Weird(value) => Event::Weird(value.into()),
+            AppEvent::Software(value) => Event::Software(value.into()),
         };
         Self {
             time: record.time.0,

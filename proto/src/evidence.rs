@@ -8,7 +8,7 @@ use lynceus_model::time::Timestamp;
 
 use crate::field::{
     Checked, Invalid, Problem, address, address_bytes, array, community_id, cut_name, cut_text, finite,
-    known, limits, list, name, narrow, nested, optional_address, text, unknown_number,
+    known, limits, list, name, narrow, nested, optional_address, optional_text, text, unknown_number,
 };
 use crate::v1;
 
@@ -26,6 +26,7 @@ impl TryFrom<v1::Evidence> for Evidence {
             attacker: address("attacker", &wire.attacker)?,
             attacker_side: attacker_side(wire.attacker_side)?,
             victim: optional_address("victim", wire.victim)?,
+            subject: optional_text("subject", wire.subject)?,
             dst_port: wire.dst_port.map(|port| narrow("dst_port", port)).transpose()?,
             protocol: wire
                 .protocol
@@ -38,6 +39,10 @@ impl TryFrom<v1::Evidence> for Evidence {
             flows: list("flows", wire.flows, Self::MAX_FLOWS, |id| community_id("id", &id))?,
             first: Timestamp(wire.first),
             last: Timestamp(wire.last),
+            revision: wire.revision,
+            related: list("related", wire.related, limits::RELATED, |id| {
+                evidence_id("id", &id)
+            })?,
         })
     }
 }
@@ -71,6 +76,14 @@ impl From<Evidence> for v1::Evidence {
                 .collect(),
             first: evidence.first.0,
             last: evidence.last.0,
+            subject: evidence.subject.map(cut_text),
+            revision: evidence.revision,
+            related: evidence
+                .related
+                .into_iter()
+                .take(limits::RELATED)
+                .map(|id| id.0.to_vec())
+                .collect(),
         }
     }
 }

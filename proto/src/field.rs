@@ -30,6 +30,12 @@ pub mod limits {
     pub const COUNTERS: usize = 256;
     /// Features in an explanation.
     pub const FEATURES: usize = 64;
+    /// Evidence related to one evidence.
+    pub const RELATED: usize = 16;
+    /// Names in one certificate.
+    pub const CERTIFICATE_NAMES: usize = 128;
+    /// Recipients of one mail.
+    pub const RECIPIENTS: usize = 128;
     /// Terms of one alert; the lightest are left out when sent.
     pub const TERMS: usize = 4096;
     /// Streams that a sensor may still hold batches of: one for each start since the collector was last reached.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use lynceus_model::flow::{
-    ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, SeenAt, Totals, Tunnel, TunnelKind,
+    ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, SeenAt, Service, Totals, Tunnel,
+    TunnelKind,
 };
 use lynceus_model::time::Timestamp;
 
 use crate::field::{
-    Checked, Invalid, Problem, address, address_bytes, community_id, cut_name, limits, list, name, nanos,
-    narrow, nested, nested_optional, nested_required, unknown_number,
+    Checked, Invalid, Problem, address, address_bytes, community_id, cut_name, cut_text, known, limits, list,
+    mac, name, nanos, narrow, nested, nested_optional, nested_required, optional_text, unknown_number,
 };
 use crate::v1;
 
@@ -77,6 +78,11 @@ impl TryFrom<v1::Flow> for Flow {
             tunnel: nested_optional("tunnel", wire.tunnel)?,
             rtt: wire.rtt_nanos.map(Duration::from_nanos),
             seen_at: list("seen_at", wire.seen_at, limits::POINTS, SeenAt::try_from)?,
+            service: {
+                let service = Service::from_name(&wire.service);
+                known("service", wire.service, service)?
+            },
+            reported: nested_optional("reported", wire.reported)?.map(Box::new),
         })
     }
 }
@@ -101,6 +107,39 @@ impl From<Flow> for v1::Flow {
             tunnel: flow.tunnel.map(Into::into),
             rtt_nanos: flow.rtt.map(nanos),
             seen_at: flow.seen_at.into_iter().map(Into::into).collect(),
+            service: flow.service.name().to_owned(),
+            reported: flow.reported.map(|reported| (*reported).into()),
+        }
+    }
+}
+
+impl TryFrom<v1::Reported> for Reported {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Reported) -> Checked<Self> {
+        let address = |field, bytes: Option<Vec<u8>>| bytes.map(|bytes| mac(field, &bytes)).transpose();
+        Ok(Self {
+            uid: optional_text("uid", wire.uid)?,
+            established: wire.established,
+            flipped: wire.flipped,
+            originator_mac: address("originator_mac", wire.originator_mac)?,
+            responder_mac: address("responder_mac", wire.responder_mac)?,
+            label: optional_text("label", wire.label)?,
+            detailed_label: optional_text("detailed_label", wire.detailed_label)?,
+        })
+    }
+}
+
+impl From<Reported> for v1::Reported {
+    fn from(reported: Reported) -> Self {
+        Self {
+            uid: reported.uid.map(cut_text),
+            established: reported.established,
+            flipped: reported.flipped,
+            originator_mac: reported.originator_mac.map(|mac| mac.to_vec()),
+            responder_mac: reported.responder_mac.map(|mac| mac.to_vec()),
+            label: reported.label.map(cut_text),
+            detailed_label: reported.detailed_label.map(cut_text),
         }
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod app_report;
 pub mod batch;
 mod evidence;
 mod field;

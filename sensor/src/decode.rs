@@ -378,7 +378,8 @@ fn is_answer(event: &AppEvent) -> Option<bool> {
         AppEvent::TlsServer(_) | AppEvent::HttpResponse(_) => Some(true),
         AppEvent::TlsClient(_) | AppEvent::HttpRequest(_) => Some(false),
         AppEvent::Dhcp(message) => Some(matches!(message.message_type, 2 | 5 | 6)),
-        AppEvent::Ssh(_) | AppEvent::SshKeyExchange(_) | AppEvent::Arp(_) => None,
+        AppEvent::Certificate(_) => Some(true),
+        _ => None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! From updates to windows, evidence and alerts. One thread, no clock: everything follows from the log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lynceus_detect::{DetectConfig, History, ProfileUpdate, Registry};
+use lynceus_detect::context::{Knowledge, Nothing};
+use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::Evidence;
 use lynceus_model::time::{Timestamp, WindowPlan};
@@ -21,6 +23,8 @@ pub struct EngineOptions {
     pub plan: WindowPlan,
     pub policy: AlertPolicy,
     pub detectors: DetectConfig,
+    /// Facts for detectors.
+    pub knowledge: Arc<dyn Knowledge>,
     /// Memory for windows; beyond it those untouched for longest go to the store.
     pub max_window_bytes: usize,
 }
@@ -39,6 +43,7 @@ impl EngineOptions {
                 ..AlertPolicy::default()
             },
             detectors: DetectConfig::default(),
+            knowledge: Arc::new(Nothing),
             max_window_bytes: Self::DEFAULT_WINDOW_BYTES,
         }
     }
@@ -51,6 +56,8 @@ pub(super) struct Effects {
     pub(super) changes: Vec<Change>,
     /// New ones only: what the store knew already is not said again.
     pub(super) evidence: Vec<Evidence>,
+    /// Known ones that grew, as they are now.
+    pub(super) grown: Vec<Evidence>,
     pub(super) alerts: Vec<Alert>,
 }
 
@@ -68,7 +75,13 @@ impl Engine {
     /// `run`: another number for each run.
     pub(super) fn new(options: EngineOptions, replay_from: Position, run: u64) -> Self {
         Self {
-            registry: Registry::new(&options.detectors),
+            registry: Registry::new(
+                &options.detectors,
+                &Context {
+                    network: Arc::new(options.detectors.network.clone()),
+                    knowledge: Arc::clone(&options.knowledge),
+                },
+            ),
             accumulator: Accumulator::new(options.group, options.policy),
             windows: HotWindows::default(),
             replay: Replay {
@@ -239,18 +252,28 @@ impl Engine {
         let said = effects.evidence.iter().any(|other| other.id == evidence.id);
         let stored = store.get(Table::Evidence, &rows::evidence_key(id, evidence.id))?;
         let is_new = stored.is_none() && !said;
+        let mut grown = false;
         let row = match stored {
-            // What was said stays as it was said.
-            Some(value) => rows::read_evidence(&value)?,
+            // What was said stays as it was said, unless the finding grew.
+            Some(value) => {
+                let mut row = rows::read_evidence(&value)?;
+                if evidence.revision > row.evidence.revision {
+                    effects.changes.push(rows::forget_time_of(&row));
+                    row.evidence = evidence;
+                    grown = true;
+                }
+                row
+            }
             None => EvidenceRow {
                 position,
                 order: hot.row.evidence,
+                weight: AlertPolicy::weight(&evidence),
                 evidence,
             },
         };
         // An id that this run of the window has seen adds nothing; the accumulator knows.
         let before = self.accumulator.evidence(id);
-        let alert = self.accumulator.add(&row.evidence);
+        let alert = self.accumulator.add_weighing(&row.evidence, row.weight);
         if self.accumulator.evidence(id) > before {
             hot.row.evidence += 1;
             hot.row.applied = position;
@@ -260,6 +283,9 @@ impl Engine {
         if is_new {
             effects.changes.extend(rows::put_evidence(&row));
             effects.evidence.push(row.evidence);
+        } else if grown {
+            effects.changes.extend(rows::put_evidence(&row));
+            effects.grown.push(row.evidence);
         }
         if let Some(alert) = alert {
             hot.row.alerts += 1;
@@ -332,7 +358,7 @@ fn add_up_again(hot: &Hot, accumulator: &mut Accumulator, store: &dyn Store) -> 
     stored.sort_by_key(|row| (row.position, row.order));
     for row in stored {
         // Its alerts are counted in the row of the window.
-        let _ = accumulator.add(&row.evidence);
+        let _ = accumulator.add_weighing(&row.evidence, row.weight);
     }
     Ok(())
 }

@@ -111,6 +111,8 @@ fn flow(
         tunnel: None,
         rtt: None,
         seen_at: Vec::new(),
+        service: lynceus_model::flow::Service::Unseen,
+        reported: None,
     };
     FlowUpdate {
         flow,

@@ -1,5 +1,7 @@
 //! What the application messages of one flow say, a short sentence each.
 
+mod sessions;
+
 use std::time::Duration;
 
 use lynceus_model::app::{AppEvent, AppRecord, Dhcp, Dns, DnsData, HttpRequest, HttpResponse};
@@ -105,6 +107,7 @@ fn note(messages: &[&AppRecord], index: usize) -> Option<String> {
         AppEvent::Dhcp(dhcp) => dhcp_note(dhcp),
         AppEvent::SshKeyExchange(keys) => format!("SSH key exchange, HASSH {}", keys.hassh),
         AppEvent::Arp(_) => return None,
+        event => return sessions::of(event),
     })
 }
 

@@ -200,6 +200,8 @@ impl FlowSpec {
                 tunnel: None,
                 rtt: None,
                 seen_at: Vec::new(),
+                service: lynceus_model::flow::Service::Unseen,
+                reported: None,
             };
             let end = if part + 1 == parts {
                 FlowEnd::Idle

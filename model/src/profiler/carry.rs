@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::app::{AppEvent, AppRecord};
-use crate::flow::FlowUpdate;
+use crate::flow::{FlowUpdate, Reported};
 
 /// Two purses: one for all, and a second one for flows that a detector or an analyst would miss first.
 #[derive(Debug)]
@@ -36,7 +36,12 @@ impl Budget {
                 .seen_at
                 .iter()
                 .map(|seen| size_of_val(seen) + seen.interface.len())
-                .sum::<usize>();
+                .sum::<usize>()
+            + update
+                .flow
+                .reported
+                .as_ref()
+                .map_or(0, |_| size_of::<Reported>() + 64);
         pay(&mut self.common, bytes) || (notable(update) && pay(&mut self.notable, bytes))
     }
 
@@ -81,5 +86,21 @@ fn text_bytes(event: &AppEvent) -> usize {
         AppEvent::Ssh(ssh) => ssh.banner.len(),
         AppEvent::Dhcp(dhcp) => length(&dhcp.host_name) + length(&dhcp.vendor_class),
         AppEvent::Arp(_) | AppEvent::SshKeyExchange(_) => 0,
+        AppEvent::Certificate(certificate) => {
+            let names: usize = certificate.names.iter().map(String::len).sum();
+            certificate.subject.len() + certificate.issuer.len() + names + 128
+        }
+        AppEvent::SshLogin(login) => length(&login.client) + length(&login.server),
+        AppEvent::Smtp(mail) => {
+            let recipients: usize = mail.recipients.iter().map(String::len).sum();
+            length(&mail.helo) + length(&mail.mail_from) + length(&mail.reply) + recipients
+        }
+        AppEvent::Ftp(ftp) => length(&ftp.argument) + length(&ftp.reply),
+        AppEvent::Login(login) => length(&login.user),
+        AppEvent::File(file) => length(&file.name) + length(&file.mime) + 160,
+        AppEvent::Notice(notice) => notice.name.len() + notice.message.len() + length(&notice.detail),
+        AppEvent::Tunnel(_) => 0,
+        AppEvent::Weird(weird) => weird.name.len() + length(&weird.detail),
+        AppEvent::Software(software) => software.name.len() + length(&software.version),
     }
 }

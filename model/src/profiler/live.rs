@@ -153,6 +153,16 @@ impl Live {
             // Belongs to a banner that was counted.
             AppEvent::SshKeyExchange(_) => {}
             AppEvent::Dhcp(_) => apps.dhcp += 1,
+            AppEvent::Certificate(_)
+            | AppEvent::SshLogin(_)
+            | AppEvent::Smtp(_)
+            | AppEvent::Ftp(_)
+            | AppEvent::Login(_)
+            | AppEvent::File(_)
+            | AppEvent::Tunnel(_)
+            | AppEvent::Notice(_)
+            | AppEvent::Weird(_)
+            | AppEvent::Software(_) => {}
             AppEvent::Arp(arp) => {
                 apps.arp += 1;
                 arp_target(&mut self.delta, record, arp);

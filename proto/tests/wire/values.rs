@@ -1,21 +1,18 @@
 //! Any value of the model that a sensor may send.
 
+mod app;
 pub(crate) mod profile;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use lynceus_model::alert::{Alert, AlertId, Term};
-use lynceus_model::app::{
-    AppEvent, AppRecord, Arp, Dhcp, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner,
-    SshKeyExchange, TlsClient, TlsServer,
-};
 use lynceus_model::evidence::{
     AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
 };
 use lynceus_model::flow::{
-    CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, SeenAt, Totals, Tunnel,
-    TunnelKind,
+    CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, SeenAt, Service,
+    Totals, Tunnel, TunnelKind,
 };
 use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
@@ -25,6 +22,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+pub(crate) use self::app::app_record;
 
 pub(crate) fn content() -> impl Strategy<Value = Content> {
     (vec(window_update(), 0..3), vec(gap(), 0..3)).prop_map(|(updates, gaps)| Content { updates, gaps })
@@ -86,188 +85,40 @@ pub(crate) fn flow() -> impl Strategy<Value = Flow> {
         option::of(duration()),
         vec(seen_at(), 0..3),
     );
-    (head, rest).prop_map(
-        |((tuple, community_id, first, last, out, back, state), (icmp, vlan, tunnel, rtt, seen_at))| Flow {
-            tuple,
-            community_id,
-            first,
-            last,
-            out,
-            back,
-            state,
-            icmp,
-            vlan,
-            tunnel,
-            rtt,
-            seen_at,
+    let log = (select(Service::ALL.to_vec()), option::of(reported()));
+    (head, rest, log).prop_map(
+        |((tuple, community_id, first, last, out, back, state), (icmp, vlan, tunnel, rtt, seen_at), log)| {
+            Flow {
+                tuple,
+                community_id,
+                first,
+                last,
+                out,
+                back,
+                state,
+                icmp,
+                vlan,
+                tunnel,
+                rtt,
+                seen_at,
+                service: log.0,
+                reported: log.1.map(Box::new),
+            }
         },
     )
 }
 
-pub(crate) fn app_record() -> impl Strategy<Value = AppRecord> {
-    (
-        time(),
-        tuple(),
-        option::of(community_id()),
-        any::<bool>(),
-        app_event(),
-    )
-        .prop_map(|(time, tuple, community_id, from_responder, event)| AppRecord {
-            time,
-            tuple,
-            community_id,
-            from_responder,
-            event,
-        })
-}
-
-fn app_event() -> impl Strategy<Value = AppEvent> {
-    prop_oneof![
-        dns().prop_map(AppEvent::Dns),
-        tls_client().prop_map(AppEvent::TlsClient),
-        tls_server().prop_map(AppEvent::TlsServer),
-        http_request().prop_map(AppEvent::HttpRequest),
-        http_response().prop_map(AppEvent::HttpResponse),
-        text().prop_map(|banner| AppEvent::Ssh(SshBanner { banner })),
-        text().prop_map(|hassh| AppEvent::SshKeyExchange(SshKeyExchange { hassh })),
-        dhcp().prop_map(AppEvent::Dhcp),
-        arp().prop_map(AppEvent::Arp),
-    ]
-}
-
-fn dns() -> impl Strategy<Value = Dns> {
-    let data = prop_oneof![
-        any::<IpAddr>().prop_map(DnsData::Address),
-        text().prop_map(DnsData::Name),
-        text().prop_map(DnsData::Text),
-        Just(DnsData::Other),
-    ];
-    let answer = (any::<u16>(), any::<u32>(), data).prop_map(|(record_type, ttl, data)| DnsAnswer {
-        record_type,
-        ttl,
-        data,
-    });
-    let head = (
-        any::<u16>(),
-        any::<bool>(),
-        any::<bool>(),
-        text(),
-        any::<u16>(),
-        any::<u8>(),
-    );
-    (head, vec(answer, 0..4), any::<bool>(), option::of(duration())).prop_map(
-        |((id, response, multicast, name, query_type, rcode), answers, truncated, latency)| Dns {
-            id,
-            response,
-            multicast,
-            name,
-            query_type,
-            rcode,
-            answers,
-            truncated,
-            latency,
-        },
-    )
-}
-
-fn tls_client() -> impl Strategy<Value = TlsClient> {
-    (
-        any::<bool>(),
-        option::of(text()),
-        vec(text(), 0..3),
-        any::<u16>(),
-        text(),
-        text(),
-    )
-        .prop_map(|(quic, server_name, alpn, version, ja3, ja4)| TlsClient {
-            quic,
-            server_name,
-            alpn,
-            version,
-            ja3,
-            ja4,
-        })
-}
-
-fn tls_server() -> impl Strategy<Value = TlsServer> {
-    (
-        any::<bool>(),
-        any::<u16>(),
-        any::<u16>(),
-        option::of(text()),
-        text(),
-    )
-        .prop_map(|(quic, version, cipher, alpn, ja3s)| TlsServer {
-            quic,
-            version,
-            cipher,
-            alpn,
-            ja3s,
-        })
-}
-
-fn http_request() -> impl Strategy<Value = HttpRequest> {
-    (
-        text(),
-        option::of(text()),
-        text(),
-        option::of(text()),
-        option::of(any::<u64>()),
-    )
-        .prop_map(|(method, host, uri, user_agent, content_length)| HttpRequest {
-            method,
-            host,
-            uri,
-            user_agent,
-            content_length,
-        })
-}
-
-fn http_response() -> impl Strategy<Value = HttpResponse> {
-    (
-        any::<u16>(),
-        option::of(text()),
-        option::of(any::<u64>()),
-        option::of(text()),
-    )
-        .prop_map(|(status, mime, content_length, server)| HttpResponse {
-            status,
-            mime,
-            content_length,
-            server,
-        })
-}
-
-fn dhcp() -> impl Strategy<Value = Dhcp> {
-    (
-        any::<u8>(),
-        any::<[u8; 6]>(),
-        any::<(Option<IpAddr>, Option<IpAddr>, Option<IpAddr>)>(),
-        option::of(text()),
-        option::of(text()),
-    )
-        .prop_map(
-            |(message_type, client_mac, (requested, assigned, server), host_name, vendor_class)| Dhcp {
-                message_type,
-                client_mac,
-                requested,
-                assigned,
-                server,
-                host_name,
-                vendor_class,
-            },
-        )
-}
-
-fn arp() -> impl Strategy<Value = Arp> {
-    any::<(u16, [u8; 6], IpAddr, [u8; 6], IpAddr, Option<[u8; 6]>)>().prop_map(
-        |(operation, sender_mac, sender, target_mac, target, frame_destination)| Arp {
-            operation,
-            sender_mac,
-            sender,
-            target_mac,
-            target,
-            frame_destination,
+fn reported() -> impl Strategy<Value = Reported> {
+    let numbers = any::<(Option<bool>, bool, Option<[u8; 6]>, Option<[u8; 6]>)>();
+    (numbers, vec(option::of(text()), 3)).prop_map(
+        |((established, flipped, originator_mac, responder_mac), mut texts)| Reported {
+            uid: texts.remove(0),
+            established,
+            flipped,
+            originator_mac,
+            responder_mac,
+            label: texts.remove(0),
+            detailed_label: texts.remove(0),
         },
     )
 }
@@ -296,8 +147,9 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
         explanation(),
         vec(community_id(), 0..=Evidence::MAX_FLOWS),
     );
-    (who, what, any::<i64>(), time(), time(), time()).prop_map(
-        |(who, what, window, window_start, first, last)| Evidence {
+    let more = (option::of(text()), any::<u32>(), vec(any::<[u8; 16]>(), 0..3));
+    (who, what, more, any::<i64>(), time(), time(), time()).prop_map(
+        |(who, what, more, window, window_start, first, last)| Evidence {
             id: EvidenceId(who.0),
             kind: who.1,
             profile: who.2,
@@ -315,6 +167,9 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
             flows: what.4,
             first,
             last,
+            subject: more.0,
+            revision: more.1,
+            related: more.2.into_iter().map(EvidenceId).collect(),
         },
     )
 }

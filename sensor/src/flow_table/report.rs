@@ -67,6 +67,8 @@ fn flow(entry: &Entry, rtt: Option<Duration>) -> Flow {
         tunnel: tunnel(entry),
         rtt,
         seen_at: Vec::new(),
+        service: lynceus_model::flow::Service::Unseen,
+        reported: None,
     }
 }
 

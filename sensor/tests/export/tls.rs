@@ -185,6 +185,8 @@ pub(crate) fn flow() -> FlowUpdate {
         tunnel: None,
         rtt: Some(Duration::from_millis(12)),
         seen_at: Vec::new(),
+        service: lynceus_model::flow::Service::Unseen,
+        reported: None,
     };
     FlowUpdate {
         flow,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use lynceus_detect::{DetectConfig, History, ProfileUpdate, Registry};
+use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
 use lynceus_model::evidence::Evidence;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::{Direction, WindowId};
@@ -37,7 +37,7 @@ fn analyze(id: &str) -> Option<Analysis> {
     };
     let sensor = settings.sensor;
     let mut pipeline = Pipeline::new(source, settings);
-    let mut registry = Registry::new(&DetectConfig::default());
+    let mut registry = Registry::new(&DetectConfig::default(), &Context::offline(Default::default()));
     let mut analysis = Analysis {
         profiles: BTreeMap::new(),
         evidence: Vec::new(),

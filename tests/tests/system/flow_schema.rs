@@ -56,6 +56,8 @@ fn update(protocol: u8, tunnel: Option<Tunnel>) -> FlowUpdate {
             tunnel,
             rtt: None,
             seen_at: Vec::new(),
+            service: lynceus_model::flow::Service::Unseen,
+            reported: None,
         },
         new_out: Totals::default(),
         new_back: Totals::default(),
