@@ -106,7 +106,7 @@ pub struct Profiler {
 
 impl Profiler {
     /// Events after which deltas are cut early, so that a flood within one refresh interval stays in memory's bounds:
-    /// an event adds at most about 1.5 KB.
+    /// an event adds at most about 3 KB (a window and its rows on both sides).
     const MAX_EVENTS_UNCUT: usize = 131_072;
 
     #[must_use]
@@ -164,9 +164,9 @@ impl Profiler {
             Some((window, role)) => {
                 let live = self.count(window, &update, role);
                 if carried {
-                    live.flows.push(update);
+                    live.carry(update);
                 } else {
-                    live.delta.not_carried.flows += 1;
+                    live.delta().not_carried.flows += 1;
                     self.counters.flows_not_carried += 1;
                 }
             }
@@ -192,9 +192,9 @@ impl Profiler {
         let live = self.open(window);
         live.count_app(&record);
         if taken {
-            live.apps.push(record);
+            live.carry_app(record);
         } else {
-            live.delta.not_carried.apps += 1;
+            live.delta().not_carried.apps += 1;
             self.counters.apps_not_carried += 1;
         }
         self.added();
@@ -307,12 +307,12 @@ impl Profiler {
     fn cut(&mut self, horizon: Timestamp) {
         self.write_letters(horizon);
         let width = self.config.plan.width;
-        while let Some(window) = self.lives.first() {
-            if horizon < Timestamp::MAX && window.start.saturating_add(width) > horizon {
-                break;
+        let over = |start: Timestamp| horizon == Timestamp::MAX || start.saturating_add(width) <= horizon;
+        if self.lives.first_start().is_some_and(over) {
+            for window in self.lives.all(over) {
+                self.send(window, Stage::Closed);
+                self.lives.remove(window);
             }
-            self.send(window, Stage::Closed);
-            self.lives.remove(window);
         }
         self.send_dirty(Stage::Refreshed);
         self.budget.renew();

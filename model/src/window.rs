@@ -48,7 +48,7 @@ pub enum Direction {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowUpdate {
     /// To be merged into what is known of [`ProfileDelta::window`].
-    pub delta: ProfileDelta,
+    pub delta: Box<ProfileDelta>,
     pub stage: Stage,
     /// Each report stands once: in the update of its originator's profile.
     pub flows: Vec<FlowUpdate>,

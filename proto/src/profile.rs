@@ -29,7 +29,7 @@ impl TryFrom<v1::WindowUpdate> for WindowUpdate {
             Ok(v1::Stage::Unspecified) | Err(_) => return Err(unknown_number("stage", wire.stage)),
         };
         Ok(Self {
-            delta: nested_required("delta", wire.delta)?,
+            delta: Box::new(nested_required("delta", wire.delta)?),
             stage,
             flows: list("flows", wire.flows, limits::BATCH_ITEMS, FlowUpdate::try_from)?,
             apps: list("apps", wire.apps, limits::BATCH_ITEMS, AppRecord::try_from)?,
@@ -45,7 +45,7 @@ impl From<WindowUpdate> for v1::WindowUpdate {
             Stage::Closed => v1::Stage::Closed,
         };
         Self {
-            delta: Some((&update.delta).into()),
+            delta: Some(update.delta.as_ref().into()),
             stage: stage.into(),
             flows: update.flows.into_iter().map(Into::into).collect(),
             apps: update.apps.into_iter().map(Into::into).collect(),

@@ -9,10 +9,25 @@ use std::cmp::Ordering;
 use super::cell::Merge;
 use super::key::Key;
 
-/// Sorted by (hash, key). Two small arrays carry the order, so that an insertion moves ten bytes a row, not the row.
+/// Sorted by (hash, key).
 #[derive(Clone, Debug)]
 pub(crate) struct Bottom<K, V> {
     limit: u16,
+    rows: Rows<K, V>,
+}
+
+#[derive(Clone, Debug)]
+enum Rows<K, V> {
+    /// At most [`FEW`], in order. Most tables of most profiles have one row: one small block of memory each.
+    Few(Vec<(u64, K, V)>),
+    Many(Box<Many<K, V>>),
+}
+
+const FEW: usize = 8;
+
+/// Two small arrays carry the order, so that an insertion moves ten bytes a row, not the row.
+#[derive(Clone, Debug)]
+struct Many<K, V> {
     hashes: Vec<u64>,
     /// Index into `rows` of the row with the hash at the same place.
     places: Vec<u16>,
@@ -32,27 +47,86 @@ impl<K: Key, V: Merge + Copy> Bottom<K, V> {
     pub(crate) const fn new(limit: u16) -> Self {
         Self {
             limit,
-            hashes: Vec::new(),
-            places: Vec::new(),
-            rows: Vec::new(),
+            rows: Rows::Few(Vec::new()),
         }
     }
 
     pub(crate) fn add(&mut self, hash: u64, key: K, value: &V) -> Kept<K, V> {
-        let at = match self.find(hash, &key) {
-            Ok(at) => {
-                self.rows[usize::from(self.places[at])].1.merge(value);
-                return Kept::Joined;
+        let limit = usize::from(self.limit);
+        match &mut self.rows {
+            Rows::Few(rows) => {
+                let at = match few_at(rows, hash, &key) {
+                    Ok(at) => {
+                        rows[at].2.merge(value);
+                        return Kept::Joined;
+                    }
+                    Err(at) => at,
+                };
+                if rows.len() < limit.min(FEW) {
+                    if rows.is_empty() {
+                        // Not the four that a vector begins with.
+                        rows.reserve_exact(1);
+                    }
+                    rows.insert(at, (hash, key, *value));
+                    return Kept::Added;
+                }
+                let mut many = Many::of(rows);
+                let kept = many.put(at, limit, hash, key, value);
+                self.rows = Rows::Many(Box::new(many));
+                kept
             }
-            Err(at) => at,
+            Rows::Many(many) => match many.find(hash, &key) {
+                Ok(at) => {
+                    many.rows[usize::from(many.places[at])].1.merge(value);
+                    Kept::Joined
+                }
+                Err(at) => many.put(at, limit, hash, key, value),
+            },
+        }
+    }
+
+    pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&V> {
+        match &self.rows {
+            Rows::Few(rows) => Some(&rows[few_at(rows, hash, key).ok()?].2),
+            Rows::Many(many) => {
+                let at = many.find(hash, key).ok()?;
+                Some(&many.rows[usize::from(many.places[at])].1)
+            }
+        }
+    }
+}
+
+/// Where the row is, or where it belongs.
+fn few_at<K: Ord, V>(rows: &[(u64, K, V)], hash: u64, key: &K) -> Result<usize, usize> {
+    for (at, (other, theirs, _)) in rows.iter().enumerate() {
+        match other.cmp(&hash).then_with(|| theirs.cmp(key)) {
+            Ordering::Less => {}
+            Ordering::Equal => return Ok(at),
+            Ordering::Greater => return Err(at),
+        }
+    }
+    Err(rows.len())
+}
+
+impl<K: Key, V: Copy> Many<K, V> {
+    fn of(few: &[(u64, K, V)]) -> Self {
+        // Room for the rows that made them too many.
+        let mut many = Self {
+            hashes: Vec::with_capacity(2 * FEW),
+            places: Vec::with_capacity(2 * FEW),
+            rows: Vec::with_capacity(2 * FEW),
         };
-        if self.rows.len() < usize::from(self.limit) {
-            if self.rows.is_empty() {
-                // Most profiles have one row in most tables; do not take room for four.
-                self.hashes.reserve_exact(1);
-                self.places.reserve_exact(1);
-                self.rows.reserve_exact(1);
-            }
+        for (place, (hash, key, value)) in few.iter().enumerate() {
+            many.hashes.push(*hash);
+            many.places.push(place as u16);
+            many.rows.push((*key, *value));
+        }
+        many
+    }
+
+    /// Adds a row that is not there, at its place in the order.
+    fn put(&mut self, at: usize, limit: usize, hash: u64, key: K, value: &V) -> Kept<K, V> {
+        if self.rows.len() < limit {
             self.hashes.insert(at, hash);
             self.places.insert(at, self.rows.len() as u16);
             self.rows.push((key, *value));
@@ -70,11 +144,6 @@ impl<K: Key, V: Merge + Copy> Bottom<K, V> {
         Kept::Left(key, value)
     }
 
-    pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&V> {
-        let at = self.find(hash, key).ok()?;
-        Some(&self.rows[usize::from(self.places[at])].1)
-    }
-
     fn find(&self, hash: u64, key: &K) -> Result<usize, usize> {
         let mut at = self.hashes.partition_point(|other| *other < hash);
         while self.hashes.get(at) == Some(&hash) {
@@ -90,7 +159,10 @@ impl<K: Key, V: Merge + Copy> Bottom<K, V> {
 
 impl<K, V> Bottom<K, V> {
     pub(crate) const fn len(&self) -> usize {
-        self.rows.len()
+        match &self.rows {
+            Rows::Few(rows) => rows.len(),
+            Rows::Many(many) => many.rows.len(),
+        }
     }
 
     pub(crate) const fn limit(&self) -> u16 {
@@ -99,22 +171,66 @@ impl<K, V> Bottom<K, V> {
 
     /// By hash, then key.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &K, &V)> {
-        self.hashes.iter().zip(&self.places).map(|(hash, place)| {
-            let (key, value) = &self.rows[usize::from(*place)];
-            (*hash, key, value)
+        (0..self.len()).map(|at| match &self.rows {
+            Rows::Few(rows) => {
+                let (hash, key, value) = &rows[at];
+                (*hash, key, value)
+            }
+            Rows::Many(many) => {
+                let (key, value) = &many.rows[usize::from(many.places[at])];
+                (many.hashes[at], key, value)
+            }
         })
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap(&self) -> usize {
-        self.hashes.capacity() * size_of::<u64>()
-            + self.places.capacity() * size_of::<u16>()
-            + self.rows.capacity() * size_of::<(K, V)>()
+        match &self.rows {
+            Rows::Few(rows) => rows.capacity() * size_of::<(u64, K, V)>(),
+            Rows::Many(many) => {
+                size_of::<Many<K, V>>()
+                    + many.hashes.capacity() * size_of::<u64>()
+                    + many.places.capacity() * size_of::<u16>()
+                    + many.rows.capacity() * size_of::<(K, V)>()
+            }
+        }
     }
 }
 
 impl<K: PartialEq, V: PartialEq> PartialEq for Bottom<K, V> {
     fn eq(&self, other: &Self) -> bool {
         self.limit == other.limit && self.iter().eq(other.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::profile::{Counts, PortKey};
+
+    proptest! {
+        /// Against all rows in a map, of which the first by (hash, key) stay; hashes so poor that they collide. Limits
+        /// on both sides of the change of form.
+        #[test]
+        fn keeps_the_smallest(limit in 1u16..24, ports in proptest::collection::vec(0u16..40, 0..120)) {
+            let mut bottom = Bottom::new(limit);
+            let mut all: BTreeMap<(u64, PortKey), Counts> = BTreeMap::new();
+            for port in ports {
+                let key = PortKey { established: false, protocol: 6, port };
+                let hash = u64::from(port % 13);
+                let one = Counts { flows: 1, ..Counts::default() };
+                bottom.add(hash, key, &one);
+                all.entry((hash, key)).or_default().merge(&one);
+            }
+            let kept = all.iter().take(usize::from(limit)).map(|((hash, key), counts)| (*hash, key, counts));
+            prop_assert!(bottom.iter().eq(kept));
+            for (hash, key) in all.keys().take(usize::from(limit)) {
+                prop_assert_eq!(bottom.get(*hash, key), all.get(&(*hash, *key)));
+            }
+        }
     }
 }

@@ -32,10 +32,11 @@ pub(super) enum Written {
 
 #[derive(Debug)]
 pub(super) struct Live {
-    /// Since the last cut.
-    pub(super) delta: ProfileDelta,
-    pub(super) flows: Vec<FlowUpdate>,
-    pub(super) apps: Vec<AppRecord>,
+    pub(super) window: WindowId,
+    /// Since the last cut; only where something is new, as most windows are quiet most of the time.
+    delta: Option<Box<ProfileDelta>>,
+    flows: Vec<FlowUpdate>,
+    apps: Vec<AppRecord>,
     /// Has something to say.
     pub(super) dirty: bool,
     /// Number of the event that touched it last.
@@ -64,17 +65,32 @@ impl Live {
     /// has more.
     const MAX_WRITERS: usize = 4_096;
 
-    pub(super) fn new(window: WindowId) -> Self {
+    pub(super) fn new(window: WindowId, seed: Seeded) -> Self {
         Self {
-            delta: ProfileDelta::new(window),
+            window,
+            delta: None,
             flows: Vec::new(),
             apps: Vec::new(),
             dirty: false,
             touched: 0,
-            writers: HashMap::default(),
+            writers: HashMap::with_hasher(seed),
             written: Vec::new(),
             crowded: false,
         }
+    }
+
+    /// What is new; begins it if nothing was.
+    pub(super) fn delta(&mut self) -> &mut ProfileDelta {
+        self.delta
+            .get_or_insert_with(|| Box::new(ProfileDelta::new(self.window)))
+    }
+
+    pub(super) fn carry(&mut self, update: FlowUpdate) {
+        push(&mut self.flows, update);
+    }
+
+    pub(super) fn carry_app(&mut self, record: AppRecord) {
+        push(&mut self.apps, record);
     }
 
     pub(super) fn count(&mut self, update: &FlowUpdate, role: Role) {
@@ -99,7 +115,7 @@ impl Live {
             protocol,
             port: key.port,
         };
-        let delta = &mut self.delta;
+        let delta = self.delta();
         delta.saw(flow.first, flow.last);
         match role {
             Role::Client => {
@@ -137,8 +153,9 @@ impl Live {
     }
 
     pub(super) fn count_app(&mut self, record: &AppRecord) {
-        self.delta.saw(record.time, record.time);
-        let apps = &mut self.delta.apps;
+        let delta = self.delta();
+        delta.saw(record.time, record.time);
+        let apps = &mut delta.apps;
         match &record.event {
             AppEvent::Dns(dns) => {
                 const NXDOMAIN: u8 = 3;
@@ -165,7 +182,7 @@ impl Live {
             | AppEvent::Software(_) => {}
             AppEvent::Arp(arp) => {
                 apps.arp += 1;
-                arp_target(&mut self.delta, record, arp);
+                arp_target(delta, record, arp);
             }
         }
     }
@@ -174,7 +191,7 @@ impl Live {
     pub(super) fn write(&mut self, waiting: Waiting) -> Written {
         let key = waiting.key;
         if self.writers.len() >= Self::MAX_WRITERS && !self.make_room(&key) {
-            self.delta.not_carried.letters += 1;
+            self.delta().not_carried.letters += 1;
             return Written::NoPlace;
         }
         let tuple = match self.writers.entry(key) {
@@ -182,7 +199,7 @@ impl Live {
             Entry::Vacant(entry) => entry.insert(Tuple::default()),
         };
         if tuple.writer.write(waiting.stroke()).is_err() {
-            self.delta.not_carried.letters += 1;
+            self.delta().not_carried.letters += 1;
             return Written::Late;
         }
         if !tuple.written {
@@ -198,7 +215,7 @@ impl Live {
         if self.writers.contains_key(key) {
             return true;
         }
-        self.delta.letters.mark_truncated();
+        self.delta().letters.mark_truncated();
         if !self.crowded {
             self.writers.retain(|_, tuple| tuple.writer.letters().version > 1);
             self.crowded = self.writers.len() > Self::MAX_WRITERS / 8 * 7;
@@ -210,8 +227,10 @@ impl Live {
     pub(super) fn take(&mut self, sensor: SensorId, stage: Stage) -> WindowUpdate {
         self.dirty = false;
         self.crowded = false;
-        let next = ProfileDelta::new(self.delta.window);
-        let mut delta = std::mem::replace(&mut self.delta, next);
+        let mut delta = self
+            .delta
+            .take()
+            .unwrap_or_else(|| Box::new(ProfileDelta::new(self.window)));
         for key in self.written.drain(..) {
             if let Some(tuple) = self.writers.get_mut(&key) {
                 tuple.written = false;
@@ -225,6 +244,14 @@ impl Live {
             apps: std::mem::take(&mut self.apps),
         }
     }
+}
+
+/// Most windows of most deltas carry one: not the room for four that a vector begins with.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(item);
 }
 
 /// The tuple as the profile sees it: the other IP, and the port of the server.

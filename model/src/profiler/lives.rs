@@ -1,6 +1,6 @@
 //! The windows in memory, found by identity and in the order in which they close.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::live::Live;
@@ -8,13 +8,15 @@ use crate::profile::mix;
 use crate::time::Timestamp;
 use crate::window::WindowId;
 
-/// Windows stay where they are in memory (2 KB each); the index holds their places.
+/// Windows by place (200 bytes each, and what they hold); the index holds their places.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
+    seed: Seeded,
     index: HashMap<WindowId, usize, Seeded>,
-    places: Vec<Option<Box<Live>>>,
+    places: Vec<Option<Live>>,
     free: Vec<usize>,
-    by_start: BTreeSet<(Timestamp, WindowId)>,
+    /// Number of windows by begin: few different ones at any time.
+    starts: BTreeMap<Timestamp, usize>,
 }
 
 impl Lives {
@@ -27,7 +29,7 @@ impl Lives {
     }
 
     pub(super) fn at(&mut self, place: usize) -> Option<&mut Live> {
-        self.places.get_mut(place)?.as_deref_mut()
+        self.places.get_mut(place)?.as_mut()
     }
 
     pub(super) fn get(&mut self, window: WindowId) -> Option<&mut Live> {
@@ -37,7 +39,7 @@ impl Lives {
 
     /// Gives the place of the new window.
     pub(super) fn insert(&mut self, window: WindowId) -> usize {
-        let live = Some(Box::new(Live::new(window)));
+        let live = Some(Live::new(window, self.seed));
         let place = match self.free.pop() {
             Some(place) => {
                 self.places[place] = live;
@@ -49,21 +51,40 @@ impl Lives {
             }
         };
         self.index.insert(window, place);
-        self.by_start.insert((window.start, window));
+        *self.starts.entry(window.start).or_default() += 1;
         place
     }
 
     pub(super) fn remove(&mut self, window: WindowId) {
-        if let Some(place) = self.index.remove(&window) {
-            self.places[place] = None;
-            self.free.push(place);
+        let Some(place) = self.index.remove(&window) else {
+            return;
+        };
+        self.places[place] = None;
+        self.free.push(place);
+        if let Some(count) = self.starts.get_mut(&window.start) {
+            *count -= 1;
+            if *count == 0 {
+                self.starts.remove(&window.start);
+            }
         }
-        self.by_start.remove(&(window.start, window));
     }
 
-    /// The window that began first; of several the lowest address.
-    pub(super) fn first(&self) -> Option<WindowId> {
-        self.by_start.first().map(|(_, window)| *window)
+    /// Begin of the window that began first.
+    pub(super) fn first_start(&self) -> Option<Timestamp> {
+        self.starts.keys().next().copied()
+    }
+
+    /// Windows for whose begin `wanted` holds: by begin, then by address.
+    pub(super) fn all(&self, wanted: impl Fn(Timestamp) -> bool) -> Vec<WindowId> {
+        let mut windows: Vec<WindowId> = self
+            .places
+            .iter()
+            .flatten()
+            .map(|live| live.window)
+            .filter(|window| wanted(window.start))
+            .collect();
+        windows.sort_unstable_by_key(|window| (window.start, window.profile));
+        windows
     }
 
     /// The `count` windows that were quiet for longest, in that order.
@@ -72,10 +93,13 @@ impl Lives {
             .places
             .iter()
             .flatten()
-            .map(|live| (live.touched, live.delta.window))
+            .map(|live| (live.touched, live.window))
             .collect();
+        if count < windows.len() {
+            windows.select_nth_unstable(count);
+            windows.truncate(count);
+        }
         windows.sort_unstable();
-        windows.truncate(count);
         windows.into_iter().map(|(_, window)| window).collect()
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn window_update() -> impl Strategy<Value = WindowUpdate> {
         vec(app_record(), 0..4),
     )
         .prop_map(|(delta, stage, flows, apps)| WindowUpdate {
-            delta,
+            delta: Box::new(delta),
             stage,
             flows,
             apps,

@@ -77,7 +77,7 @@ mod tests {
             start: Timestamp(0),
         };
         WindowUpdate {
-            delta: ProfileDelta::new(window),
+            delta: Box::new(ProfileDelta::new(window)),
             stage: Stage::Refreshed,
             flows: Vec::new(),
             apps: Vec::new(),

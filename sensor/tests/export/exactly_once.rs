@@ -35,7 +35,7 @@ pub(crate) fn content(number: i64) -> Content {
         start: Timestamp(number),
     };
     let update = WindowUpdate {
-        delta: ProfileDelta::new(window),
+        delta: Box::new(ProfileDelta::new(window)),
         stage: Stage::Refreshed,
         flows: Vec::new(),
         apps: Vec::new(),
