@@ -13,6 +13,7 @@ mod ebpf;
 mod setup;
 mod shell;
 mod test;
+mod toolchain;
 
 /// Chores of the lynceus repository.
 #[derive(Parser)]
@@ -25,7 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Gets what building the kernel programs needs: nightly compiler, its core library's sources, bpf-linker
-    Setup,
+    Setup(setup::Options),
     /// Builds the kernel programs into sensor-ebpf/object, the same bytes on every machine
     Ebpf(ebpf::Options),
     /// Shows lynceus at work on made-up traffic through a real veth pair and the real kernel program
@@ -43,7 +44,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Setup => setup::run(),
+        Command::Setup(options) => setup::run(&options),
         Command::Ebpf(options) => ebpf::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),

@@ -3,33 +3,54 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
 
-use crate::ebpf::{output, sysroot};
 use crate::shell::{command, execute, has, root};
+use crate::toolchain::{name, output, rustc, sysroot};
 
 /// The last version whose LLVM is that of the 1.97 nightly; newer ones need a system LLVM 23.
 const BPF_LINKER: &str = "0.10.3";
 
-pub(crate) fn run() -> anyhow::Result<()> {
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Where the core library's sources come from
+    #[arg(long, value_enum, default_value_t)]
+    rust_src: RustSource,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum RustSource {
+    /// What is there, else rustup, else the distribution
+    #[default]
+    Auto,
+    /// `rustup component add rust-src`
+    Rustup,
+    /// Debian sid's package `rust-src`, from the archive of this machine's apt sources; not installed, only unpacked
+    Distribution,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     nightly()?;
     linker()?;
-    core_sources()?;
+    core_sources(options.rust_src)?;
     println!("`cargo xtask ebpf` has what it needs");
     Ok(())
 }
 
 fn nightly() -> anyhow::Result<()> {
-    if let Ok(version) = output("rustc", &["+nightly", "--version"]) {
-        println!("nightly: {}", version.trim());
+    if let Ok(version) = rustc(&["--version"]) {
+        println!("{}: {}", name(), version.trim());
         return Ok(());
     }
     ensure!(
         has("rustup"),
-        "there is no nightly compiler, and no rustup to install one"
+        "there is no toolchain `{}`, and no rustup to install it",
+        name()
     );
-    execute(command("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"]))
+    execute(command("rustup").args(["toolchain", "install", &name(), "--profile", "minimal"]))
         .context("the kernel programs need a nightly compiler, and rustup could not install one")
 }
 
@@ -45,20 +66,29 @@ fn linker() -> anyhow::Result<()> {
 }
 
 /// The sources of the core library, which is built for the BPF target.
-fn core_sources() -> anyhow::Result<()> {
+fn core_sources(from: RustSource) -> anyhow::Result<()> {
     let place = sysroot()?.join("lib/rustlib/src/rust/library");
-    if place.join("core/src/lib.rs").is_file() {
+    let is_there = || place.join("core/src/lib.rs").is_file();
+    if from == RustSource::Distribution {
+        return from_distribution(&place);
+    }
+    if from == RustSource::Auto && is_there() {
         println!("core library: {}", place.display());
         return Ok(());
     }
-    let rustup = execute(command("rustup").args(["component", "add", "rust-src", "--toolchain", "nightly"]));
-    if rustup.is_ok() && place.join("core/src/lib.rs").is_file() {
+    let rustup = execute(command("rustup").args(["component", "add", "rust-src", "--toolchain", &name()]));
+    if rustup.is_ok() && is_there() {
         return Ok(());
     }
+    ensure!(
+        from == RustSource::Auto,
+        "rustup has no rust-src for `{}`",
+        name()
+    );
     println!("rustup has no rust-src; trying the distribution's package");
     from_distribution(&place).context(
-        "the core library's sources are not to be had: `rustup component add rust-src --toolchain nightly` failed, \
-         and so did the distribution's package `rust-src`",
+        "the core library's sources are not to be had: `rustup component add rust-src` failed, and so did the \
+         distribution's package `rust-src`",
     )
 }
 
@@ -67,7 +97,7 @@ fn core_sources() -> anyhow::Result<()> {
 fn from_distribution(place: &Path) -> anyhow::Result<()> {
     ensure!(has("apt-get") && has("dpkg-deb"), "this is no Debian system");
     let state = root().join("target/setup/apt");
-    for folder in ["lists/partial", "cache/archives/partial", "unpacked"] {
+    for folder in ["lists/partial", "cache/archives/partial"] {
         let folder = state.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
     }
@@ -99,7 +129,7 @@ fn from_distribution(place: &Path) -> anyhow::Result<()> {
         .lines()
         .find_map(|line| line.trim().strip_prefix("Candidate: "))
         .context("the archive has no package rust-src")?;
-    let wanted = minor(&output("rustc", &["+nightly", "--version"])?)?;
+    let wanted = minor(&rustc(&["--version"])?)?;
     ensure!(
         candidate.starts_with(&format!("{wanted}.")),
         "the archive's rust-src is {candidate}, the nightly compiler needs {wanted}"
@@ -108,16 +138,64 @@ fn from_distribution(place: &Path) -> anyhow::Result<()> {
     let package = find(&state, |name| {
         name.starts_with("rust-src_") && name.ends_with(".deb")
     })?;
-    let unpacked = state.join("unpacked");
-    execute(command("dpkg-deb").arg("-x").arg(&package).arg(&unpacked))?;
-    let sources = find(&unpacked.join("usr/src"), |name| name.starts_with("rustc-"))?;
-    let library = sources.join("library");
-    let parent = place.parent().context("the sysroot is the root folder")?;
-    fs::create_dir_all(parent).with_context(|| format!("failed to create {}", parent.display()))?;
-    symlink(&library, place)
-        .with_context(|| format!("failed to link {} to {}", place.display(), library.display()))?;
+    let library = unpack(&package, &state.join("unpacked"))?;
+    fs::remove_file(&package).with_context(|| format!("failed to remove {}", package.display()))?;
+    link(&library, place)?;
     println!("core library: {} (from rust-src {candidate})", library.display());
     Ok(())
+}
+
+/// Unpacks `usr/src/rustc-*/library` of a package into a folder of its own and returns where it is.
+fn unpack(package: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("failed to remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    let mut archive = command("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(package)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start dpkg-deb")?;
+    let contents = archive.stdout.take().context("dpkg-deb has no standard output")?;
+    execute(
+        command("tar")
+            .args(["-x", "--no-same-owner", "--wildcards", "-C"])
+            .arg(folder)
+            .arg("./usr/src/rustc-*/library/*")
+            .stdin(contents),
+    )
+    .with_context(|| format!("{} does not hold the library's sources", package.display()))?;
+    let status = archive.wait().context("failed to wait for dpkg-deb")?;
+    ensure!(
+        status.success(),
+        "dpkg-deb failed on {}: {status}",
+        package.display()
+    );
+    let library = find(&folder.join("usr/src"), |name| name.starts_with("rustc-"))?.join("library");
+    ensure!(
+        library.join("core/src/lib.rs").is_file(),
+        "{} holds no core library",
+        package.display()
+    );
+    Ok(library)
+}
+
+/// Puts a link to the library at its place in the sysroot. A link that stands there goes; a folder is rustup's and stays.
+fn link(library: &Path, place: &Path) -> anyhow::Result<()> {
+    if place.is_symlink() {
+        fs::remove_file(place).with_context(|| format!("failed to remove {}", place.display()))?;
+    }
+    ensure!(
+        !place.exists(),
+        "{} is there and not a link; `rustup component remove rust-src --toolchain {}` makes room",
+        place.display(),
+        name()
+    );
+    let parent = place.parent().context("the sysroot is the root folder")?;
+    fs::create_dir_all(parent).with_context(|| format!("failed to create {}", parent.display()))?;
+    symlink(library, place)
+        .with_context(|| format!("failed to link {} to {}", place.display(), library.display()))
 }
 
 /// URI and keyring of the Debian archive that this machine uses.
@@ -197,6 +275,54 @@ mod tests {
             Some(String::from("http://b.test/debian/"))
         );
         assert_eq!(archive_in("deb http://c.test/other stable main\n"), None);
+    }
+
+    /// A package made here: the real one is 80 MB and needs a network.
+    #[test]
+    fn unpacks_the_library_of_a_package_and_links_it() {
+        if !has("dpkg-deb") {
+            println!("skipped: needs dpkg-deb");
+            return;
+        }
+        let base = std::env::temp_dir().join(format!("lynceus-setup-{}", std::process::id()));
+        let tree = base.join("tree");
+        for (path, text) in [
+            (
+                "DEBIAN/control",
+                "Package: rust-src\nVersion: 1.97.1-1\nArchitecture: all\nMaintainer: t\nDescription: t\n",
+            ),
+            ("usr/src/rustc-1.97.1/library/core/src/lib.rs", "//! core"),
+            ("usr/src/rustc-1.97.1/compiler/main.rs", "//! not wanted"),
+        ] {
+            let path = tree.join(path);
+            fs::create_dir_all(path.parent().expect("has one")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        let package = base.join("rust-src_1.97.1-1_all.deb");
+        execute(command("dpkg-deb").arg("--build").arg(&tree).arg(&package)).expect("a package");
+
+        let library = unpack(&package, &base.join("unpacked")).expect("unpacks");
+        assert_eq!(
+            fs::read_to_string(library.join("core/src/lib.rs")).expect("there"),
+            "//! core"
+        );
+        assert!(
+            !library.join("../compiler").exists(),
+            "only the library is unpacked"
+        );
+        let place = base.join("sysroot/lib/library");
+        // A second time replaces the link.
+        link(&library, &place).expect("links");
+        link(&library, &place).expect("links again");
+        assert!(place.join("core/src/lib.rs").is_file());
+        // rustup's own folder stays.
+        let error = link(&library, &tree).expect_err("a folder").to_string();
+        assert!(error.contains("not a link"), "{error}");
+        // A package without the library.
+        fs::remove_dir_all(tree.join("usr/src/rustc-1.97.1/library")).expect("removed");
+        execute(command("dpkg-deb").arg("--build").arg(&tree).arg(&package)).expect("a package");
+        assert!(unpack(&package, &base.join("unpacked")).is_err());
+        fs::remove_dir_all(&base).expect("removed");
     }
 
     #[test]

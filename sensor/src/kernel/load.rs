@@ -16,11 +16,8 @@ use thiserror::Error;
 
 use super::maps::{Cache, Counters, Descriptors, HeadRing, RecordRing, Sizes, map_all};
 
-/// The programs, built by `cargo xtask ebpf` (aya wants them aligned).
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../sensor-ebpf/object/lynceus.bpf.o"
-));
+/// The programs as an ELF file, built by `cargo xtask ebpf` (aya wants it aligned); `build.rs` names the file.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LYNCEUS_OBJECT"));
 
 /// What the kernel programs are to do, and how much memory they may use.
 #[derive(Clone, Copy, Debug)]

@@ -505,3 +505,17 @@ fn a_point_gets_its_own_counters() {
     assert_eq!(readers.counters.of_slot(slot).seen.packets, 1);
     assert_eq!(readers.counters.of_slot(0).seen.packets, 1);
 }
+
+/// `cargo xtask ebpf --check` tests a rebuilt object by this variable; without it the tests are about the committed one.
+#[test]
+fn the_programs_under_test_are_those_of_the_named_object() {
+    let committed = lynceus_tests::fixtures::repository().join("sensor-ebpf/object/lynceus.bpf.o");
+    let named = std::env::var_os("LYNCEUS_EBPF_OBJECT").map_or(committed, std::path::PathBuf::from);
+    let bytes = std::fs::read(&named).expect("the object is there");
+    assert!(
+        lynceus_sensor::kernel::load::OBJECT == bytes,
+        "the sensor was built with another object than {}",
+        named.display()
+    );
+    println!("kernel programs: {}, {} bytes", named.display(), bytes.len());
+}
