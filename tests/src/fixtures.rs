@@ -1,4 +1,4 @@
-//! The shared captures beside the repository and their truth.
+//! The shared captures beside the repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,6 @@ use serde::Deserialize;
 pub struct Capture {
     pub id: String,
     pub path: PathBuf,
-    /// Link type as the index names it (`ether`, `linux-sll`, …); `None` where the truth could not be made.
-    pub link: Option<String>,
     /// `None` where the truth could not be made (the file is damaged).
     pub packets: Option<u64>,
 }
@@ -51,8 +49,6 @@ pub fn captures(shared: &Path) -> Result<Vec<Capture>> {
         #[serde(default)]
         file: String,
         #[serde(default)]
-        link: String,
-        #[serde(default)]
         packets: String,
     }
 
@@ -71,36 +67,9 @@ pub fn captures(shared: &Path) -> Result<Vec<Capture>> {
             .with_context(|| format!("{}: no file name", line.id))?;
         captures.push(Capture {
             path: folder.join("files").join(name),
-            link: Some(line.link).filter(|link| !link.is_empty() && link != "?"),
             packets: line.packets.parse().ok(),
             id: line.id,
         });
     }
     Ok(captures)
-}
-
-/// First line of a truth file: what the independent reader saw of the capture as a whole.
-#[derive(Clone, Debug, Deserialize)]
-pub struct TruthHeader {
-    pub packets: u64,
-    /// Packets of which the file holds less than there was on the wire.
-    pub cut_packets: u64,
-    pub malformed_packets: u64,
-}
-
-/// Reads the first line of the truth of a capture.
-///
-/// # Errors
-/// There is no truth for it, or it is not readable.
-pub fn truth_header(shared: &Path, id: &str) -> Result<TruthHeader> {
-    let path = truth_path(shared, id);
-    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let line = text.lines().next().unwrap_or("");
-    serde_json::from_str(line).with_context(|| format!("{}:1", path.display()))
-}
-
-/// Where the truth of a capture stands.
-#[must_use]
-pub fn truth_path(shared: &Path, id: &str) -> PathBuf {
-    shared.join("captures/truth").join(format!("{id}.jsonl"))
 }
