@@ -52,6 +52,11 @@ impl Registry {
         }
     }
 
+    /// Leaves only the detectors whose name is wanted.
+    pub fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.detectors.retain(|detector| wanted(detector.name()));
+    }
+
     /// Names of the enabled detectors.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.detectors.iter().map(|detector| detector.name())

@@ -3,11 +3,22 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lynceus_detect::DetectConfig;
 use lynceus_model::app::{AppEvent, AppRecord, Arp};
 use lynceus_model::evidence::Evidence;
-use lynceus_model::flow::{CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Totals};
+use lynceus_model::flow::{
+    CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, Service, Totals,
+};
 use lynceus_model::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
+
+#[path = "app.rs"]
+mod app;
+#[path = "facts.rs"]
+mod facts;
+
+use app::AppSpec;
+use facts::Facts;
 
 /// One file under `tests/cases/DETECTOR/`.
 #[derive(Debug, Deserialize)]
@@ -15,10 +26,18 @@ use serde::Deserialize;
 pub(crate) struct Case {
     /// What it shows.
     pub about: String,
+    /// Detectors that look; empty: the one that the directory is named after, in `normal` all.
     #[serde(default)]
-    pub gateways: Vec<IpAddr>,
+    pub detectors: Vec<String>,
+    /// Where it differs from the defaults.
+    #[serde(default)]
+    pub config: DetectConfig,
+    #[serde(default)]
+    pub knowledge: Facts,
     #[serde(default)]
     pub flows: Vec<FlowSpec>,
+    #[serde(default)]
+    pub app: Vec<AppSpec>,
     #[serde(default)]
     pub arp: Vec<ArpSpec>,
     /// All evidence that must come, no more and no less.
@@ -54,6 +73,15 @@ pub(crate) struct FlowSpec {
     bytes_back: u64,
     /// ICMP type.
     icmp_type: Option<u8>,
+    /// As [`Service::name`]; absent: nobody looked.
+    service: Option<String>,
+    /// What only logs say.
+    uid: Option<String>,
+    established: Option<bool>,
+    #[serde(default, deserialize_with = "some_mac")]
+    originator_mac: Option<[u8; 6]>,
+    #[serde(default, deserialize_with = "some_mac")]
+    responder_mac: Option<[u8; 6]>,
     /// Reported every so many seconds while it lasts.
     report_every: Option<f64>,
     #[serde(default = "one")]
@@ -75,6 +103,17 @@ enum Protocol {
     Udp,
     Icmp,
     Icmpv6,
+}
+
+impl Protocol {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Icmp => 1,
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Icmpv6 => 58,
+        }
+    }
 }
 
 /// One ARP request, or `repeat` requests for following addresses.
@@ -115,6 +154,10 @@ pub(crate) struct Expect {
     value: Option<f64>,
     /// Number of Community IDs.
     flows: Option<usize>,
+    subject: Option<String>,
+    attacker: Option<IpAddr>,
+    /// Number of related evidences.
+    related: Option<usize>,
     /// Part of the description.
     says: Option<String>,
 }
@@ -136,12 +179,24 @@ impl Case {
         for spec in &self.arp {
             (0..spec.repeat).for_each(|n| events.push(spec.record(n)));
         }
+        self.app.iter().for_each(|spec| spec.records(&mut events));
         events.sort_by_key(|(time, _)| *time);
         events.into_iter().map(|(_, event)| event).collect()
     }
 }
 
 impl FlowSpec {
+    fn reported(&self) -> Option<Box<Reported>> {
+        let reported = Reported {
+            uid: self.uid.clone(),
+            established: self.established,
+            originator_mac: self.originator_mac,
+            responder_mac: self.responder_mac,
+            ..Reported::default()
+        };
+        (reported != Reported::default()).then(|| Box::new(reported))
+    }
+
     fn reports(&self, n: u64, events: &mut Vec<(Timestamp, Event)>) {
         let first = seconds(self.first + self.step_first * n as f64);
         let icmp = self.icmp_type.map(|kind| (kind, 0));
@@ -157,12 +212,7 @@ impl FlowSpec {
                 ip: step(self.to, self.step_to * n),
                 port,
             },
-            protocol: match self.protocol {
-                Protocol::Icmp => 1,
-                Protocol::Tcp => 6,
-                Protocol::Udp => 17,
-                Protocol::Icmpv6 => 58,
-            },
+            protocol: self.protocol.number(),
         };
         let every = self
             .report_every
@@ -200,8 +250,10 @@ impl FlowSpec {
                 tunnel: None,
                 rtt: None,
                 seen_at: Vec::new(),
-                service: lynceus_model::flow::Service::Unseen,
-                reported: None,
+                service: self.service.as_ref().map_or(Service::Unseen, |name| {
+                    Service::from_name(name).expect("service is one of the model's")
+                }),
+                reported: self.reported(),
             };
             let end = if part + 1 == parts {
                 FlowEnd::Idle
@@ -260,6 +312,11 @@ impl Expect {
             && self.dst_port.is_none_or(|port| evidence.dst_port == Some(port))
             && self.value.is_none_or(|wanted| value == Some(wanted))
             && self.flows.is_none_or(|flows| evidence.flows.len() == flows)
+            && (self.subject.is_none() || self.subject == evidence.subject)
+            && self.attacker.is_none_or(|ip| evidence.attacker == ip)
+            && self
+                .related
+                .is_none_or(|related| evidence.related.len() == related)
             && self
                 .says
                 .as_ref()
@@ -286,6 +343,20 @@ fn step(ip: IpAddr, by: u64) -> IpAddr {
 
 fn seconds(seconds: f64) -> Timestamp {
     Timestamp((seconds * 1e9).round() as i64)
+}
+
+/// `02:00:00:00:00:01`.
+fn mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 6], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let bytes: Result<Vec<u8>, _> = text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+    bytes
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| D::Error::custom(format!("no MAC address: {text}")))
+}
+
+fn some_mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 6]>, D::Error> {
+    mac(deserializer).map(Some)
 }
 
 fn source_port() -> u16 {

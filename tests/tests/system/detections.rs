@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
-use lynceus_model::evidence::Evidence;
+use lynceus_model::evidence::{Evidence, ThreatLevel};
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::{Direction, WindowId};
 use lynceus_sensor::flow_table::FlowTableConfig;
@@ -75,11 +75,12 @@ fn analyze(id: &str) -> Option<Analysis> {
     }
 }
 
-/// (type, profile, detail) of all evidence, each once.
+/// (type, profile, detail) of all evidence, each once; info is said of normal hosts, too, and adds to no sum.
 fn findings(analysis: &Analysis) -> BTreeSet<String> {
     analysis
         .evidence
         .iter()
+        .filter(|evidence| evidence.threat_level > ThreatLevel::Info)
         .map(|evidence| {
             let victim = evidence.victim.map(|ip| format!(" {ip}")).unwrap_or_default();
             let port = evidence
