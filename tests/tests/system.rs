@@ -4,6 +4,7 @@
 
 mod system {
     mod accounting;
+    mod delivery;
     mod detections;
     mod exactly_once;
     mod file_truth;
