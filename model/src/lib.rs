@@ -14,4 +14,5 @@ pub mod profiler;
 pub mod status;
 mod text;
 pub mod time;
+pub mod whitelist;
 pub mod window;

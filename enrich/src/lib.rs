@@ -1,0 +1,6 @@
+//! What is known about addresses, domains and fingerprints from outside the traffic: one source a file. Answers are
+//! three-valued: listed, not listed, unknown.
+#![forbid(unsafe_code)]
+
+pub mod feeds;
+pub mod indicator;
