@@ -8,11 +8,14 @@
 //! opens a stretch in its direction; what follows within [`HeadLimits::bytes`] of sequence space and
 //! [`HeadLimits::packets`] packets belongs to it. Datagrams stand alone. The source's bucket bounds the total.
 
+mod arp;
 mod content;
 
-use self::content::{Content, is_http, is_message_port, is_quic_initial, tcp_content};
+pub use self::arp::{ARP_ETHER_TYPE, ARP_HEAD_BYTES, ARP_LINK_BYTES, ArpPlace, arp_place, select_arp};
+pub use self::content::Content;
+use self::content::{is_datagram_port, may_be_datagram, may_open, tcp_content, udp_content};
 use crate::flow::Side;
-use crate::parse::{Fragment, Frame, Link, Packet};
+use crate::parse::{Fragment, Frame, Packet};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -129,6 +132,19 @@ pub struct SideHeads {
     span: u8,
 }
 
+impl SideHeads {
+    #[inline(always)]
+    const fn new(start: u32, state: u8) -> Self {
+        Self {
+            start,
+            state,
+            packets: 0,
+            taken: 0,
+            span: 0,
+        }
+    }
+}
+
 const _: () = assert!(size_of::<FlowHeads>() == 16);
 
 /// Nothing known, or the last stretch is over: only content opens the next.
@@ -162,6 +178,56 @@ impl SourceBucket {
     }
 }
 
+/// What the selector looks at of a packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// 0 where the key's low end sent the packet, 1 where the high end did.
+    pub sender: u32,
+    pub payload_offset: u32,
+    pub payload_len: u32,
+    pub tcp_seq: u32,
+    pub low_port: u16,
+    pub high_port: u16,
+    pub protocol: u8,
+    pub tcp_flags: u8,
+    pub zero: [u8; 2],
+}
+
+impl Offered {
+    /// `None`: of this packet nothing goes up, whatever it holds.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(packet: &Packet) -> Option<Self> {
+        if let Fragment::Later { .. } = packet.fragment {
+            return None;
+        }
+        Some(Self {
+            protocol: packet.key.protocol,
+            low_port: packet.key.low_port,
+            high_port: packet.key.high_port,
+            sender: packet.sender as u32,
+            payload_offset: packet.payload_offset,
+            payload_len: packet.payload_len,
+            tcp_flags: packet.tcp_flags,
+            tcp_seq: packet.tcp_seq,
+            zero: [0; 2],
+        })
+    }
+
+    /// There is nothing to take and nothing to remember, whatever is known of the flow.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.payload_len == 0 && self.tcp_flags & SYN == 0
+    }
+
+    #[inline(always)]
+    const fn on_port(&self, port: u16) -> bool {
+        self.low_port == port || self.high_port == port
+    }
+}
+
 /// Decides about one packet with a flow.
 ///
 /// `admit` looks up the bucket of the packet's source ([`source_of`]) and takes a token; it is called only for a packet
@@ -174,32 +240,78 @@ pub fn select<F: Frame>(
     limits: &HeadLimits,
     admit: impl FnOnce() -> bool,
 ) -> Choice {
-    if packet.payload_len == 0 && packet.tcp_flags & SYN == 0 {
+    let Some(offered) = Offered::of(packet) else {
         return Choice::Pass;
-    }
-    if let Fragment::Later { .. } = packet.fragment {
-        return Choice::Pass;
-    }
-    let side = match packet.sender {
-        Side::Low => &mut flow.sides[0],
-        Side::High => &mut flow.sides[1],
     };
-    match packet.key.protocol {
-        TCP => select_tcp(frame, packet, side, limits, admit),
-        UDP => select_udp(frame, packet, side, limits, admit),
-        _ => Choice::Pass,
+    let content = look(frame, &offered);
+    if content.passes() {
+        return Choice::Pass;
+    }
+    decide(&offered, content, flow, limits, admit)
+}
+
+/// A look at one byte, for a flow of which nothing is known: `false` says that [`look`] would find nothing to take and
+/// nothing to remember. Most packets end here.
+#[inline(always)]
+#[must_use]
+pub fn may_matter<F: Frame>(frame: &F, offered: &Offered) -> bool {
+    if offered.tcp_flags & SYN != 0 {
+        return true;
+    }
+    if offered.protocol == TCP && offered.on_port(53) {
+        return true;
+    }
+    if offered.protocol == UDP && is_datagram_port(offered) {
+        return true;
+    }
+    let Some([first]) = frame.load::<1>(offered.payload_offset as usize) else {
+        return false;
+    };
+    match offered.protocol {
+        TCP => may_open(first),
+        UDP => may_be_datagram(first),
+        _ => false,
     }
 }
 
-/// Decides about an ARP packet.
+/// First half of [`select`]: what the packet's first bytes say, without the flow.
 #[inline(always)]
-pub fn select_arp(admit: impl FnOnce() -> bool) -> Choice {
-    if admit() {
-        Choice::Take {
-            bytes: ARP_HEAD_BYTES,
+#[must_use]
+pub fn look<F: Frame>(frame: &F, offered: &Offered) -> Content {
+    if offered.protocol == TCP {
+        if offered.payload_len != 0 {
+            tcp_content(frame, offered)
+        } else if offered.tcp_flags & SYN != 0 {
+            Content::OTHER
+        } else {
+            Content::NOTHING
         }
+    } else if offered.protocol == UDP {
+        udp_content(frame, offered)
     } else {
-        Choice::Refuse(HeadRefused::SourceRate)
+        Content::NOTHING
+    }
+}
+
+/// Second half of [`select`]. Where [`Content::passes`], or the flow's state is all zero and
+/// [`Content::passes_unknown`], it changes nothing and is not needed.
+#[inline(always)]
+pub fn decide(
+    offered: &Offered,
+    content: Content,
+    flow: &mut FlowHeads,
+    limits: &HeadLimits,
+    admit: impl FnOnce() -> bool,
+) -> Choice {
+    let side = if offered.sender == 0 {
+        &mut flow.sides[0]
+    } else {
+        &mut flow.sides[1]
+    };
+    if offered.protocol == TCP {
+        decide_tcp(offered, content, side, limits, admit)
+    } else {
+        decide_udp(offered, content, side, limits, admit)
     }
 }
 
@@ -213,120 +325,52 @@ pub fn source_of(packet: &Packet) -> [u8; 16] {
     }
 }
 
-/// Bytes of an ARP head: the link addresses ([`ARP_LINK_BYTES`]) and an ARP packet for Ethernet and IPv4.
-pub const ARP_HEAD_BYTES: u16 = ARP_LINK_BYTES + 28;
-/// Destination and source of the Ethernet frame.
-pub const ARP_LINK_BYTES: u16 = 12;
-/// `low_port` of the key of an ARP head (its EtherType); the key's `protocol` is 0. `high_port` says how many bytes of
-/// link addresses stand before the ARP packet: [`ARP_LINK_BYTES`], or 0 where the link has none.
-pub const ARP_ETHER_TYPE: u16 = 0x0806;
-
-/// Where an ARP packet begins in its frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArpPlace {
-    pub offset: usize,
-    /// Whose bucket pays: the frame's source address.
-    pub source: [u8; 16],
-    /// The frame begins with Ethernet addresses.
-    pub ethernet: bool,
-}
-
-/// Finds the ARP packet in a frame that the parser refused as [`crate::parse::Refused::Arp`]; up to two VLAN tags.
 #[inline(always)]
-pub fn arp_place<F: Frame>(frame: &F, link: Link) -> Option<ArpPlace> {
-    let mut source = [0u8; 16];
-    let (mut at, ethernet) = match link {
-        Link::Ethernet => {
-            let mac = frame.load::<6>(6)?;
-            source[10] = mac[0];
-            source[11] = mac[1];
-            source[12] = mac[2];
-            source[13] = mac[3];
-            source[14] = mac[4];
-            source[15] = mac[5];
-            (12, true)
-        }
-        Link::LinuxSll => (14, false),
-        Link::LinuxSll2 => {
-            let protocol = u16::from_be_bytes(frame.load::<2>(0)?);
-            return (protocol == ARP_ETHER_TYPE).then_some(ArpPlace {
-                offset: 20,
-                source,
-                ethernet: false,
-            });
-        }
-        Link::RawIp | Link::Null | Link::Ppp => return None,
-    };
-    for _ in 0..3 {
-        match u16::from_be_bytes(frame.load::<2>(at)?) {
-            ARP_ETHER_TYPE => {
-                return Some(ArpPlace {
-                    offset: at + 2,
-                    source,
-                    ethernet,
-                });
-            }
-            0x8100 | 0x88a8 | 0x9100 => at += 4,
-            _ => return None,
-        }
-    }
-    None
-}
-
-#[inline(always)]
-fn select_tcp<F: Frame>(
-    frame: &F,
-    packet: &Packet,
+fn decide_tcp(
+    offered: &Offered,
+    content: Content,
     side: &mut SideHeads,
     limits: &HeadLimits,
     admit: impl FnOnce() -> bool,
 ) -> Choice {
-    let mut seq = packet.tcp_seq;
-    if packet.tcp_flags & SYN != 0 {
+    let mut seq = offered.tcp_seq;
+    if offered.tcp_flags & SYN != 0 {
         seq = seq.wrapping_add(1);
         if side.start != seq || side.state == CLOSED {
-            *side = SideHeads {
-                start: seq,
-                state: SYN_SEEN,
-                packets: 0,
-                taken: 0,
-                span: 0,
-            };
+            *side = SideHeads::new(seq, SYN_SEEN);
         }
-        if packet.payload_len == 0 {
+        if offered.payload_len == 0 {
             return Choice::Pass;
         }
     }
     let before = *side;
-    match tcp_content(frame, packet) {
-        Content::Opens { span } => {
-            // A retransmission of the stretch's own first bytes is paid from the stretch.
-            if side.state != OPEN || side.start != seq {
-                *side = SideHeads {
-                    start: seq,
-                    state: OPEN,
-                    packets: if side.state == UNDECIDED { side.packets } else { 0 },
-                    taken: if side.state == UNDECIDED { side.taken } else { 0 },
-                    span: units(if span < limits.bytes { span } else { limits.bytes }),
-                };
-            }
+    if content.is(Content::OPENS) {
+        // A retransmission of the stretch's own first bytes is paid from the stretch.
+        if side.state != OPEN || side.start != seq {
+            let span = content.span;
+            *side = SideHeads {
+                start: seq,
+                state: OPEN,
+                packets: if side.state == UNDECIDED { side.packets } else { 0 },
+                taken: if side.state == UNDECIDED { side.taken } else { 0 },
+                span: units(if span < limits.bytes { span } else { limits.bytes }),
+            };
         }
-        content => {
-            let offset = seq.wrapping_sub(side.start);
-            match side.state {
-                OPEN if offset < u32::from(side.span) * 64 => {}
-                // In place and readable, but nothing that is wanted.
-                SYN_SEEN | UNDECIDED if offset == 0 && content == Content::Other => {
-                    side.state = CLOSED;
-                    return Choice::Pass;
-                }
-                // The first bytes are still to come, or too few of them came to tell.
-                SYN_SEEN | UNDECIDED if offset < u32::from(limits.bytes) => side.state = UNDECIDED,
-                _ => return Choice::Pass,
+    } else {
+        let offset = seq.wrapping_sub(side.start);
+        match side.state {
+            OPEN if offset < u32::from(side.span) * 64 => {}
+            // In place and readable, but nothing that is wanted.
+            SYN_SEEN | UNDECIDED if offset == 0 && content.is(Content::OTHER) => {
+                side.state = CLOSED;
+                return Choice::Pass;
             }
+            // The first bytes are still to come, or too few of them came to tell.
+            SYN_SEEN | UNDECIDED if offset < u32::from(limits.bytes) => side.state = UNDECIDED,
+            _ => return Choice::Pass,
         }
     }
-    let choice = take_from_stretch(packet, side, limits, admit);
+    let choice = take_from_stretch(offered, side, limits, admit);
     if choice == Choice::Refuse(HeadRefused::SourceRate) {
         *side = before;
     }
@@ -335,7 +379,7 @@ fn select_tcp<F: Frame>(
 
 #[inline(always)]
 fn take_from_stretch(
-    packet: &Packet,
+    offered: &Offered,
     side: &mut SideHeads,
     limits: &HeadLimits,
     admit: impl FnOnce() -> bool,
@@ -348,8 +392,8 @@ fn take_from_stretch(
     } else if !admit() {
         return Choice::Refuse(HeadRefused::SourceRate);
     } else {
-        let bytes = if packet.payload_len < u32::from(left) {
-            packet.payload_len as u16
+        let bytes = if offered.payload_len < u32::from(left) {
+            offered.payload_len as u16
         } else {
             left
         };
@@ -370,61 +414,42 @@ const fn units(bytes: u16) -> u8 {
 
 /// A datagram goes up as one head: its pieces could not be told from other datagrams.
 #[inline(always)]
-const fn datagram_bytes(packet: &Packet) -> u16 {
+const fn datagram_bytes(offered: &Offered) -> u16 {
     const MOST: u32 = crate::event::HEAD_BYTES as u32;
-    if packet.payload_len < MOST {
-        packet.payload_len as u16
+    if offered.payload_len < MOST {
+        offered.payload_len as u16
     } else {
         MOST as u16
     }
 }
 
 #[inline(always)]
-fn select_udp<F: Frame>(
-    frame: &F,
-    packet: &Packet,
+fn decide_udp(
+    offered: &Offered,
+    content: Content,
     side: &mut SideHeads,
     limits: &HeadLimits,
     admit: impl FnOnce() -> bool,
 ) -> Choice {
-    if packet.payload_len < 9 {
-        return Choice::Pass;
-    }
-    // DNS, mDNS, LLMNR, DHCP: by port, each datagram for itself.
-    let by_port = is_message_port(packet.key.low_port) || is_message_port(packet.key.high_port);
-    if !by_port {
-        let Some(first) = frame.load::<9>(packet.payload_offset as usize) else {
-            return Choice::Pass;
-        };
-        // Long header of QUIC, or a capital letter; most datagrams end here.
-        if first[0] & 0x80 == 0 && !first[0].is_ascii_uppercase() {
-            return Choice::Pass;
+    if content.is(Content::MESSAGE) {
+        if !admit() {
+            return Choice::Refuse(HeadRefused::SourceRate);
         }
-        if is_quic_initial(&first) {
-            // One connection a flow: its Initials are counted, its time never comes again.
-            side.state = OPEN;
-            let before = *side;
-            return match take_from_stretch(packet, side, limits, admit) {
-                Choice::Take { .. } => Choice::Take {
-                    bytes: datagram_bytes(packet),
-                },
-                Choice::Refuse(HeadRefused::SourceRate) => {
-                    *side = before;
-                    Choice::Refuse(HeadRefused::SourceRate)
-                }
-                choice => choice,
-            };
+    } else {
+        // One connection a flow: its Initials are counted, its time never comes again.
+        side.state = OPEN;
+        let before = *side;
+        match take_from_stretch(offered, side, limits, admit) {
+            Choice::Take { .. } => {}
+            Choice::Refuse(HeadRefused::SourceRate) => {
+                *side = before;
+                return Choice::Refuse(HeadRefused::SourceRate);
+            }
+            choice => return choice,
         }
-        // SSDP: HTTP in datagrams.
-        if !is_http(&first) {
-            return Choice::Pass;
-        }
-    }
-    if !admit() {
-        return Choice::Refuse(HeadRefused::SourceRate);
     }
     Choice::Take {
-        bytes: datagram_bytes(packet),
+        bytes: datagram_bytes(offered),
     }
 }
 

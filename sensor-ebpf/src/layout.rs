@@ -25,7 +25,7 @@ pub struct EntryHead {
     /// [`pack_point`]
     pub point: u32,
     pub key: FlowKey,
-    /// Bits [`meta`] and, from [`meta::INCARNATION_SHIFT`] up, the incarnation; 0 where the entry is empty.
+    /// Bits [`meta`] and, from [`meta::INCARNATION_SHIFT`] up, the incarnation.
     pub meta: u64,
 }
 

@@ -9,6 +9,7 @@
 pub mod counters;
 pub mod event;
 pub mod flow;
+pub mod hash;
 pub mod heads;
 pub mod layout;
 pub mod parse;

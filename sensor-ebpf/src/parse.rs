@@ -16,7 +16,7 @@ mod tunnel;
 
 use crate::flow::{FlowKey, OneWay, Side};
 
-pub use self::simple::parse_simple;
+pub use self::simple::{Simple, parse_simple};
 
 /// Tunnel levels that the kernel programs open.
 pub const KERNEL_LEVELS: usize = 1;
@@ -29,6 +29,21 @@ pub trait Frame {
     fn wire_len(&self) -> u32;
     /// Returns `N` bytes at `offset` if all of them are present.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// Eight bytes as a little-endian number.
+    #[inline(always)]
+    fn word(&self, offset: usize) -> Option<u64> {
+        self.load::<8>(offset).map(u64::from_le_bytes)
+    }
+    /// Twenty bytes, which is an IPv4 header or a TCP header, as little-endian numbers of eight, eight and four bytes.
+    #[inline(always)]
+    fn twenty(&self, offset: usize) -> Option<(u64, u64, u32)> {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = self.load::<20>(offset)?;
+        Some((
+            u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_le_bytes([i, j, k, l, m, n, o, p]),
+            u32::from_le_bytes([q, r, s, t]),
+        ))
+    }
     /// The outermost VLAN tag's control word (host byte order), where the network card or the kernel took the tag out
     /// of the frame. The parser treats it as the frame's first tag; `wire_len` counts its four bytes; offsets do not.
     #[inline(always)]
@@ -242,7 +257,9 @@ pub fn parse<F: Frame, const LEVELS: usize>(
     link: Link,
     packet: &mut Packet,
 ) -> Result<(), Refused> {
-    if link == Link::Ethernet && parse_simple(frame, packet) {
+    let mut simple = Simple::NONE;
+    if link == Link::Ethernet && parse_simple(frame, &mut simple) {
+        *packet = simple.packet();
         return Ok(());
     }
     parse_general::<F, LEVELS>(frame, link, packet)

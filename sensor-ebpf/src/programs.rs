@@ -8,32 +8,38 @@
 //! They are tail calls and not functions because each gets its own 512 bytes of stack and its own verifier budget, and
 //! the usual packet pays for none of them. What one leaves to the next lies in this CPU's [`maps::Work`].
 
+mod cpu;
 mod flow_cache;
 mod frame;
 mod maps;
+mod order;
 mod payload;
+mod rare;
+mod ring;
+
+use core::mem::transmute;
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, RefusedPacket, Tally};
-use sensor_ebpf::flow::Side;
+use sensor_ebpf::flow::{FlowKey, KeyWords, Side};
+use sensor_ebpf::heads::Offered;
 use sensor_ebpf::layout::{FragmentPorts, pack_point};
 use sensor_ebpf::parse::{
-    Fragment, Frame, KERNEL_LEVELS, Link, Packet, Refused, parse_general, parse_simple,
+    Fragment, Frame, KERNEL_LEVELS, Link, Packet, Refused, Simple, parse_general, parse_simple,
 };
 use sensor_ebpf::settings::next;
 
-use self::flow_cache::{Added, Cpu, account, count, flow_heads, reason_index};
+use self::cpu::{Cpu, count, reason_index};
+use self::flow_cache::{Arrival, Place, account};
 use self::frame::{Copied, Direct};
 pub(crate) use self::frame::{Hook, TcHook, XdpHook};
-use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_2, OUTER_LAYER, WORK, Work};
+use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_2, OUTER_LAYER, Work, work};
 
 /// The program at a hook. Never changes the packet.
 #[inline(always)]
 pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
-    // Keeps the symbol in the object: its presence is the check of the layouts.
-    let _ = LYNCEUS_ABI_2.load();
-    let Some((cpu, work)) = workplace() else { return };
+    let Some(cpu) = Cpu::current() else { return };
     // SAFETY: this CPU's block.
     unsafe {
         if (*cpu.block).busy != 0 {
@@ -42,14 +48,17 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
         }
         (&raw mut (*cpu.block).busy).write_volatile(1);
     }
-    work.point = pack_point(hook.ifindex(), EGRESS);
+    let point = pack_point(hook.ifindex(), EGRESS);
     // SAFETY: a helper without arguments (Linux 5.11).
-    work.now = unsafe { bpf_ktime_get_coarse_ns() };
-    work.segments = hook.segments();
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
     let frame = hook.direct();
-    if parse_simple(&frame, &mut work.packet) {
-        count_packet(hook, cpu, work, frame);
-    } else {
+    let mut simple = Simple::NONE;
+    if parse_simple(&frame, &mut simple) {
+        count_simple(hook, cpu, frame, point, now, &simple);
+    } else if let Some(work) = work() {
+        work.point = point;
+        work.now = now;
+        work.segments = hook.segments();
         hook.next(next::PARSE);
     }
     leave(cpu);
@@ -58,6 +67,8 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
 /// Parses what [`enter`] did not.
 #[inline(always)]
 pub(crate) fn parse_rest<H: Hook>(hook: H) {
+    // Keeps the symbol in the object: its presence is the check of the layouts.
+    let _ = LYNCEUS_ABI_2.load();
     let Some((cpu, work)) = workplace() else { return };
     if let Some(counters) = cpu.counters(work.point) {
         match read_copy(hook, &mut work.packet) {
@@ -105,10 +116,7 @@ pub(crate) fn send_head<H: Hook>(hook: H) {
 /// This CPU's block and what it is working on.
 #[inline(always)]
 fn workplace() -> Option<(Cpu, &'static mut Work)> {
-    let cpu = Cpu::current()?;
-    let work = WORK.get_ptr_mut(0)?;
-    // SAFETY: this CPU's element; the programs on a CPU do not interrupt each other, and `busy` proves it.
-    Some((cpu, unsafe { &mut *work }))
+    Some((Cpu::current()?, work()?))
 }
 
 #[inline(always)]
@@ -117,6 +125,49 @@ fn leave(cpu: Cpu) {
     unsafe { (&raw mut (*cpu.block).busy).write_volatile(0) };
 }
 
+/// Counts a packet that took the short way through the parser.
+#[inline(always)]
+fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u32, now: u64, simple: &Simple) {
+    let Some(counters) = cpu.counters(point) else {
+        return;
+    };
+    let sizes = Sizes {
+        segments: hook.segments(),
+        ip_len: simple.ip_len,
+        ip_offset: simple.ip_offset,
+        payload_offset: simple.payload_offset,
+    };
+    let arrival = Arrival {
+        key: simple.key,
+        sender: simple.sender,
+        point,
+        now,
+        packets: sizes.segments,
+        ip_bytes: sizes.ip_bytes(),
+        wire_bytes: sizes.wire_bytes(frame),
+        ttl: simple.ttl,
+        tcp_flags: simple.tcp_flags,
+    };
+    let Some(place) = count_in_flow(cpu, counters, &arrival, None) else {
+        return;
+    };
+    let offered = Offered {
+        protocol: simple.key[5] as u8,
+        low_port: simple.key[4] as u16,
+        high_port: (simple.key[4] >> 16) as u16,
+        sender: simple.sender as u32,
+        payload_offset: simple.payload_offset,
+        payload_len: simple.payload_len,
+        tcp_flags: simple.tcp_flags,
+        tcp_seq: simple.tcp_seq,
+        zero: [0; 2],
+    };
+    if HEADS_ON.load() != 0 && payload::choose(hook, frame, counters, &arrival, &offered, place) {
+        hook.next(next::SEND);
+    }
+}
+
+/// Counts a packet that the general parser parsed.
 #[inline(always)]
 fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
     let Some(counters) = cpu.counters(work.point) else {
@@ -128,34 +179,74 @@ fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
         // SAFETY: this CPU's counters; the index is below the array's length.
         unsafe { *(&raw mut (*counters).degraded).cast::<u64>().add(index) += 1 };
     }
-    // Each segment but the first repeats all headers up to the payload.
-    let repeated = work.segments - 1;
-    let stripped = if frame.stripped_tag().is_some() { 4 } else { 0 };
-    let headers = packet.payload_offset.wrapping_sub(packet.ip_offset);
-    let added = Added {
+    let sizes = Sizes {
+        segments: work.segments,
+        ip_len: packet.ip_len,
+        ip_offset: packet.ip_offset,
+        payload_offset: packet.payload_offset,
+    };
+    let arrival = Arrival {
+        // SAFETY: FlowKey is 48 bytes of integers without padding; on this target its bytes are its words.
+        key: unsafe { transmute::<FlowKey, KeyWords>(packet.key) },
+        sender: packet.sender as u64,
         point: work.point,
         now: work.now,
-        packets: work.segments,
-        ip_bytes: packet.ip_len + repeated * headers,
-        wire_bytes: frame.wire_len() + repeated * (packet.payload_offset + stripped),
+        packets: sizes.segments,
+        ip_bytes: sizes.ip_bytes(),
+        wire_bytes: sizes.wire_bytes(frame),
+        ttl: packet.ttl,
+        tcp_flags: packet.tcp_flags,
     };
-    // SAFETY: this CPU's counters.
-    unsafe { count(&raw mut (*counters).seen, added.packets, added.wire_bytes) };
-    let Some(place) = account(cpu, counters, packet, &added) else {
-        let reason = RefusedPacket::RingFull.index() as u32;
-        refuse(counters, reason, added.packets, added.wire_bytes);
+    let Some(place) = count_in_flow(cpu, counters, &arrival, Some(packet)) else {
         return;
     };
     if HEADS_ON.load() != 0
-        && (packet.payload_len != 0 || packet.tcp_flags & payload::SYN != 0)
-        && let Some(state) = flow_heads(place)
+        && let Some(offered) = Offered::of(packet)
+        && payload::choose(hook, frame, counters, &arrival, &offered, place)
     {
-        // SAFETY: the state of this flow in this CPU's part of its map.
-        let state = unsafe { &mut *state };
-        if payload::choose(hook, frame, counters, work, state) {
-            hook.next(next::SEND);
-        }
+        hook.next(next::SEND);
     }
+}
+
+/// What the numbers of bytes are made of.
+#[derive(Clone, Copy)]
+struct Sizes {
+    segments: u32,
+    ip_len: u32,
+    ip_offset: u32,
+    payload_offset: u32,
+}
+
+impl Sizes {
+    /// Each segment but the first repeats all headers up to the payload.
+    #[inline(always)]
+    fn ip_bytes(self) -> u32 {
+        self.ip_len + (self.segments - 1) * self.payload_offset.wrapping_sub(self.ip_offset)
+    }
+
+    #[inline(always)]
+    fn wire_bytes(self, frame: Direct) -> u32 {
+        let stripped = if frame.stripped_tag().is_some() { 4 } else { 0 };
+        frame.wire_len() + (self.segments - 1) * (self.payload_offset + stripped)
+    }
+}
+
+/// Counts a packet as seen, and in its flow or as refused.
+#[inline(always)]
+fn count_in_flow(
+    cpu: Cpu,
+    counters: *mut PointCounters,
+    arrival: &Arrival,
+    rare: Option<&Packet>,
+) -> Option<Place> {
+    // SAFETY: this CPU's counters.
+    unsafe { count(&raw mut (*counters).seen, arrival.packets, arrival.wire_bytes) };
+    let place = account(cpu, counters, arrival, rare);
+    if place.is_none() {
+        let reason = RefusedPacket::RingFull.index() as u32;
+        refuse(counters, reason, arrival.packets, arrival.wire_bytes);
+    }
+    place
 }
 
 /// Parses a copy of the frame's first bytes. Returns 0, or the number of the reason plus 1.

@@ -1,17 +1,19 @@
 //! The kernel programs packet by packet (`BPF_PROG_TEST_RUN`) beside an empty program and a hash map, on the same packets
 //! in turns; then reading the full cache and merging records in user space.
 //!
-//! `cargo xtask bench kernel`; needs root. Prints the tables of `docs/benchmarks.md`.
+//! `cargo xtask bench kernel`; needs root. Prints the tables of `docs/benchmarks.md`. `--only WORD` (a hook or a column,
+//! any number of them) measures a part; `--object FILE` takes another object than the built-in one.
 #![allow(clippy::print_stdout, reason = "the tables are what it is for")]
 
 use std::hint::black_box;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lynceus_sensor::clock::WallClock;
 use lynceus_sensor::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
 use lynceus_sensor::kernel::load::{Kernel, Options};
@@ -31,15 +33,68 @@ const ROUNDS: usize = TABLE / PACKETS as usize;
 /// Twice what the flood and its warm-up need, so that the hash map refuses nothing.
 const HASH_ENTRIES: u32 = 1 << 21;
 const MERGED: usize = 1 << 20;
+const LAYERS: [Layer; 2] = [Layer::Xdp, Layer::Tc];
+/// Columns of the first tables.
+const CASES: [&str; 6] = ["1 flow", "1 k", "1 M", "Zipf 1 M", "flood", "SYN flood"];
 
 fn main() -> Result<()> {
     let Some(_root) = need_root() else { return Ok(()) };
-    let mut designs = Designs::load()?;
-    for layer in [Layer::Xdp, Layer::Tc] {
-        packets(layer, &mut designs)?;
+    let wanted = Wanted::from_arguments(std::env::args().skip(1))?;
+    let mut designs = Designs::load(wanted.object.as_deref())?;
+    for layer in LAYERS {
+        if wanted.layer(layer) {
+            packets(layer, &wanted, &mut designs)?;
+        }
     }
     read(&mut designs)?;
-    merge()
+    if wanted.only.is_empty() {
+        merge()?;
+    }
+    Ok(())
+}
+
+/// What the command line asks for; everything where it says nothing.
+#[derive(Default)]
+struct Wanted {
+    only: Vec<String>,
+    object: Option<PathBuf>,
+}
+
+impl Wanted {
+    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut wanted = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                // What `cargo bench` adds.
+                "--bench" => {}
+                "--only" => wanted.only.push(arguments.next().context("--only what?")?),
+                "--object" => wanted.object = Some(arguments.next().context("--object which?")?.into()),
+                _ => bail!("unknown argument `{argument}`; --only and --object are known"),
+            }
+        }
+        let known: Vec<&str> = LAYERS.iter().map(|layer| layer.name()).chain(CASES).collect();
+        for word in &wanted.only {
+            ensure!(known.contains(&word.as_str()), "`{word}` is none of {known:?}");
+        }
+        Ok(wanted)
+    }
+
+    fn layer(&self, layer: Layer) -> bool {
+        self.among(layer.name(), &LAYERS.map(Layer::name))
+    }
+
+    fn case(&self, name: &str) -> bool {
+        self.among(name, &CASES)
+    }
+
+    fn among(&self, name: &str, all: &[&str]) -> bool {
+        let mut asked = self
+            .only
+            .iter()
+            .filter(|word| all.contains(&word.as_str()))
+            .peekable();
+        asked.peek().is_none() || asked.any(|word| word == name)
+    }
 }
 
 /// One set of options of the sensor.
@@ -58,7 +113,10 @@ struct Designs {
 }
 
 impl Designs {
-    fn load() -> Result<Self> {
+    fn load(object: Option<&Path>) -> Result<Self> {
+        let object = object
+            .map(|path| std::fs::read(path).with_context(|| format!("failed to read {}", path.display())))
+            .transpose()?;
         let bare = Options {
             heads: None,
             precise_times: 0,
@@ -78,7 +136,10 @@ impl Designs {
             ("2^12 entries, same", sized(12)),
             ("2^14 entries, same", sized(14)),
         ] {
-            let (mut kernel, readers) = Kernel::load(&options)?;
+            let (mut kernel, readers) = match &object {
+                Some(object) => Kernel::load_object(object, &options)?,
+                None => Kernel::load(&options)?,
+            };
             // Test runs happen at the loopback interface. A point that no one registered costs a look-up a packet.
             let slot = kernel.register(Point {
                 ifindex: 1,
@@ -133,22 +194,25 @@ fn drain(mut rings: Vec<RecordRing>, mut heads: Vec<HeadRing>, stop: &AtomicBool
     Ok(())
 }
 
-fn packets(layer: Layer, designs: &mut Designs) -> Result<()> {
+fn packets(layer: Layer, wanted: &Wanted, designs: &mut Designs) -> Result<()> {
     pin_to_cpu(0)?;
     let nothing = empty(layer)?;
     let data = frame(0x18, b"sixsix");
     let syn = frame(0x02, &[]);
     let tables = [permuted(1), permuted(1_000), permuted(TABLE), zipf()];
-    let cases: [(&str, Flows<'_>, &[u8]); 6] = [
-        ("1 flow", Flows::Table(&tables[0]), &data),
-        ("1 k", Flows::Table(&tables[1]), &data),
-        ("1 M", Flows::Table(&tables[2]), &data),
-        ("Zipf 1 M", Flows::Table(&tables[3]), &data),
-        ("flood", Flows::New, &data),
-        ("SYN flood", Flows::New, &syn),
+    let cases: [(Flows<'_>, &[u8]); CASES.len()] = [
+        (Flows::Table(&tables[0]), &data),
+        (Flows::Table(&tables[1]), &data),
+        (Flows::Table(&tables[2]), &data),
+        (Flows::Table(&tables[3]), &data),
+        (Flows::New, &data),
+        (Flows::New, &syn),
     ];
     let mut columns = Vec::new();
-    for (name, flows, frame) in cases {
+    for (name, (flows, frame)) in CASES.into_iter().zip(cases) {
+        if !wanted.case(name) {
+            continue;
+        }
         columns.push((name, measure(layer, designs, &nothing, flows, frame)?));
     }
     println!(

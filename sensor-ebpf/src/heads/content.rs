@@ -1,69 +1,145 @@
 //! What the first nine bytes of a payload say about it.
 
-use crate::parse::{Frame, Packet};
+use super::{Offered, SYN, TCP};
+use crate::parse::Frame;
 
-/// What the first bytes of a TCP payload are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    /// A wanted message begins here and spans this many bytes at most.
-    Opens {
-        span: u16,
-    },
-    /// Too short to tell, but it may be the beginning of one.
-    Short,
-    Other,
+/// What the first bytes of a payload are. A number and not variants with values: the kernel's verifier wants every
+/// register written on every way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    kind: u32,
+    /// Sequence space of a TCP message that begins here, at most; else 0.
+    pub(super) span: u16,
+}
+
+impl Content {
+    /// What no decoder reads.
+    pub(super) const NOTHING: Self = Self::kind(0);
+    /// TCP: no beginning of a wanted message; it may be the rest of one.
+    pub(super) const OTHER: Self = Self::kind(1);
+    /// TCP: too short to tell, but it may be the beginning of one.
+    pub(super) const SHORT: Self = Self::kind(2);
+    /// TCP: a wanted message begins here.
+    pub(super) const OPENS: Self = Self::kind(3);
+    /// UDP: a message that stands alone.
+    pub(super) const MESSAGE: Self = Self::kind(4);
+    /// UDP: an Initial of QUIC.
+    pub(super) const INITIAL: Self = Self::kind(5);
+
+    const fn kind(kind: u32) -> Self {
+        Self { kind, span: 0 }
+    }
+
+    #[inline(always)]
+    const fn opens(span: u16) -> Self {
+        Self {
+            kind: Self::OPENS.kind,
+            span,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) const fn is(self, other: Self) -> bool {
+        self.kind == other.kind
+    }
+
+    /// The packet passes, whatever is known of its flow.
+    #[inline(always)]
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        self.kind == Self::NOTHING.kind
+    }
+
+    /// The packet passes where nothing is known of its flow, and nothing is to be remembered of it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn passes_unknown(self, offered: &Offered) -> bool {
+        self.kind <= Self::SHORT.kind && (offered.protocol != TCP || offered.tcp_flags & SYN == 0)
+    }
 }
 
 /// Sequence space of a message whose length its first bytes do not say.
 const UNKNOWN_SPAN: u16 = 16_320;
 
+/// Of a TCP segment with payload.
 #[inline(always)]
-pub(super) fn tcp_content<F: Frame>(frame: &F, packet: &Packet) -> Content {
-    let at = packet.payload_offset as usize;
-    if packet.payload_len < 9 {
-        return match frame.load::<1>(at) {
-            Some([0x16 | b'A'..=b'Z']) => Content::Short,
-            Some(_) if on_port(packet, 53) => Content::Short,
-            _ => Content::Other,
+pub(super) fn tcp_content<F: Frame>(frame: &F, offered: &Offered) -> Content {
+    let at = offered.payload_offset as usize;
+    let Some([first]) = frame.load::<1>(at) else {
+        return Content::OTHER;
+    };
+    let on_dns = offered.on_port(53);
+    // Most packets end here.
+    if !may_open(first) && !on_dns {
+        return Content::OTHER;
+    }
+    if offered.payload_len < 9 {
+        return if on_dns || matches!(first, 0x16 | b'A'..=b'Z') {
+            Content::SHORT
+        } else {
+            Content::OTHER
         };
     }
-    let Some(first) = frame.load::<9>(at) else {
-        return Content::Other;
+    let Some(bytes) = frame.load::<9>(at) else {
+        return Content::OTHER;
     };
-    // Most packets end here.
-    if !may_open(first[0]) && !on_port(packet, 53) {
-        return Content::Other;
-    }
-    match first {
+    match bytes {
         // Handshake record with a ClientHello: it says how long it is.
         [0x16, 3, 0..=4, _, _, 1, 0, high, low] => {
             let length = u16::from_be_bytes([high, low]);
             // Room for the record headers of a hello that is cut into a few records.
-            Content::Opens {
-                span: if length < 16_000 {
-                    length + 9 + 64
-                } else {
-                    UNKNOWN_SPAN
-                },
-            }
+            Content::opens(if length < 16_000 {
+                length + 9 + 64
+            } else {
+                UNKNOWN_SPAN
+            })
         }
         // Hello behind a warning (unrecognized name) or behind the change-cipher-spec before a second ClientHello.
-        [0x15, 3, _, 0, 2, 1, _, 0x16, 3] | [0x14, 3, _, 0, 1, 1, 0x16, 3, _] => {
-            Content::Opens { span: UNKNOWN_SPAN }
-        }
+        [0x15, 3, _, 0, 2, 1, _, 0x16, 3] | [0x14, 3, _, 0, 1, 1, 0x16, 3, _] => Content::opens(UNKNOWN_SPAN),
         // ServerHello; the rest of the flight (certificate) follows.
-        [0x16, 3, 0..=4, _, _, 2, 0, _, _] => Content::Opens { span: UNKNOWN_SPAN },
+        [0x16, 3, 0..=4, _, _, 2, 0, _, _] => Content::opens(UNKNOWN_SPAN),
         // SSH banner, then the key exchange offer.
-        [b'S', b'S', b'H', b'-', ..] => Content::Opens { span: UNKNOWN_SPAN },
-        _ if is_http(&first) => Content::Opens { span: UNKNOWN_SPAN },
-        _ if on_port(packet, 53) => dns_content(&first, packet.payload_len),
-        _ => Content::Other,
+        [b'S', b'S', b'H', b'-', ..] => Content::opens(UNKNOWN_SPAN),
+        _ if is_http(&bytes) => Content::opens(UNKNOWN_SPAN),
+        _ if on_dns => dns_content(&bytes, offered.payload_len),
+        _ => Content::OTHER,
+    }
+}
+
+/// Of a datagram.
+#[inline(always)]
+pub(super) fn udp_content<F: Frame>(frame: &F, offered: &Offered) -> Content {
+    if offered.payload_len < 9 {
+        return Content::NOTHING;
+    }
+    // DNS, mDNS, LLMNR, DHCP: by port, each datagram for itself.
+    if is_datagram_port(offered) {
+        return Content::MESSAGE;
+    }
+    let at = offered.payload_offset as usize;
+    let Some([first]) = frame.load::<1>(at) else {
+        return Content::NOTHING;
+    };
+    if !may_be_datagram(first) {
+        return Content::NOTHING;
+    }
+    let Some(bytes) = frame.load::<9>(at) else {
+        return Content::NOTHING;
+    };
+    if is_quic_initial(&bytes) {
+        return Content::INITIAL;
+    }
+    // SSDP: HTTP in datagrams.
+    if is_http(&bytes) {
+        Content::MESSAGE
+    } else {
+        Content::NOTHING
     }
 }
 
 /// First byte of a TLS record that is no application data, or a capital letter.
 #[inline(always)]
-const fn may_open(first: u8) -> bool {
+pub(super) const fn may_open(first: u8) -> bool {
     matches!(first, 0x14..=0x16 | b'A'..=b'Z')
 }
 
@@ -75,17 +151,15 @@ const fn dns_content(first: &[u8; 9], payload_len: u32) -> Content {
     if one_question || length as u32 == payload_len {
         // Several messages in one packet: the last of them may go on in the next.
         let whole = length as u32 >= payload_len;
-        Content::Opens {
-            span: if whole { length } else { UNKNOWN_SPAN },
-        }
+        Content::opens(if whole { length } else { UNKNOWN_SPAN })
     } else {
-        Content::Other
+        Content::OTHER
     }
 }
 
 /// `HTTP/1.`, a known method, or 3 to 6 capital letters before ` /`.
 #[inline(always)]
-pub(super) fn is_http(first: &[u8; 9]) -> bool {
+fn is_http(first: &[u8; 9]) -> bool {
     match *first {
         [b'G', b'E', b'T', b' ', ..]
         | [b'P', b'O', b'S', b'T', b' ', ..]
@@ -116,20 +190,26 @@ const fn capital(byte: u8) -> bool {
     byte.is_ascii_uppercase()
 }
 
+/// Long header of QUIC, or a capital letter.
 #[inline(always)]
-fn on_port(packet: &Packet, port: u16) -> bool {
-    packet.key.low_port == port || packet.key.high_port == port
+pub(super) const fn may_be_datagram(first: u8) -> bool {
+    first & 0x80 != 0 || capital(first)
 }
 
 #[inline(always)]
-pub(super) const fn is_message_port(port: u16) -> bool {
+pub(super) const fn is_datagram_port(offered: &Offered) -> bool {
+    is_message_port(offered.low_port) || is_message_port(offered.high_port)
+}
+
+#[inline(always)]
+const fn is_message_port(port: u16) -> bool {
     matches!(port, 53 | 5353 | 5355 | 67 | 68)
 }
 
 /// Long header, a version that can be decrypted, type Initial (RFC 9000 §17.2, RFC 9369 §3.2). The fixed bit may be
 /// greased away (RFC 9287).
 #[inline(always)]
-pub(super) const fn is_quic_initial(first: &[u8; 9]) -> bool {
+const fn is_quic_initial(first: &[u8; 9]) -> bool {
     let kind = first[0] & 0xb0;
     match u32::from_be_bytes([first[1], first[2], first[3], first[4]]) {
         0x0000_0001 | 0xff00_001d..=0xff00_0022 => kind == 0x80,

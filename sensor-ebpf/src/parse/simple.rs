@@ -4,20 +4,76 @@
 //!
 //! It decides nothing of its own: for a frame that it takes, [`super::parse_general`] gives the same packet (tested), and
 //! every other frame it leaves to that function. The kernel programs and user space both try it first.
+//!
+//! Written in words of eight bytes: put together byte by byte, the key cost the kernel programs more than the rest of
+//! their work (`docs/decisions/0010`).
 
 use super::ip::{TCP, UDP};
-use super::link::{IPV4, IPV6, OLD_QINQ, SERVICE_VLAN, VLAN, be16, push_vlan};
+use super::link::{IPV4, IPV6, OLD_QINQ, SERVICE_VLAN, VLAN, be16};
 use super::tunnel::may_be_tunnel_port;
-use super::{Frame, Packet};
-use crate::flow::v4_mapped;
+use super::{Fragment, Frame, Packet};
+use crate::flow::{FlowKey, KeyWords, Side, VLAN_PRESENT, less};
 
-/// Parses an Ethernet frame of the usual kind; `false` for any other, and then `packet` holds nothing of meaning.
+/// What [`parse_simple`] reads. Everything else of a [`Packet`] has its default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simple {
+    /// [`FlowKey::words`]
+    pub key: KeyWords,
+    /// 0 where the key's low end sent the packet, 1 where the high end did.
+    pub sender: u64,
+    pub ip_len: u32,
+    pub ip_offset: u32,
+    pub payload_offset: u32,
+    pub payload_len: u32,
+    pub ttl: u8,
+    /// 0 for UDP, as `tcp_seq`.
+    pub tcp_flags: u8,
+    pub tcp_seq: u32,
+}
+
+impl Simple {
+    /// What stands there before a frame is parsed.
+    pub const NONE: Self = Self {
+        key: [0; 6],
+        sender: 0,
+        ip_len: 0,
+        ip_offset: 0,
+        payload_offset: 0,
+        payload_len: 0,
+        ttl: 0,
+        tcp_flags: 0,
+        tcp_seq: 0,
+    };
+
+    /// The same as the general parser makes of the frame.
+    #[inline(always)]
+    #[must_use]
+    pub fn packet(&self) -> Packet {
+        Packet {
+            key: FlowKey::from_words(&self.key),
+            sender: if self.sender == 0 { Side::Low } else { Side::High },
+            ip_len: self.ip_len,
+            ip_offset: self.ip_offset,
+            payload_offset: self.payload_offset,
+            payload_len: self.payload_len,
+            ttl: self.ttl,
+            tcp_flags: self.tcp_flags,
+            tcp_seq: self.tcp_seq,
+            icmp: None,
+            fragment: Fragment::Whole,
+            outer: None,
+            degraded: None,
+        }
+    }
+}
+
+/// Parses an Ethernet frame of the usual kind; `false` for any other, and then `simple` holds nothing of meaning.
 #[inline(always)]
-pub fn parse_simple<F: Frame>(frame: &F, packet: &mut Packet) -> bool {
-    *packet = Packet::default();
-    let mut limit = frame.wire_len() as usize;
+pub fn parse_simple<F: Frame>(frame: &F, simple: &mut Simple) -> bool {
+    let mut limit = u64::from(frame.wire_len());
+    let mut vlan = 0;
     if let Some(tag) = frame.stripped_tag() {
-        push_vlan(packet, tag);
+        vlan = with_tag(vlan, tag);
         limit = limit.saturating_sub(4);
     }
     let Some(kind) = frame.load::<2>(12) else {
@@ -29,90 +85,146 @@ pub fn parse_simple<F: Frame>(frame: &F, packet: &mut Packet) -> bool {
         let Some(tag) = frame.load::<4>(14) else {
             return false;
         };
-        push_vlan(packet, be16(tag, 0));
+        vlan = with_tag(vlan, be16(tag, 0));
         ether_type = be16(tag, 2);
         at = 18;
         if matches!(ether_type, VLAN | SERVICE_VLAN | OLD_QINQ) {
             let Some(tag) = frame.load::<4>(18) else {
                 return false;
             };
-            push_vlan(packet, be16(tag, 0));
+            vlan = with_tag(vlan, be16(tag, 0));
             ether_type = be16(tag, 2);
             at = 22;
         }
         at = frame.forget(at);
     }
-    let (header_len, stated, protocol);
+    let (header_len, stated, protocol, source, destination);
     if ether_type == IPV4 {
-        let Some(bytes) = frame.load::<20>(at) else {
+        let Some((first, second, last)) = frame.twenty(at) else {
             return false;
         };
-        if bytes[0] != 0x45 || be16(bytes, 6) & 0x3fff != 0 {
+        // Version and header length; a fragment's offset and its "more" bit.
+        if first & 0xff != 0x45 || swapped(first >> 48) & 0x3fff != 0 {
             return false;
         }
         header_len = 20;
-        stated = be16(bytes, 2) as usize;
-        protocol = bytes[9];
-        packet.ttl = bytes[8];
-        packet.key.low = v4_mapped([bytes[12], bytes[13], bytes[14], bytes[15]]);
-        packet.key.high = v4_mapped([bytes[16], bytes[17], bytes[18], bytes[19]]);
+        stated = swapped(first >> 16);
+        simple.ttl = second as u8;
+        protocol = second >> 8 & 0xff;
+        // Where the verifier knew that they are 0, it would walk everything behind here for each version.
+        let zero = frame.forget(0) as u64;
+        source = (zero, mapped(second >> 32));
+        destination = (zero, mapped(u64::from(last)));
     } else if ether_type == IPV6 {
-        let (Some(bytes), Some(source), Some(destination)) = (
-            frame.load::<8>(at),
-            frame.load::<16>(at + 8),
-            frame.load::<16>(at + 24),
-        ) else {
+        // One after the other and not as a tuple, of which every part would be tried.
+        let Some(first) = frame.word(at) else { return false };
+        let Some(from_high) = frame.word(at + 8) else {
             return false;
         };
-        let payload = be16(bytes, 4) as usize;
-        if bytes[0] >> 4 != 6 || payload == 0 {
+        let Some(from_low) = frame.word(at + 16) else {
+            return false;
+        };
+        let Some(to_high) = frame.word(at + 24) else {
+            return false;
+        };
+        let Some(to_low) = frame.word(at + 32) else {
+            return false;
+        };
+        let payload = swapped(first >> 32);
+        if first & 0xf0 != 0x60 || payload == 0 {
             return false;
         }
         header_len = 40;
         stated = payload + 40;
-        protocol = bytes[6];
-        packet.ttl = bytes[7];
-        packet.key.low = source;
-        packet.key.high = destination;
+        protocol = first >> 48 & 0xff;
+        simple.ttl = (first >> 56) as u8;
+        source = (from_high, from_low);
+        destination = (to_high, to_low);
     } else {
         return false;
     }
-    let end = at + stated;
+    let end = at as u64 + stated;
     let transport = at + header_len;
-    if stated < header_len || end > limit {
+    if stated < header_len as u64 || end > limit {
         return false;
     }
     let (ports, transport_len);
-    if protocol == TCP {
-        let Some(bytes) = frame.load::<20>(transport) else {
+    if protocol == u64::from(TCP) {
+        let Some((first, second, _)) = frame.twenty(transport) else {
             return false;
         };
-        transport_len = (bytes[12] >> 4) as usize * 4;
-        if transport_len < 20 || transport + transport_len > end {
+        transport_len = second >> 34 & 0x3c;
+        if transport_len < 20 || transport as u64 + transport_len > end {
             return false;
         }
-        packet.tcp_seq = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-        packet.tcp_flags = bytes[13];
-        ports = (be16(bytes, 0), be16(bytes, 2));
-    } else if protocol == UDP {
-        let Some(bytes) = frame.load::<8>(transport) else {
+        simple.tcp_seq = ((first >> 32) as u32).swap_bytes();
+        simple.tcp_flags = (second >> 40) as u8;
+        ports = (swapped(first), swapped(first >> 16));
+    } else if protocol == u64::from(UDP) {
+        let Some(first) = frame.word(transport) else {
             return false;
         };
         transport_len = 8;
-        ports = (be16(bytes, 0), be16(bytes, 2));
-        if transport + 8 > end || be16(bytes, 4) < 8 || may_be_tunnel_port(ports.1) {
+        ports = (swapped(first), swapped(first >> 16));
+        if transport as u64 + 8 > end || swapped(first >> 32) < 8 || may_be_tunnel_port(ports.1 as u16) {
             return false;
         }
+        simple.tcp_seq = 0;
+        simple.tcp_flags = 0;
     } else {
         return false;
     }
-    packet.key.protocol = protocol;
-    packet.sender = packet.key.put_in_order(ports.0, ports.1);
-    packet.ip_len = stated as u32;
-    packet.ip_offset = at as u32;
-    packet.payload_offset = (transport + transport_len) as u32;
-    packet.payload_len = (end - transport - transport_len) as u32;
+    // Without a branch where it can be: whose address is lower is as good as random.
+    let high_sent = if source.0 != destination.0 {
+        less(destination.0.swap_bytes(), source.0.swap_bytes())
+    } else if source.1 != destination.1 {
+        less(destination.1.swap_bytes(), source.1.swap_bytes())
+    } else {
+        frame.forget(less(ports.1, ports.0) as usize) as u64
+    };
+    let swap = high_sent.wrapping_neg();
+    let first = (source.0 ^ destination.0) & swap;
+    let second = (source.1 ^ destination.1) & swap;
+    let port = (ports.0 ^ ports.1) & swap;
+    simple.key = [
+        source.0 ^ first,
+        source.1 ^ second,
+        destination.0 ^ first,
+        destination.1 ^ second,
+        ports.0 ^ port | (ports.1 ^ port) << 16 | vlan,
+        protocol,
+    ];
+    simple.sender = high_sent;
+    simple.ip_len = stated as u32;
+    simple.ip_offset = at as u32;
+    simple.payload_offset = frame.forget(transport + transport_len as usize) as u32;
+    simple.payload_len = (end - transport as u64 - transport_len) as u32;
     true
+}
+
+/// The low 16 bits, which came from the frame, as the number that they are.
+#[inline(always)]
+const fn swapped(word: u64) -> u64 {
+    (word as u16).swap_bytes() as u64
+}
+
+/// Second word of [`crate::flow::v4_mapped`].
+#[inline(always)]
+const fn mapped(address: u64) -> u64 {
+    address << 32 | 0xffff_0000
+}
+
+/// Adds a tag behind those that are there; the third and further ones are not kept. As in the key's fifth word.
+#[inline(always)]
+const fn with_tag(vlan: u64, tag_control: u16) -> u64 {
+    let tag = (tag_control & 0x0fff | VLAN_PRESENT) as u64;
+    if vlan == 0 {
+        tag << 32
+    } else if vlan >> 48 == 0 {
+        vlan | tag << 48
+    } else {
+        vlan
+    }
 }
 
 #[cfg(test)]
@@ -143,12 +255,12 @@ mod tests {
             bytes,
             wire_len: u32::try_from(wire_len).expect("short"),
         };
-        let (mut simple, mut general) = (Packet::default(), Packet::default());
+        let (mut simple, mut general) = (Simple::NONE, Packet::default());
         let taken = parse_simple(&frame, &mut simple);
         if taken {
             let result = parse_general::<_, USER_LEVELS>(&frame, Link::Ethernet, &mut general);
             assert_eq!(result, Ok(()), "{bytes:02x?}");
-            assert_eq!(simple, general, "{bytes:02x?}");
+            assert_eq!(simple.packet(), general, "{bytes:02x?}");
         }
         taken
     }

@@ -1,95 +1,39 @@
-//! The per-CPU flow cache and its record ring. `unsafe`: entries are reached through pointers into map memory that this
-//! CPU alone writes (see `guard` in `main.rs`), and user space reads at the same time; the order of stores is the
-//! contract (`sequence` odd while an entry changes, a record's bytes before the ring's `head`).
+//! The per-CPU flow cache. `unsafe`: entries are reached through pointers into map memory that this CPU alone writes (see
+//! `busy` in `programs.rs`), and user space reads at the same time; the order of stores is in `order.rs`.
+//!
+//! The body of an entry is read and written in words of eight bytes, whose meaning is [`SideBody`]'s on this
+//! (little-endian) target.
 
 use core::arch::asm;
-use core::intrinsics::{AtomicOrdering, atomic_xchg};
-use core::mem::transmute;
-use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
-use sensor_ebpf::counters::{PointCounters, REASON_SLOTS, Tally};
-use sensor_ebpf::flow::{FlowKey, Side};
+use sensor_ebpf::counters::PointCounters;
+use sensor_ebpf::flow::KeyWords;
+use sensor_ebpf::hash::flow_hash;
 use sensor_ebpf::heads::FlowHeads;
-use sensor_ebpf::layout::{
-    CLOCK_PERIOD_SHIFT, COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD,
-    POINT_CACHE, SLOT_BYTES, SideBody, TIME_SHIFT, WAYS, flag_lanes, meta,
-};
-use sensor_ebpf::parse::{Fragment, Packet};
-use sensor_ebpf::settings::POINT_SLOTS;
+use sensor_ebpf::layout::{EntryBody, EntryHead, FlowSet, SideBody, TIME_SHIFT, WAYS, flag_lanes, meta};
+use sensor_ebpf::parse::Packet;
 
-use crate::programs::maps::{
-    CACHE, CLOCK_READS, COLD, COUNTERS, CPUS, FLOW_HEADS, HASH_KEYS, POINTS, RING, RING_SLOTS, SET_MASK,
-    WEAK_ORDER,
-};
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
-const CWR: u8 = 128;
+use crate::programs::cpu::{Cpu, masked};
+use crate::programs::maps::{CACHE, FLOW_HEADS, HASH_KEYS, SET_MASK};
+use crate::programs::order::{begin, end};
+use crate::programs::rare::{SYN, add_flags, handshake, keep_rare};
+use crate::programs::ring::spill;
 
 /// A side's counters are written out when one of them reaches this: no packet adds as much as is left above it.
-const FULL: u32 = 0x8000_0000;
-
-/// This CPU's block, its number, and the counters of the packet's observation point.
-#[derive(Clone, Copy)]
-pub(crate) struct Cpu {
-    pub(crate) number: u32,
-    pub(crate) block: *mut CpuBlock,
-}
-
-impl Cpu {
-    #[inline(always)]
-    pub(crate) fn current() -> Option<Self> {
-        // SAFETY: a helper without arguments.
-        let number = unsafe { aya_ebpf::helpers::bpf_get_smp_processor_id() };
-        let block = CPUS.get_ptr_mut(number)?;
-        Some(Self { number, block })
-    }
-
-    /// Counters of a packed point; those of slot 0 for a point that no one registered.
-    #[inline(always)]
-    pub(crate) fn counters(self, point: u32) -> Option<*mut PointCounters> {
-        let place = (point ^ point >> 3) as usize & (POINT_CACHE - 1);
-        // SAFETY: `block` is this CPU's element of a map; `place` is below POINT_CACHE.
-        let cached = unsafe { &mut (*self.block).points[place] };
-        let slot = if (*cached >> 32) as u32 == point {
-            *cached as u32
-        } else {
-            // SAFETY: the loader writes an element once, before the hook of that point is attached.
-            match unsafe { POINTS.get(point) } {
-                Some(slot) => {
-                    *cached = u64::from(point) << 32 | u64::from(*slot);
-                    *slot
-                }
-                None => 0,
-            }
-        };
-        COUNTERS.get_ptr_mut(self.number * POINT_SLOTS + (slot & (POINT_SLOTS - 1)))
-    }
-
-    /// A precise time, if the rate of this CPU allows one.
-    #[inline(always)]
-    fn precise_time(self, coarse: u64) -> Option<u64> {
-        // SAFETY: this CPU's element of a map.
-        let block = unsafe { &mut *self.block };
-        let period = coarse >> CLOCK_PERIOD_SHIFT;
-        if block.clock_period != period {
-            block.clock_period = period;
-            block.clock_reads = 0;
-        }
-        if block.clock_reads >= u64::from(CLOCK_READS.load()) {
-            return None;
-        }
-        block.clock_reads += 1;
-        // SAFETY: a helper without arguments.
-        Some(unsafe { bpf_ktime_get_ns() })
-    }
-}
+const FULL: u64 = 0x8000_0000;
+/// Packets that the lanes of TCP flags can count.
+const LANES_FULL: u64 = 255;
+/// Places in the third word of a side.
+const TTL_MIN: u32 = 32;
+const TTL_MAX: u32 = 40;
+const IN_LANES: u32 = 48;
 
 /// What one buffer at a hook adds to its flow.
-pub(crate) struct Added {
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) key: KeyWords,
+    /// 0: the key's low end sent it, 1: the high end.
+    pub(crate) sender: u64,
     /// Packed observation point.
     pub(crate) point: u32,
     /// Coarse time, nanoseconds.
@@ -97,6 +41,8 @@ pub(crate) struct Added {
     pub(crate) packets: u32,
     pub(crate) ip_bytes: u32,
     pub(crate) wire_bytes: u32,
+    pub(crate) ttl: u8,
+    pub(crate) tcp_flags: u8,
 }
 
 /// Where a packet was counted.
@@ -106,158 +52,124 @@ pub(crate) struct Place {
     head: *mut EntryHead,
 }
 
-/// Counts a packet in its flow. `None`: a record had to leave and the ring was full; nothing was changed.
+/// Counts a packet in its flow; `rare` is the whole packet where it may have more than [`Arrival`] says. `None`: a record
+/// had to leave and the ring was full; nothing was changed.
 #[inline(always)]
 pub(crate) fn account(
     cpu: Cpu,
     counters: *mut PointCounters,
-    packet: &Packet,
-    added: &Added,
+    arrival: &Arrival,
+    rare: Option<&Packet>,
 ) -> Option<Place> {
-    // SAFETY: FlowKey is 48 bytes of integers without padding.
-    let key: [u64; 6] = unsafe { transmute::<FlowKey, [u64; 6]>(packet.key) };
-    let set_number = cpu.number * (SET_MASK.load() + 1) + (hash(&key, added.point) & SET_MASK.load());
+    let set_mask = SET_MASK.load();
+    let hash = flow_hash(&arrival.key, arrival.point, &HASH_KEYS.load());
+    let set_number = cpu.number * (set_mask + 1) + (hash & set_mask);
     let set: *mut FlowSet = CACHE.get_ptr_mut(set_number)?;
     // SAFETY: an element of the cache; ways 0 and 1 exist.
-    let heads = unsafe { (&raw mut (*set).heads).cast::<EntryHead>() };
-    let bodies = unsafe { (&raw mut (*set).bodies).cast::<EntryBody>() };
-    // SAFETY: as above.
-    let (first, recent) = unsafe { (heads, (*heads).meta & meta::WAY1_RECENT) };
-    // SAFETY: as above.
-    let second = unsafe { heads.add(1) };
-
-    let (way, fresh) = if is_flow(first, &key, added.point) {
-        (0u32, false)
-    } else if is_flow(second, &key, added.point) {
-        (1, false)
-    } else {
-        // SAFETY: as above. An empty way, else the one that was not used last.
-        let way = unsafe {
-            if (*first).point == 0 {
-                0
-            } else if (*second).point == 0 {
-                1
-            } else if recent == 0 {
-                1
-            } else {
-                0
-            }
-        };
-        (way, true)
+    let (heads, bodies) = unsafe {
+        (
+            (&raw mut (*set).heads).cast::<EntryHead>(),
+            (&raw mut (*set).bodies).cast::<EntryBody>(),
+        )
     };
-    // SAFETY: `way` is 0 or 1.
-    let (head, body) = unsafe { (heads.add(way as usize), bodies.add(way as usize)) };
-    let index = set_number * WAYS as u32 + way;
-    let side_number = masked::<1>(packet.sender as u32) as usize;
-    // SAFETY: a side of an entry.
-    let side = unsafe { (&raw mut (*body).sides).cast::<SideBody>().add(side_number) };
+    let (way, fresh) = choose_way(heads, arrival);
+    let sender = u64::from(masked::<1>(arrival.sender as u32));
+    // SAFETY: `way` and `sender` are 0 or 1, and an entry has two sides.
+    let (head, body, side) = unsafe {
+        let body = bodies.add(way);
+        let sides = (&raw mut (*body).sides).cast::<SideBody>();
+        (heads.add(way), body, sides.add(sender as usize))
+    };
+    let index = set_number * WAYS as u32 + way as u32;
 
-    // SAFETY: `head`, `body` and `side` point into this CPU's part of the cache.
+    // SAFETY: all of them point into this CPU's part of the cache.
     unsafe {
+        let words = side.cast::<u64>();
         let must_leave = if fresh {
             (*head).point != 0
         } else {
-            ((*side).packets | (*side).ip_bytes | (*side).wire_bytes) & FULL != 0
+            (*words | *words.add(1) << 32 | *words >> 32) & FULL != 0
         };
-        if must_leave && !spill(cpu, counters, added.point, head, body, index) {
+        if must_leave && !spill(cpu, counters, arrival.point, head, body, index) {
             return None;
         }
-        begin(&raw mut (*head).sequence);
+        let odd = begin(&raw mut (*head).sequence);
         if fresh || must_leave {
-            let incarnation = (*cpu.block).next_incarnation + 1;
-            (*cpu.block).next_incarnation = incarnation;
-            let origin = if side_number == 0 { 0 } else { meta::ORIGIN_HIGH };
-            // A flow that only starts a new incarnation keeps what the selector knows and what the handshake waits for.
-            let kept = if fresh { meta::WAY1_RECENT } else { meta::KEPT };
-            let mark = (*head).meta & kept;
-            (*head).point = added.point;
-            (&raw mut (*head).key).cast::<[u64; 6]>().write(key);
-            (*head).meta = incarnation << meta::INCARNATION_SHIFT | origin | mark;
-            *body = EntryBody::default();
+            renew(cpu, head, body, arrival, sender, fresh);
         }
-        let now = (added.now >> TIME_SHIFT) as u32;
-        if (*side).packets == 0 {
-            (*side).first = now;
-            (*side).ttl_min = packet.ttl;
-            (*side).ttl_max = packet.ttl;
-        }
-        (*side).packets += added.packets;
-        (*side).ip_bytes += added.ip_bytes;
-        (*side).wire_bytes += added.wire_bytes;
-        (*side).last = now;
-        if packet.ttl < (*side).ttl_min {
-            (*side).ttl_min = packet.ttl;
-        }
-        if packet.ttl > (*side).ttl_max {
-            (*side).ttl_max = packet.ttl;
-        }
-        if packet.tcp_flags != 0 {
-            add_flags(head, side, index, side_number, packet.tcp_flags, added.packets);
-            let awaits = meta::AWAITS_ACK << side_number;
-            if packet.tcp_flags & SYN != 0 || (*head).meta & awaits != 0 {
-                handshake(cpu, counters, head, index, awaits, packet.tcp_flags, added.now);
+        add(head, side, index, sender, arrival);
+        if arrival.tcp_flags != 0 {
+            let awaits = meta::AWAITS_ACK << sender;
+            if arrival.tcp_flags & SYN != 0 || (*head).meta & awaits != 0 {
+                handshake(cpu, counters, head, index, awaits, arrival.tcp_flags, arrival.now);
             }
         }
-        if let Fragment::Later { .. } = packet.fragment
-            && let Some(cold) = cold_half(head, index)
-        {
-            let count = (&raw mut (*cold).fragments).cast::<u32>().add(side_number);
-            *count += added.packets;
+        if let Some(packet) = rare {
+            keep_rare(head, index, packet, sender as usize, arrival.packets);
         }
-        if let Some((source, destination)) = packet.outer
-            && (*head).meta & meta::OUTER == 0
-            && let Some(cold) = cold_half(head, index)
-        {
-            (*cold).outer = [source, destination];
-            (*head).meta |= meta::OUTER;
-        }
-        end(&raw mut (*head).sequence);
-        let mark = if way == 0 { 0 } else { meta::WAY1_RECENT };
-        if recent != mark {
-            (*first).meta = (*first).meta & !meta::WAY1_RECENT | mark;
-        }
+        end(&raw mut (*head).sequence, odd);
+        // Written each time: which way was used last is as good as random, and a store costs less than a wrong guess.
+        (*heads).meta = (*heads).meta & !meta::WAY1_RECENT | way as u64;
     }
     Some(Place { index, head })
 }
+const _: () = assert!(meta::WAY1_RECENT == 1);
 
-/// What the selector of payload heads remembers of the flow.
+/// The way of the flow, or the way that it is to get and `true`: the one that was not used last. In a new set that is
+/// way 1, then way 0.
 #[inline(always)]
-pub(crate) fn flow_heads(place: Place) -> Option<*mut FlowHeads> {
-    let heads = FLOW_HEADS.get_ptr_mut(place.index)?;
-    // SAFETY: both point into this CPU's part of their maps.
+fn choose_way(heads: *mut EntryHead, arrival: &Arrival) -> (usize, bool) {
+    // Which way a flow has is as good as random: a wrong guess of the CPU costs more than these instructions.
+    // SAFETY: the heads of a set of two.
+    let way = unsafe { masked::<1>(differs(heads, arrival) as u32) } as usize;
+    // SAFETY: as above.
+    if is_flow(unsafe { heads.add(way) }, arrival) {
+        return (way, false);
+    }
+    // Way 0 looked like the flow and was not: as seldom as two flows that differ in the protocol only.
+    // SAFETY: as above.
+    if way == 0 && is_flow(unsafe { heads.add(1) }, arrival) {
+        return (1, false);
+    }
+    // SAFETY: as above.
+    let recent = unsafe { (*heads).meta };
+    (masked::<1>(!recent as u32) as usize, true)
+}
+
+/// 1 where point, ports, tags or the lower halves of the addresses are not the arrival's, else 0.
+///
+/// # Safety
+/// `head` is in this CPU's part of the cache.
+#[inline(always)]
+unsafe fn differs(head: *const EntryHead, arrival: &Arrival) -> u64 {
+    let key = &arrival.key;
+    // SAFETY: the caller's promise; the key is 48 bytes at a multiple of 8.
     unsafe {
-        if (*place.head).meta & meta::HEADS == 0 {
-            (*place.head).meta |= meta::HEADS;
-            *heads = FlowHeads::default();
-        }
+        let stored = (&raw const (*head).key).cast::<u64>();
+        let difference = *stored.add(1) ^ key[1]
+            | *stored.add(3) ^ key[3]
+            | *stored.add(4) ^ key[4]
+            | u64::from((*head).point ^ arrival.point);
+        sign(difference.wrapping_neg() | difference)
     }
-    Some(heads)
 }
 
-/// Keyed NH (as in UMAC): the sum of products of 32-bit halves with the key added. Two keys collide with probability
-/// 2^-32 over the random keys, so a flood cannot aim at a set. The products do not wait for each other.
+/// The top bit, in a form that the compiler does not make a jump of.
 #[inline(always)]
-pub(crate) fn hash(key: &[u64; 6], point: u32) -> u32 {
-    let seeds = HASH_KEYS.load();
-    let mut sum = u64::from(point).wrapping_mul(seeds[6] | 1);
-    let mut at = 0;
-    while at < 6 {
-        let word = key[at];
-        let seed = seeds[at];
-        let low = (word as u32).wrapping_add(seed as u32);
-        let high = ((word >> 32) as u32).wrapping_add((seed >> 32) as u32);
-        sum = sum.wrapping_add(u64::from(low).wrapping_mul(u64::from(high)));
-        at += 1;
-    }
-    (sum.wrapping_mul(seeds[7] | 1) >> 32) as u32
+fn sign(value: u64) -> u64 {
+    let mut sign = value;
+    // SAFETY: one instruction on one register.
+    unsafe { asm!("{0} >>= 63", inout(reg) sign, options(pure, nomem, nostack)) };
+    sign
 }
 
 #[inline(always)]
-fn is_flow(head: *const EntryHead, key: &[u64; 6], point: u32) -> bool {
+fn is_flow(head: *const EntryHead, arrival: &Arrival) -> bool {
+    let key = &arrival.key;
     // SAFETY: `head` is in this CPU's part of the cache; the key is 48 bytes at a multiple of 8.
     unsafe {
         let stored = (&raw const (*head).key).cast::<u64>();
-        (*head).point == point
+        (*head).point == arrival.point
             && *stored.add(4) == key[4]
             && *stored.add(1) == key[1]
             && *stored.add(3) == key[3]
@@ -267,252 +179,115 @@ fn is_flow(head: *const EntryHead, key: &[u64; 6], point: u32) -> bool {
     }
 }
 
-/// Adds the flags of `packets` packets that one buffer stands for: FIN and PSH are on the last of them only, CWR on the
-/// first.
-#[inline(always)]
-unsafe fn add_flags(
-    head: *mut EntryHead,
-    side: *mut SideBody,
-    index: u32,
-    side_number: usize,
-    flags: u8,
-    packets: u32,
-) {
-    // SAFETY: the caller's pointers into this CPU's part of the cache.
-    unsafe {
-        if packets == 1 && (*side).in_lanes < 255 {
-            (*side).in_lanes += 1;
-            (*side).lanes += flag_lanes(flags);
-            return;
-        }
-        let Some(cold) = cold_half(head, index) else {
-            return;
-        };
-        let counts = (&raw mut (*cold).flag_counts).cast::<[u32; 8]>().add(side_number);
-        let once = flags & (FIN | PSH | CWR);
-        let mut lanes = (*side).lanes;
-        let mut bit = 0;
-        while bit < 8 {
-            let count = &mut (*counts)[bit];
-            *count += (lanes & 0xff) as u32;
-            lanes >>= 8;
-            if flags >> bit & 1 != 0 {
-                *count += if once >> bit & 1 != 0 { 1 } else { packets };
-            }
-            bit += 1;
-        }
-        (*side).lanes = 0;
-        (*side).in_lanes = 0;
-    }
-}
-
-/// Keeps the precise times of SYN, SYN-ACK and of the first ACK of the end that sent the SYN.
-#[inline(always)]
-unsafe fn handshake(
-    cpu: Cpu,
-    counters: *mut PointCounters,
-    head: *mut EntryHead,
-    index: u32,
-    awaits: u64,
-    flags: u8,
-    now: u64,
-) {
-    // SAFETY: the caller's pointers into this CPU's part of the cache and of the counters.
-    unsafe {
-        let step = if flags & SYN == 0 {
-            if flags & ACK == 0 {
-                return;
-            }
-            (*head).meta &= !awaits;
-            2
-        } else if flags & ACK == 0 {
-            (*head).meta |= awaits;
-            0
-        } else {
-            1
-        };
-        if let Some(time) = cpu.precise_time(now) {
-            let Some(cold) = cold_half(head, index) else {
-                return;
-            };
-            let place = (&raw mut (*cold).handshake).cast::<u64>().add(step);
-            // A retransmission does not move the time.
-            if *place == 0 {
-                *place = time;
-            }
-            (*counters).clock_read += 1;
-        } else {
-            (*counters).clock_refused += 1;
-        }
-    }
-}
-
-/// The cold half of an entry, emptied when it is first used.
-#[inline(always)]
-unsafe fn cold_half(head: *mut EntryHead, index: u32) -> Option<*mut ColdEntry> {
-    let cold = COLD.get_ptr_mut(index)?;
-    // SAFETY: `head` is in this CPU's part of the cache, `cold` the element that belongs to it.
-    unsafe {
-        if (*head).meta & meta::COLD == 0 {
-            (*head).meta |= meta::COLD;
-            cold.cast::<[u64; SLOT_BYTES / 8]>().write([0; SLOT_BYTES / 8]);
-        }
-    }
-    Some(cold)
-}
-
-/// Writes an entry to this CPU's ring. `false`: no room; nothing was written.
-#[inline(always)]
-unsafe fn spill(
-    cpu: Cpu,
-    counters: *mut PointCounters,
-    point: u32,
-    head: *const EntryHead,
-    body: *const EntryBody,
-    index: u32,
-) -> bool {
-    let slots = RING_SLOTS.load();
-    // SAFETY: this CPU's block; the entry is in this CPU's part of the cache; a slot is an element of the ring.
-    unsafe {
-        let has_cold = (*head).meta & meta::COLD != 0;
-        let needed = if has_cold { 2 } else { 1 };
-        let at = (*cpu.block).head;
-        if at.wrapping_sub((*cpu.block).seen_tail) + needed > u64::from(slots) {
-            let tail = read_volatile(&raw const (*cpu.block).tail);
-            (*cpu.block).seen_tail = tail;
-            if at.wrapping_sub(tail) + needed > u64::from(slots) {
-                return false;
-            }
-        }
-        let base = cpu.number * slots;
-        let Some(slot) = RING.get_ptr_mut(base + (at as u32 & (slots - 1))) else {
-            return false;
-        };
-        let kind = if has_cold { COLD_RECORD } else { HOT_RECORD };
-        let words = slot.cast::<u64>();
-        let from_head = head.cast::<u64>();
-        let from_body = body.cast::<u64>();
-        *words = u64::from(kind) | u64::from((*head).point) << 32;
-        let mut word = 1;
-        while word < 8 {
-            *words.add(word) = *from_head.add(word);
-            word += 1;
-        }
-        let mut word = 0;
-        while word < 8 {
-            *words.add(8 + word) = *from_body.add(word);
-            word += 1;
-        }
-        if has_cold {
-            let Some(cold) = COLD.get_ptr_mut(index) else {
-                return false;
-            };
-            let Some(slot) = RING.get_ptr_mut(base + ((at as u32 + 1) & (slots - 1))) else {
-                return false;
-            };
-            let mut word = 0;
-            while word < SLOT_BYTES / 8 {
-                *slot.cast::<u64>().add(word) = *cold.cast::<u64>().add(word);
-                word += 1;
-            }
-        }
-        publish(&raw mut (*cpu.block).head, at + needed);
-
-        let victim = if (*head).point == point {
-            counters
-        } else {
-            match cpu.counters((*head).point) {
-                Some(counters) => counters,
-                None => counters,
-            }
-        };
-        let sides = (&raw const (*body).sides).cast::<SideBody>();
-        count(
-            &raw mut (*victim).recorded,
-            (*sides).packets + (*sides.add(1)).packets,
-            (*sides).wire_bytes + (*sides.add(1)).wire_bytes,
-        );
-        (*victim).records += 1;
-        (*victim).cold_records += u64::from(has_cold);
-    }
-    true
-}
-
-/// `value & MASK` in a form that the compiler cannot drop. It knows the range of an enum or of a clamped length and would
-/// leave the mask out; the verifier does not and needs it.
-#[inline(always)]
-pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
-    let mut value = u64::from(value);
-    // SAFETY: one instruction on one register.
-    unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack)) };
-    value as u32
-}
-
-/// Bounds an index of a reason.
-#[inline(always)]
-pub(crate) fn reason_index(index: u32) -> usize {
-    masked::<7>(index) as usize
-}
-const _: () = assert!(REASON_SLOTS == 8);
-
-/// Adds to a tally of this CPU.
+/// Begins an incarnation of the arrival's flow; `fresh`: another flow had the entry.
 ///
 /// # Safety
-/// `tally` points into this CPU's counters.
+/// `head` and `body` are those of an entry in this CPU's part of the cache.
 #[inline(always)]
-pub(crate) unsafe fn count(tally: *mut Tally, packets: u32, bytes: u32) {
-    // SAFETY: the caller's promise.
+unsafe fn renew(
+    cpu: Cpu,
+    head: *mut EntryHead,
+    body: *mut EntryBody,
+    arrival: &Arrival,
+    sender: u64,
+    fresh: bool,
+) {
+    // SAFETY: the caller's promise; the block is this CPU's.
     unsafe {
-        (*tally).packets += u64::from(packets);
-        (*tally).bytes += u64::from(bytes);
-    }
-}
-
-/// Makes the sequence odd before the entry changes.
-#[inline(always)]
-unsafe fn begin(sequence: *mut u32) {
-    // SAFETY: the caller's pointer into this CPU's part of the cache. The empty asm block keeps the compiler from moving
-    // stores over it; where the CPU may move them too, the exchange is a full barrier.
-    unsafe {
-        let odd = (*sequence).wrapping_add(1);
-        if WEAK_ORDER.load() != 0 {
-            atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(sequence, odd);
-        } else {
-            write_volatile(sequence, odd);
+        let incarnation = (*cpu.block).next_incarnation + 1;
+        (*cpu.block).next_incarnation = incarnation;
+        // A flow that only starts a new incarnation keeps what the selector knows and what the handshake waits for.
+        let kept = if fresh { meta::WAY1_RECENT } else { meta::KEPT };
+        let mark = (*head).meta & kept;
+        (*head).point = arrival.point;
+        let key = (&raw mut (*head).key).cast::<u64>();
+        let words = body.cast::<u64>();
+        let mut word = 0;
+        while word < 6 {
+            *key.add(word) = arrival.key[word];
+            word += 1;
         }
-        asm!("");
-    }
-}
-
-/// Makes the sequence even after the entry changed.
-#[inline(always)]
-unsafe fn end(sequence: *mut u32) {
-    // SAFETY: as in `begin`.
-    unsafe {
-        asm!("");
-        // 0 is the sequence of an entry that was never used.
-        let next = (*sequence).wrapping_add(1);
-        let even = if next == 0 { 2 } else { next };
-        if WEAK_ORDER.load() != 0 {
-            atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(sequence, even);
-        } else {
-            write_volatile(sequence, even);
+        (*head).meta = incarnation << meta::INCARNATION_SHIFT | sender * meta::ORIGIN_HIGH | mark;
+        let mut word = 0;
+        while word < 8 {
+            words.add(word).write(0);
+            word += 1;
         }
     }
 }
 
-/// Stores `value` after everything before it.
+/// Adds to the counters of a side.
+///
+/// # Safety
+/// `head` and `side` are those of the entry `index` in this CPU's part of the cache.
 #[inline(always)]
-unsafe fn publish(place: *mut u64, value: u64) {
-    // SAFETY: as in `begin`.
+unsafe fn add(head: *mut EntryHead, side: *mut SideBody, index: u32, sender: u64, arrival: &Arrival) {
+    let now = arrival.now >> TIME_SHIFT & 0xffff_ffff;
+    let ttl = u64::from(arrival.ttl);
+    // SAFETY: the caller's promise; a side has four words.
     unsafe {
-        asm!("");
-        if WEAK_ORDER.load() != 0 {
-            atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(place, value);
-        } else {
-            write_volatile(place, value);
+        let words = side.cast::<u64>();
+        let counts = *words;
+        let mut bytes = *words.add(1);
+        let mut rest = *words.add(2) & !0xffff_ffff;
+        if counts as u32 == 0 {
+            bytes = now << 32;
+            rest = ttl << TTL_MIN | ttl << TTL_MAX;
+        } else if rest >> TTL_MIN & 0xffff != (ttl | ttl << 8) {
+            rest = with_ttl(rest, ttl);
         }
+        // Neither half overflows: both are below FULL.
+        *words = counts + (u64::from(arrival.packets) | u64::from(arrival.ip_bytes) << 32);
+        *words.add(1) = bytes + u64::from(arrival.wire_bytes);
+        let flags = arrival.tcp_flags;
+        if flags != 0 {
+            if arrival.packets == 1 && rest >> IN_LANES & 0xff != LANES_FULL {
+                rest += 1 << IN_LANES;
+                *words.add(3) += flag_lanes(flags);
+            } else {
+                add_flags(
+                    head,
+                    side,
+                    u64::from(index) | sender << 32,
+                    u64::from(flags),
+                    arrival.packets,
+                );
+                rest &= !(0xff << IN_LANES);
+            }
+        }
+        *words.add(2) = rest | now;
     }
 }
 
-const _: () = assert!(Side::Low as usize == 0 && Side::High as usize == 1);
+#[inline(always)]
+fn with_ttl(rest: u64, ttl: u64) -> u64 {
+    let (least, most) = (rest >> TTL_MIN & 0xff, rest >> TTL_MAX & 0xff);
+    let least = if ttl < least { ttl } else { least };
+    let most = if ttl > most { ttl } else { most };
+    rest & !(0xffff << TTL_MIN) | least << TTL_MIN | most << TTL_MAX
+}
+
+impl Place {
+    /// Nothing is known to the selector of payload heads of this flow.
+    #[inline(always)]
+    pub(crate) fn is_unknown(self) -> bool {
+        // SAFETY: an entry in this CPU's part of the cache.
+        unsafe { (*self.head).meta & meta::HEADS == 0 }
+    }
+
+    /// What the selector of payload heads remembers of the flow.
+    #[inline(always)]
+    pub(crate) fn heads(self) -> Option<*mut FlowHeads> {
+        let heads = FLOW_HEADS.get_ptr_mut(self.index)?;
+        if self.is_unknown() {
+            // SAFETY: both are this CPU's parts of their maps; the state is 16 bytes at a multiple of 8.
+            unsafe {
+                (*self.head).meta |= meta::HEADS;
+                heads.cast::<u64>().write(0);
+                heads.cast::<u64>().add(1).write(0);
+            }
+        }
+        Some(heads)
+    }
+}
+const _: () = assert!(size_of::<FlowHeads>() == 16);

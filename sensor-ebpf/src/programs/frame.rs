@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use sensor_ebpf::event::HEAD_BYTES;
 use sensor_ebpf::parse::Frame;
 
-use crate::programs::flow_cache::masked;
+use crate::programs::cpu::masked;
 use crate::programs::maps::{SLACK, TC_NEXT, XDP_NEXT};
 
 /// Furthest offset that a header may have: the verifier wants a bound below 64 KiB.
@@ -91,6 +91,25 @@ impl Frame for Direct {
     }
 
     #[inline(always)]
+    fn twenty(&self, offset: usize) -> Option<(u64, u64, u32)> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let at = self.data + offset;
+        if after::<20>(at) > self.end {
+            return None;
+        }
+        // SAFETY: as in `load`. In words, because the compiler would read bytes and put them together.
+        unsafe {
+            Some((
+                (at as *const u64).read_unaligned(),
+                (at as *const u64).add(1).read_unaligned(),
+                (at as *const u32).add(4).read_unaligned(),
+            ))
+        }
+    }
+
+    #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         forget(number, self.present)
     }
@@ -124,10 +143,12 @@ impl<H: Hook> Frame for Deep<H> {
         if let Some(bytes) = self.direct.load(offset) {
             return Some(bytes);
         }
+        if offset + N > self.direct.present as usize {
+            return None;
+        }
         let mut bytes = [0u8; N];
         // SAFETY: `bytes` has N bytes.
-        let copied = offset + N <= self.direct.present as usize
-            && unsafe { self.hook.copy(offset as u32, bytes.as_mut_ptr(), N as u32) };
+        let copied = unsafe { self.hook.copy(offset as u32, bytes.as_mut_ptr(), N as u32) };
         if copied { Some(bytes) } else { None }
     }
 }

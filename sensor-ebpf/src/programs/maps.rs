@@ -6,7 +6,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, 
 use aya_ebpf::macros::btf_map;
 use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::{HEAD_BYTES, HeadHeader};
-use sensor_ebpf::heads::{FlowHeads, HeadLimits, SourceBucket};
+use sensor_ebpf::hash::HashKeys;
+use sensor_ebpf::heads::{FlowHeads, HeadLimits, Offered, SourceBucket};
 use sensor_ebpf::layout::{ColdEntry, CpuBlock, FlowSet, FragmentKey, FragmentPorts, Slot};
 use sensor_ebpf::parse::Packet;
 
@@ -39,7 +40,7 @@ pub(crate) static HEADS: RingBuf<HeadEvent, 0x40_0000> = RingBuf::new();
 /// Token buckets by source address. When more sources than this are active, the least recently used starts anew with a
 /// full bucket; the ring buffer's size is the last bound.
 #[btf_map]
-pub(crate) static HEAD_SOURCES: LruHashMap<[u8; 16], SourceBucket, 16384> = LruHashMap::new();
+pub(crate) static HEAD_SOURCES: LruHashMap<[u64; 2], SourceBucket, 16384> = LruHashMap::new();
 /// Datagrams in flight; one that is forgotten is counted as `fragment_unknown`.
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, 16384> = LruHashMap::new();
@@ -59,19 +60,32 @@ pub(crate) static HEAD_SCRATCH: PerCpuArray<HeadEvent, 1> = PerCpuArray::new();
 /// A packet on its way through the programs.
 #[repr(C)]
 pub(crate) struct Work {
+    /// Of a frame that took the general parser.
     pub(crate) packet: Packet,
     /// Coarse `CLOCK_MONOTONIC`, nanoseconds.
     pub(crate) now: u64,
     /// Packed observation point.
     pub(crate) point: u32,
-    pub(crate) fragment: FragmentKey,
     /// Packets on the wire that the buffer stands for.
     pub(crate) segments: u32,
+    pub(crate) fragment: FragmentKey,
+    /// Here between the two halves of the selector: in registers, everything that is known of it would be walked anew.
+    pub(crate) offered: Offered,
+    /// The head that was chosen, but for `len`.
+    pub(crate) head: HeadHeader,
     /// Where the chosen head begins and how long it is; of ARP the place of the ARP packet.
     pub(crate) head_offset: u32,
     pub(crate) head_bytes: u32,
     /// 1: the head is an ARP frame.
     pub(crate) arp: u32,
+}
+
+/// What this CPU is working on.
+#[inline(always)]
+pub(crate) fn work() -> Option<&'static mut Work> {
+    let work = WORK.get_ptr_mut(0)?;
+    // SAFETY: this CPU's element; the programs on a CPU do not interrupt each other, and `busy` proves it.
+    Some(unsafe { &mut *work })
 }
 
 /// A head as it goes up.
@@ -94,7 +108,7 @@ pub(crate) static SET_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static RING_SLOTS: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
-pub(crate) static HASH_KEYS: Global<[u64; 8]> = Global::new([0; 8]);
+pub(crate) static HASH_KEYS: Global<HashKeys> = Global::new([0; 8]);
 #[unsafe(no_mangle)]
 pub(crate) static OUTER_LAYER: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]

@@ -1,22 +1,23 @@
 //! Payload heads to the kernel's ring buffer. `unsafe`: the scratch element is written through a pointer; it belongs to
 //! this CPU while the program runs.
 
+use core::arch::asm;
+
 use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_ringbuf_output;
 use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::{HEAD_HEADER_BYTES, HeadHeader};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::{
-    ARP_ETHER_TYPE, ARP_LINK_BYTES, Choice, FlowHeads, HeadRefused, SourceBucket, arp_place, select,
-    select_arp, source_of,
+    ARP_ETHER_TYPE, ARP_LINK_BYTES, Choice, HeadRefused, Offered, SourceBucket, arp_place, decide, look,
+    may_matter, select_arp,
 };
 use sensor_ebpf::parse::Link;
 
-use crate::programs::flow_cache::reason_index;
+use crate::programs::cpu::reason_index;
+use crate::programs::flow_cache::{Arrival, Place};
 use crate::programs::frame::{Deep, Direct, Hook, bounded};
-use crate::programs::maps::{HEAD_LIMITS, HEAD_SCRATCH, HEAD_SOURCES, HEADS, HeadEvent, Work};
-
-pub(crate) const SYN: u8 = 2;
+use crate::programs::maps::{HEAD_LIMITS, HEAD_SCRATCH, HEAD_SOURCES, HEADS, HeadEvent, Work, work};
 
 /// Most heads of one packet: the selector takes at most 16,320 bytes of it.
 const MAX_CHUNKS: u32 = 8;
@@ -29,26 +30,69 @@ pub(crate) fn choose<H: Hook>(
     hook: H,
     direct: Direct,
     counters: *mut PointCounters,
-    work: &mut Work,
-    state: &mut FlowHeads,
+    arrival: &Arrival,
+    offered: &Offered,
+    place: Place,
 ) -> bool {
-    let limits = HEAD_LIMITS.load();
-    let now = work.now;
-    let packet = &work.packet;
     let frame = Deep { hook, direct };
-    match select(&frame, packet, state, &limits, || admit(&source_of(packet), now)) {
+    if offered.is_empty() || place.is_unknown() && !may_matter(&frame, offered) {
+        return false;
+    }
+    let Some(work) = work() else { return false };
+    work.offered = *offered;
+    // SAFETY: no instruction; the compiler has to write the fields and to read them again.
+    unsafe { asm!("") };
+    let offered = &work.offered;
+    let content = look(&frame, offered);
+    if content.passes() || place.is_unknown() && content.passes_unknown(offered) {
+        return false;
+    }
+    let Some(state) = place.heads() else { return false };
+    // SAFETY: the state of this flow in this CPU's part of its map.
+    let state = unsafe { &mut *state };
+    let limits = HEAD_LIMITS.load();
+    let admit = || {
+        let key = &arrival.key;
+        let source = if arrival.sender == 0 {
+            [key[0], key[1]]
+        } else {
+            [key[2], key[3]]
+        };
+        admit(&source, arrival.now)
+    };
+    match decide(offered, content, state, &limits, admit) {
         Choice::Pass => false,
         Choice::Refuse(reason) => {
             refuse(counters, reason);
             false
         }
         Choice::Take { bytes } => {
-            work.head_offset = packet.payload_offset;
-            work.head_bytes = u32::from(bytes);
-            work.arp = 0;
+            prepare(work, arrival, bytes);
             true
         }
     }
+}
+
+/// Leaves to [`send`] what it needs.
+#[inline(always)]
+fn prepare(work: &mut Work, arrival: &Arrival, bytes: u16) {
+    let offered = work.offered;
+    let key = (&raw mut work.head.key).cast::<u64>();
+    let mut word = 0;
+    while word < 6 {
+        // SAFETY: a key is six words, at a multiple of 8.
+        unsafe { key.add(word).write(arrival.key[word]) };
+        word += 1;
+    }
+    work.head.time = arrival.now;
+    work.head.point = arrival.point;
+    work.head.payload_len = offered.payload_len;
+    work.head.tcp_seq = offered.tcp_seq;
+    work.head.sender = arrival.sender as u8;
+    work.head.tcp_flags = offered.tcp_flags;
+    work.head_offset = offered.payload_offset;
+    work.head_bytes = u32::from(bytes);
+    work.arp = 0;
 }
 
 /// Asks the selector about a frame that was refused as ARP; `true`: [`send`] is to run.
@@ -57,7 +101,9 @@ pub(crate) fn choose_arp(frame: &Direct, counters: *mut PointCounters, work: &mu
     let Some(place) = arp_place(frame, Link::Ethernet) else {
         return false;
     };
-    match select_arp(|| admit(&place.source, work.now)) {
+    let [.., a, b, c, d, e, f] = place.source;
+    let source = [0, u64::from_le_bytes([0, 0, a, b, c, d, e, f])];
+    match select_arp(|| admit(&source, work.now)) {
         Choice::Pass => false,
         Choice::Refuse(reason) => {
             refuse(counters, reason);
@@ -73,7 +119,7 @@ pub(crate) fn choose_arp(frame: &Direct, counters: *mut PointCounters, work: &mu
 
 /// Takes a token of a source.
 #[inline(never)]
-fn admit(source: &[u8; 16], now: u64) -> bool {
+fn admit(source: &[u64; 2], now: u64) -> bool {
     let limits = HEAD_LIMITS.load();
     if let Some(bucket) = HEAD_SOURCES.get_ptr_mut(source) {
         // SAFETY: a value of the map; another CPU may change it at the same time, which can cost or give one token.
@@ -96,19 +142,15 @@ pub(crate) fn send<H: Hook>(hook: H, counters: *mut PointCounters, work: &Work) 
         send_arp(hook, counters, work, scratch);
         return;
     }
-    let packet = &work.packet;
-    // SAFETY: this CPU's scratch element.
+    // SAFETY: this CPU's scratch element; two headers of nine words.
     unsafe {
-        (*scratch).header = HeadHeader {
-            key: packet.key,
-            time: work.now,
-            point: work.point,
-            payload_len: packet.payload_len,
-            tcp_seq: packet.tcp_seq,
-            len: 0,
-            sender: packet.sender as u8,
-            tcp_flags: packet.tcp_flags,
-        };
+        let from = (&raw const work.head).cast::<u64>();
+        let to = (&raw mut (*scratch).header).cast::<u64>();
+        let mut word = 0;
+        while word < HEAD_HEADER_BYTES / 8 {
+            to.add(word).write(from.add(word).read());
+            word += 1;
+        }
     }
     let bytes = work.head_bytes;
     let mut done = 0;
