@@ -4,6 +4,7 @@
 
 mod system {
     mod accounting;
+    mod apps_parity;
     mod delivery;
     mod detections;
     mod exactly_once;

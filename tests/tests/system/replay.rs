@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use lynceus_model::flow::{ConnState, FiveTuple, Flow, FlowUpdate, Totals, TunnelKind};
+use lynceus_model::time::Timestamp;
 use lynceus_sensor::flow_table::{Expiry, FlowTableConfig, WhenFull};
 use lynceus_sensor::kernel::attach::HookChoice;
 use lynceus_sensor::source::Status;
@@ -21,7 +22,7 @@ use sensor_ebpf::parse::Link;
 use super::live::{Captured, Live, config};
 
 /// The longest frame that a veth pair takes besides its header.
-const MTU: u32 = 65_535;
+pub(crate) const MTU: u32 = 65_535;
 /// A packet socket sends no frame without a whole Ethernet header.
 const SHORTEST: usize = 14;
 
@@ -108,8 +109,10 @@ fn replay(pair: &Pair, hook: HookChoice, capture: &Capture, sendable: &Sendable)
 
 /// The frames of a capture as they can be sent into an Ethernet interface.
 #[derive(Default)]
-struct Sendable {
-    frames: Vec<Vec<u8>>,
+pub(crate) struct Sendable {
+    pub(crate) frames: Vec<Vec<u8>>,
+    /// When each was captured.
+    pub(crate) times: Vec<Timestamp>,
     /// Packets by link type that got an Ethernet header in place of their own.
     reframed: BTreeMap<&'static str, usize>,
     /// Bytes by which the frames grew, each of those that occur.
@@ -121,7 +124,7 @@ struct Sendable {
 }
 
 impl Sendable {
-    fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut reader = CaptureReader::open(path)?;
         let mut sendable = Self::default();
         loop {
@@ -147,6 +150,7 @@ impl Sendable {
                 .growth
                 .insert(sent.len() as i64 - frame.bytes.len() as i64);
             sendable.frames.push(sent);
+            sendable.times.push(frame.time);
         }
     }
 
