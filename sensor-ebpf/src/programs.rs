@@ -52,13 +52,15 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
     // SAFETY: a helper without arguments (Linux 5.11).
     let now = unsafe { bpf_ktime_get_coarse_ns() };
     let frame = hook.direct();
+    // Where segments are to be counted first, or repeat headers that the flow's layer hides, the general parser does it.
+    let is_usual = !hook.is_uncounted() && (OUTER_LAYER.load() == 0 || hook.segments() == 1);
     let mut simple = Simple::NONE;
-    if parse_simple(&frame, &mut simple) {
+    if is_usual && parse_simple(&frame, &mut simple) {
         count_simple(hook, cpu, frame, point, now, &simple);
     } else if let Some(work) = work() {
         work.point = point;
         work.now = now;
-        work.segments = hook.segments();
+        work.segments = if hook.is_uncounted() { 0 } else { hook.segments() };
         hook.next(next::PARSE);
     }
     leave(cpu);
@@ -71,8 +73,12 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
     let _ = LYNCEUS_ABI_2.load();
     let Some((cpu, work)) = workplace() else { return };
     if let Some(counters) = cpu.counters(work.point) {
-        match read_copy(hook, &mut work.packet) {
+        match read_copy(hook, work) {
             0 => {
+                if work.segments == 0 {
+                    let payload = hook.direct().present.saturating_sub(work.headers);
+                    work.segments = payload.div_ceil(hook.segment_bytes()).max(1);
+                }
                 if work.packet.fragment != Fragment::Whole {
                     fragment(counters, work);
                 }
@@ -80,9 +86,10 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
             }
             result => {
                 let wire = hook.direct().wire_len();
+                let packets = work.segments.max(1);
                 // SAFETY: this CPU's counters.
-                unsafe { count(&raw mut (*counters).seen, work.segments, wire) };
-                refuse(counters, result - 1, work.segments, wire);
+                unsafe { count(&raw mut (*counters).seen, packets, wire) };
+                refuse(counters, result - 1, packets, wire);
                 if result == Refused::Arp as u32 + 1
                     && HEADS_ON.load() != 0
                     && payload::choose_arp(&hook.direct(), counters, work)
@@ -135,7 +142,7 @@ fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u32, now: u64,
         segments: hook.segments(),
         ip_len: simple.ip_len,
         ip_offset: simple.ip_offset,
-        payload_offset: simple.payload_offset,
+        headers: simple.payload_offset,
     };
     let arrival = Arrival {
         key: simple.key,
@@ -183,7 +190,7 @@ fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
         segments: work.segments,
         ip_len: packet.ip_len,
         ip_offset: packet.ip_offset,
-        payload_offset: packet.payload_offset,
+        headers: work.headers,
     };
     let arrival = Arrival {
         // SAFETY: FlowKey is 48 bytes of integers without padding; on this target its bytes are its words.
@@ -214,20 +221,21 @@ struct Sizes {
     segments: u32,
     ip_len: u32,
     ip_offset: u32,
-    payload_offset: u32,
+    /// From the frame's begin to a segment's payload.
+    headers: u32,
 }
 
 impl Sizes {
-    /// Each segment but the first repeats all headers up to the payload.
+    /// Each segment but the first repeats all headers up to its payload.
     #[inline(always)]
     fn ip_bytes(self) -> u32 {
-        self.ip_len + (self.segments - 1) * self.payload_offset.wrapping_sub(self.ip_offset)
+        self.ip_len + (self.segments - 1) * self.headers.wrapping_sub(self.ip_offset)
     }
 
     #[inline(always)]
     fn wire_bytes(self, frame: Direct) -> u32 {
         let stripped = if frame.stripped_tag().is_some() { 4 } else { 0 };
-        frame.wire_len() + (self.segments - 1) * (self.payload_offset + stripped)
+        frame.wire_len() + (self.segments - 1) * (self.headers + stripped)
     }
 }
 
@@ -251,7 +259,7 @@ fn count_in_flow(
 
 /// Parses a copy of the frame's first bytes. Returns 0, or the number of the reason plus 1.
 #[inline(always)]
-fn read_copy<H: Hook>(hook: H, packet: &mut Packet) -> u32 {
+fn read_copy<H: Hook>(hook: H, work: &mut Work) -> u32 {
     const UNREADABLE: u32 = Refused::TruncatedLink as u32 + 1;
     let Some(scratch) = HEAD_SCRATCH.get_ptr_mut(0) else {
         return UNREADABLE;
@@ -261,11 +269,18 @@ fn read_copy<H: Hook>(hook: H, packet: &mut Packet) -> u32 {
     let Some(frame) = Copied::new(hook, scratch) else {
         return UNREADABLE;
     };
+    let packet = &mut work.packet;
+    let mut inner = 0;
     let result = if OUTER_LAYER.load() == 0 {
         parse_general::<_, KERNEL_LEVELS>(&frame, Link::Ethernet, packet)
     } else {
+        // The segments of a tunneled stream repeat the headers inside the tunnel too.
+        if work.segments != 1 && parse_general::<_, KERNEL_LEVELS>(&frame, Link::Ethernet, packet).is_ok() {
+            inner = packet.payload_offset;
+        }
         parse_general::<_, 0>(&frame, Link::Ethernet, packet)
     };
+    work.headers = packet.payload_offset.max(inner);
     match result {
         Ok(()) => 0,
         Err(reason) => reason as u32 + 1,

@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 use crate::bpf::{Counter, ProgramType, insn, link, load};
 use crate::netns::Netns;
 
+/// `BPF_F_BEFORE` without another program named: the first of its hook.
+const BEFORE: u32 = 1 << 3;
+
 /// Where the program hooks in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -57,6 +60,43 @@ impl ForeignProgram {
         Self::attach(namespace, interface, hook, &instructions, Some(counter))
     }
 
+    /// Attaches a program that counts buffers whose VLAN tag is not in the frame but in their metadata.
+    ///
+    /// # Errors
+    /// As [`Self::counting`].
+    pub fn counting_stripped_tags(namespace: &Netns, interface: &str, hook: Hook) -> Result<Self> {
+        let counter = Counter::create()?;
+        let mut instructions = vec![
+            insn(0x61, 1, 1, 20, 0), // r1 = skb->vlan_present
+            insn(0x15, 1, 0, 9, 0),  // if r1 == 0 skip to the verdict
+        ];
+        instructions.extend(counter.look_up());
+        instructions.extend([
+            insn(0x15, 0, 0, 2, 0),                  // if r0 == 0 skip two
+            insn(0xb7, 1, 0, 0, 1),                  // r1 = 1
+            insn(0xdb, 0, 1, 0, 0),                  // lock *(u64 *)r0 += r1
+            insn(0xb7, 0, 0, 0, hook.constants().3), // r0 = verdict
+            insn(0x95, 0, 0, 0, 0),                  // exit
+        ]);
+        Self::attach(namespace, interface, hook, &instructions, Some(counter))
+    }
+
+    /// Attaches a program, in front of those that are there, that gives each buffer a VLAN tag in its metadata, as a
+    /// network card with tag offload does.
+    ///
+    /// # Errors
+    /// The kernel refuses the program or the link.
+    pub fn tagging(namespace: &Netns, interface: &str, hook: Hook, tag: u16) -> Result<Self> {
+        let instructions = [
+            insn(0xb7, 2, 0, 0, i32::from(0x8100_u16.to_be())), // r2 = protocol, as on the wire
+            insn(0xb7, 3, 0, 0, i32::from(tag)),                // r3 = tag
+            insn(0x85, 0, 0, 0, 18),                            // call skb_vlan_push
+            insn(0xb7, 0, 0, 0, hook.constants().3),            // r0 = verdict
+            insn(0x95, 0, 0, 0, 0),                             // exit
+        ];
+        Self::attach_at(namespace, interface, hook, BEFORE, &instructions, None)
+    }
+
     /// Attaches a program that does nothing.
     ///
     /// # Errors
@@ -81,11 +121,22 @@ impl ForeignProgram {
         instructions: &[u64],
         counter: Option<Counter>,
     ) -> Result<Self> {
+        Self::attach_at(namespace, interface, hook, 0, instructions, counter)
+    }
+
+    fn attach_at(
+        namespace: &Netns,
+        interface: &str,
+        hook: Hook,
+        place: u32,
+        instructions: &[u64],
+        counter: Option<Counter>,
+    ) -> Result<Self> {
         let (program_type, attach_type, flags, _) = hook.constants();
         let program = load(program_type, instructions)?;
         let ifindex = namespace.ifindex(interface)?;
         let link = namespace
-            .run(|| link(&program, ifindex, attach_type, flags))
+            .run(|| link(&program, ifindex, attach_type, flags | place))
             .with_context(|| format!("{hook:?} of {interface}"))?;
         Ok(Self {
             counter,

@@ -15,6 +15,7 @@ mod system {
     mod hostile_files;
     mod kernel_prog;
     mod live;
+    mod offload;
     mod replay;
     mod routes;
 }

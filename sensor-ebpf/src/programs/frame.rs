@@ -27,6 +27,10 @@ pub(crate) trait Hook: Copy {
     fn ifindex(self) -> u32;
     /// Packets on the wire that this buffer stands for; at least 1.
     fn segments(self) -> u32;
+    /// Nobody counted them: [`Hook::segment_bytes`] tells how many there are.
+    fn is_uncounted(self) -> bool;
+    /// Payload of each segment but the last, at least 1.
+    fn segment_bytes(self) -> u32;
     /// Goes on in another program ([`sensor_ebpf::settings::next`]). Returns only if that failed, which it does not with
     /// programs that the loader prepared.
     fn next(self, program: u32);
@@ -41,7 +45,7 @@ pub(crate) struct Direct {
     /// `TAG_PRESENT | TCI`
     tag: u32,
     /// Bytes of the frame in the buffer, linear or not, without the stripped tag.
-    present: u32,
+    pub(crate) present: u32,
 }
 
 const TAG_PRESENT: u32 = 0x1_0000;
@@ -267,6 +271,16 @@ impl Hook for XdpHook {
     }
 
     #[inline(always)]
+    fn is_uncounted(self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn segment_bytes(self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
     fn next(self, program: u32) {
         // SAFETY: all programs of the array belong to this object; none relies on a destructor.
         unsafe { XDP_NEXT.tail_call(&XdpContext::new(self.0), program) };
@@ -319,6 +333,23 @@ impl Hook for TcHook {
         // SAFETY: the context is valid while the program runs.
         let skb = unsafe { &*self.0 };
         if skb.gso_segs > 1 { skb.gso_segs } else { 1 }
+    }
+
+    /// True of what a guest or a packet socket hands over in one piece.
+    #[inline(always)]
+    fn is_uncounted(self) -> bool {
+        // SAFETY: the context is valid while the program runs. Volatile: kept in a register for `segments`, the number
+        // would make the verifier walk everything once for each case.
+        let segments = unsafe { (&raw const (*self.0).gso_segs).read_volatile() };
+        // SAFETY: as above (Linux 5.7).
+        segments == 0 && unsafe { (*self.0).gso_size } != 0
+    }
+
+    #[inline(always)]
+    fn segment_bytes(self) -> u32 {
+        // SAFETY: the context is valid while the program runs (Linux 5.7).
+        let bytes = unsafe { (*self.0).gso_size };
+        if bytes == 0 { 1 } else { bytes }
     }
 
     #[inline(always)]

@@ -66,8 +66,10 @@ pub(crate) struct Work {
     pub(crate) now: u64,
     /// Packed observation point.
     pub(crate) point: u32,
-    /// Packets on the wire that the buffer stands for.
+    /// Packets on the wire that the buffer stands for; 0 until the general parser has counted them.
     pub(crate) segments: u32,
+    /// Bytes of the headers that each of them repeats, from the frame's begin on.
+    pub(crate) headers: u32,
     pub(crate) fragment: FragmentKey,
     /// Here between the two halves of the selector: in registers, everything that is known of it would be walked anew.
     pub(crate) offered: Offered,

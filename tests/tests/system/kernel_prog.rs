@@ -1,6 +1,8 @@
 //! The kernel programs, run by the kernel on single packets (`BPF_PROG_TEST_RUN`), against the parser in user space:
 //! every kind of frame, and every cut of it, through XDP and through TC.
 
+mod frames;
+
 use std::collections::HashMap;
 
 use aya::programs::{TestRun, TestRunOptions};
@@ -8,7 +10,9 @@ use lynceus_sensor::kernel::load::{Kernel, Options, Readers};
 use lynceus_tests::need_root;
 use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::flow::{FlowKey, HookDirection, Point, Side};
-use sensor_ebpf::parse::{Degraded, Fragment, KERNEL_LEVELS, Link, Packet, Slice, parse};
+use sensor_ebpf::parse::{Degraded, Fragment, KERNEL_LEVELS, Layer, Link, Packet, Slice, parse};
+
+use self::frames::{ethernet, frames, ipv4, tcp, udp};
 
 /// What a flow adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,208 +83,6 @@ impl Expected {
         sum.fragments[side] += u32::from(matches!(packet.fragment, Fragment::Later { .. }));
         sum.outer = sum.outer.or(packet.outer);
     }
-}
-
-fn ethernet(ether_type: u16, body: &[u8]) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-    frame.extend(ether_type.to_be_bytes());
-    frame.extend(body);
-    frame
-}
-
-fn ipv4(protocol: u8, id: u16, fragment: u16, options: &[u8], last: u8, body: &[u8]) -> Vec<u8> {
-    let total = u16::try_from(20 + options.len() + body.len()).expect("short");
-    let mut packet = vec![0x45 + (options.len() / 4) as u8, 0];
-    packet.extend(total.to_be_bytes());
-    packet.extend(id.to_be_bytes());
-    packet.extend(fragment.to_be_bytes());
-    packet.extend([61, protocol, 0, 0, 192, 0, 2, last, 198, 51, 100, 7]);
-    packet.extend(options);
-    packet.extend(body);
-    packet
-}
-
-fn ipv6(next: u8, last: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x60, 0, 0, 0];
-    packet.extend(u16::try_from(body.len()).expect("short").to_be_bytes());
-    packet.extend([next, 62]);
-    packet.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
-    packet.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    packet.extend(body);
-    packet
-}
-
-fn tcp(from: u16, to: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(from.to_be_bytes());
-    segment.extend(to.to_be_bytes());
-    segment.extend([0, 0, 1, 0, 0, 0, 0, 0, 0x50, flags, 1, 0, 0, 0, 0, 0]);
-    segment.extend(payload);
-    segment
-}
-
-fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
-    let mut datagram = Vec::new();
-    datagram.extend(from.to_be_bytes());
-    datagram.extend(to.to_be_bytes());
-    datagram.extend(u16::try_from(8 + payload.len()).expect("short").to_be_bytes());
-    datagram.extend([0, 0]);
-    datagram.extend(payload);
-    datagram
-}
-
-/// One frame of each kind that the kernel programs know.
-fn frames() -> Vec<(&'static str, Vec<u8>)> {
-    let plain = ipv4(6, 1, 0, &[], 1, &tcp(40_000, 443, 0x12, b"x"));
-    let inner = ethernet(0x0800, &ipv4(17, 2, 0, &[], 3, &udp(5, 6, b"inner")));
-    let labelled = |first: &[u8]| [&[0x00, 0x01, 0x01, 0x40], first].concat();
-    vec![
-        ("tcp", ethernet(0x0800, &plain)),
-        (
-            "udp",
-            ethernet(0x0800, &ipv4(17, 1, 0, &[], 2, &udp(53, 40_001, b"answer"))),
-        ),
-        (
-            "icmp",
-            ethernet(0x0800, &ipv4(1, 1, 0, &[], 4, &[8, 0, 0, 0, 0, 1, 0, 1])),
-        ),
-        (
-            "icmp one way",
-            ethernet(0x0800, &ipv4(1, 1, 0, &[], 5, &[3, 1, 0, 0, 0, 0, 0, 0])),
-        ),
-        (
-            "igmp",
-            ethernet(0x0800, &ipv4(2, 1, 0, &[], 6, &[0x16, 0, 0, 0, 224, 0, 0, 1])),
-        ),
-        (
-            "sctp",
-            ethernet(0x0800, &ipv4(132, 1, 0, &[], 7, &tcp(7, 8, 0, b""))),
-        ),
-        (
-            "options",
-            ethernet(0x0800, &ipv4(6, 1, 0, &[1, 1, 1, 0], 8, &tcp(9, 10, 0x02, b""))),
-        ),
-        ("ipv6", ethernet(0x86dd, &ipv6(6, 9, &tcp(11, 12, 0x18, b"data")))),
-        ("ipv6 udp", ethernet(0x86dd, &ipv6(17, 10, &udp(13, 14, b"data")))),
-        (
-            "ipv6 extensions",
-            ethernet(
-                0x86dd,
-                &ipv6(
-                    0,
-                    11,
-                    &[
-                        &[60, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0][..],
-                        &tcp(15, 16, 0x10, b""),
-                    ]
-                    .concat(),
-                ),
-            ),
-        ),
-        (
-            "icmpv6",
-            ethernet(0x86dd, &ipv6(58, 12, &[135, 0, 0, 0, 0, 0, 0, 0])),
-        ),
-        ("vlan", ethernet(0x8100, &[&[0x20, 5, 8, 0][..], &plain].concat())),
-        (
-            "qinq",
-            ethernet(0x88a8, &[&[0, 9, 0x81, 0, 0, 5, 8, 0][..], &plain].concat()),
-        ),
-        (
-            "three tags",
-            ethernet(
-                0x88a8,
-                &[&[0, 9, 0x81, 0, 0, 5, 0x81, 0, 0, 6, 8, 0][..], &plain].concat(),
-            ),
-        ),
-        ("mpls", ethernet(0x8847, &labelled(&plain))),
-        (
-            "pppoe",
-            ethernet(0x8864, &[&[0x11, 0, 0, 1, 0, 43, 0, 0x21][..], &plain].concat()),
-        ),
-        ("arp", ethernet(0x0806, &[0; 28])),
-        ("lldp", ethernet(0x88cc, &[0; 20])),
-        (
-            "first fragment",
-            ethernet(0x0800, &ipv4(17, 77, 0x2000, &[], 13, &udp(17, 18, b"first!!!"))),
-        ),
-        (
-            "later fragment",
-            ethernet(0x0800, &ipv4(17, 77, 2, &[], 13, b"later")),
-        ),
-        (
-            "lone fragment",
-            ethernet(0x0800, &ipv4(17, 78, 2, &[], 13, b"later")),
-        ),
-        (
-            "ipv6 fragment",
-            ethernet(
-                0x86dd,
-                &ipv6(
-                    44,
-                    14,
-                    &[&[17, 0, 0, 1, 0, 0, 0, 9][..], &udp(19, 20, b"first")].concat(),
-                ),
-            ),
-        ),
-        (
-            "vxlan",
-            ethernet(
-                0x0800,
-                &ipv4(
-                    17,
-                    1,
-                    0,
-                    &[],
-                    15,
-                    &udp(21, 4789, &[&[8, 0, 0, 0, 0, 1, 2, 0][..], &inner].concat()),
-                ),
-            ),
-        ),
-        (
-            "geneve",
-            ethernet(
-                0x86dd,
-                &ipv6(
-                    17,
-                    16,
-                    &udp(
-                        22,
-                        6081,
-                        &[&[1, 0, 0x65, 0x58, 0, 1, 3, 0, 0, 0, 0, 0][..], &inner].concat(),
-                    ),
-                ),
-            ),
-        ),
-        (
-            "gre",
-            ethernet(
-                0x0800,
-                &ipv4(
-                    47,
-                    1,
-                    0,
-                    &[],
-                    17,
-                    &[&[0x20, 0, 8, 0, 0, 0, 0, 9][..], &plain].concat(),
-                ),
-            ),
-        ),
-        ("ipip", ethernet(0x0800, &ipv4(4, 1, 0, &[], 18, &plain))),
-        (
-            "6in4",
-            ethernet(
-                0x0800,
-                &ipv4(41, 1, 0, &[], 19, &ipv6(17, 20, &udp(23, 24, b"six"))),
-            ),
-        ),
-        (
-            "ipip twice",
-            ethernet(0x0800, &ipv4(4, 1, 0, &[], 21, &ipv4(4, 1, 0, &[], 22, &plain))),
-        ),
-        ("bad version", ethernet(0x0800, &[0x35; 40])),
-        ("padded", ethernet(0x0800, &[&plain[..], &[0; 9]].concat())),
-    ]
 }
 
 enum Hook {
@@ -423,24 +225,90 @@ fn tc_counts_every_frame_as_user_space_does() {
     compare(&Hook::Egress, u32::MAX);
 }
 
+/// struct __sk_buff with gso_segs (at 164) and gso_size (at 176).
+fn segmented(segments: u32, size: u32) -> [u8; 192] {
+    let mut context = [0u8; 192];
+    context[164..168].copy_from_slice(&segments.to_ne_bytes());
+    context[176..180].copy_from_slice(&size.to_ne_bytes());
+    context
+}
+
+/// The only flow, its only side: packets, IP bytes, wire bytes, flag counts.
+fn only_side(readers: &mut Readers) -> (u64, u64, u64, [u32; 8]) {
+    let sums = collect(readers);
+    assert_eq!(sums.len(), 1, "{sums:?}");
+    let sum = sums.values().next().expect("one flow");
+    let side = usize::from(sum.packets[0] == 0);
+    (
+        sum.packets[side],
+        sum.ip_bytes[side],
+        sum.wire_bytes[side],
+        sum.flag_counts[side],
+    )
+}
+
 #[test]
 fn a_segmented_buffer_counts_as_the_packets_on_the_wire() {
     let Some(_root) = need_root() else { return };
-    let (mut kernel, mut readers) = load();
     let frame = ethernet(0x0800, &ipv4(6, 1, 0, &[], 1, &tcp(1, 2, 0x18, &[7; 2500])));
-    // struct __sk_buff: gso_segs at 164, gso_size at 176.
-    let mut context = [0u8; 192];
-    context[164..168].copy_from_slice(&3u32.to_ne_bytes());
-    context[176..180].copy_from_slice(&1000u32.to_ne_bytes());
-    run(&mut kernel, &Hook::Ingress, &frame, Some(&context));
-    let sums = collect(&mut readers);
-    let sum = sums.values().next().expect("one flow");
-    let side = usize::from(sum.packets[0] == 0);
-    assert_eq!(sum.packets[side], 3);
-    assert_eq!(sum.ip_bytes[side], 2540 + 2 * 40);
-    assert_eq!(sum.wire_bytes[side], 2554 + 2 * 54);
-    // ACK is on every packet, PSH on the last.
-    assert_eq!(sum.flag_counts[side], [0, 0, 0, 1, 3, 0, 0, 0]);
+    // The second one is of a guest or a packet socket, which counts no segments.
+    for context in [segmented(3, 1000), segmented(0, 1000)] {
+        let (mut kernel, mut readers) = load();
+        run(&mut kernel, &Hook::Ingress, &frame, Some(&context));
+        let side = only_side(&mut readers);
+        // ACK is on every packet, PSH on the last.
+        assert_eq!(side, (3, 2540 + 2 * 40, 2554 + 2 * 54, [0, 0, 0, 1, 3, 0, 0, 0]));
+        assert_eq!(counters(&readers).seen.packets, 3);
+    }
+    // One segment, and none: still a packet.
+    for (context, payload) in [
+        (segmented(0, 3000), 2500),
+        (segmented(0, 10), 0),
+        (segmented(1, 10), 5),
+    ] {
+        let (mut kernel, mut readers) = load();
+        let frame = ethernet(
+            0x0800,
+            &ipv4(6, 1, 0, &[], 1, &tcp(1, 2, 0x10, &vec![7; payload])),
+        );
+        run(&mut kernel, &Hook::Ingress, &frame, Some(&context));
+        assert_eq!(only_side(&mut readers).0, 1, "{payload} bytes");
+    }
+}
+
+/// A stream in a tunnel: each segment repeats the headers outside and inside, whichever of them makes the flow.
+#[test]
+fn a_segmented_tunnel_counts_all_its_headers_in_both_layers() {
+    let Some(_root) = need_root() else { return };
+    let inner = ethernet(0x0800, &ipv4(6, 2, 0, &[], 3, &tcp(5, 6, 0x10, &[7; 2500])));
+    let vxlan = udp(21, 4789, &[&[8, 0, 0, 0, 0, 1, 2, 0][..], &inner].concat());
+    let frame = ethernet(0x0800, &ipv4(17, 1, 0, &[], 15, &vxlan));
+    let outside = 20 + 8 + 8 + 14;
+    for context in [segmented(3, 1000), segmented(0, 1000)] {
+        for (layer, ip_headers) in [(Layer::Inner, 40), (Layer::Outer, outside + 40)] {
+            let options = Options {
+                layer,
+                ..Options::default()
+            };
+            let (mut kernel, mut readers) = Kernel::load(&options).expect("the programs load");
+            for hook in [Hook::Ingress, Hook::Egress] {
+                run(&mut kernel, &hook, &frame, Some(&context));
+            }
+            let sums = collect(&mut readers);
+            let total = |of: fn(&Sum) -> [u64; 2]| sums.values().flat_map(of).sum::<u64>();
+            assert_eq!(total(|sum| sum.packets), 2 * 3, "{layer:?}");
+            assert_eq!(
+                total(|sum| sum.ip_bytes),
+                2 * (2500 + 3 * ip_headers),
+                "{layer:?}"
+            );
+            assert_eq!(
+                total(|sum| sum.wire_bytes),
+                2 * (2500 + 3 * (14 + outside + 40)),
+                "{layer:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -479,13 +347,19 @@ fn evictions_lose_nothing_and_a_full_ring_is_counted() {
 #[test]
 fn the_verifier_walks_less_than_a_third_of_its_limit() {
     let Some(_root) = need_root() else { return };
-    let (mut kernel, _readers) = load();
-    kernel.xdp().expect("XDP loads");
-    kernel.classifier(false).expect("ingress loads");
-    kernel.classifier(true).expect("egress loads");
-    for (name, instructions) in kernel.verified_instructions() {
-        println!("{name}: {instructions:?} instructions walked");
-        assert!(instructions.is_none_or(|count| count < 333_333), "{name}");
+    for layer in [Layer::Inner, Layer::Outer] {
+        let options = Options {
+            layer,
+            ..Options::default()
+        };
+        let (mut kernel, _readers) = Kernel::load(&options).expect("the programs load");
+        kernel.xdp().expect("XDP loads");
+        kernel.classifier(false).expect("ingress loads");
+        kernel.classifier(true).expect("egress loads");
+        for (name, instructions) in kernel.verified_instructions() {
+            println!("{layer:?} {name}: {instructions:?} instructions walked");
+            assert!(instructions.is_none_or(|count| count < 333_333), "{name}");
+        }
     }
 }
 
