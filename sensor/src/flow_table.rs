@@ -1,17 +1,20 @@
 //! Bidirectional flows out of packets: the table that a file's packets fill.
 //!
 //! A packet costs one look-up (own open addressing, [`index`]) and the two or three cache lines of its flow
-//! ([`entry`]); timeouts cost nothing per packet ([`wheel`]). Originator is who sent the first packet. Whether a packet
+//! ([`entry`]), which are asked for ahead of time where packets come in batches ([`ahead`]); timeouts cost nothing per
+//! packet ([`wheel`]). Originator is who sent the first packet. Whether a packet
 //! still belongs to a flow is decided by event time alone, when the packet comes: the order of output and the cut of
 //! flows depend on the input only.
 
 mod address;
+mod ahead;
 mod community_id;
 mod entry;
 mod fragments;
 mod index;
 mod records;
 mod report;
+mod settings;
 mod slab;
 mod state;
 mod wheel;
@@ -24,11 +27,13 @@ use sensor_ebpf::flow::Side;
 use sensor_ebpf::heads::FlowHeads;
 use sensor_ebpf::parse::{Fragment, Packet};
 
+pub use self::ahead::{BATCH, TimedPacket};
 pub use self::community_id::community_id;
 use self::entry::{Entry, Handshake};
 use self::fragments::Fragments;
 use self::index::{Hash, Index};
 use self::records::LiveTable;
+pub use self::settings::{Expiry, FlowTableConfig, TableFull, TableStats, Timeouts, WhenFull};
 use self::slab::Slab;
 use self::state::SYN;
 use self::wheel::Wheel;
@@ -40,102 +45,6 @@ const ICMPV6: u8 = 58;
 const ACK: u8 = 16;
 /// Place of ACK among the flag counts.
 const ACK_BIT: usize = 4;
-
-/// After how much silence a flow ends, and how often a long one is reported. Event time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// TCP with packets from both sides. Slips gives Zeek 60 minutes (`tcp_inactivity_timeout`).
-    pub tcp: Duration,
-    /// TCP with packets from one side only: 1 minute (`tcp_attempt_delay` of Slips).
-    pub tcp_attempt: Duration,
-    /// TCP after FIN from both sides or RST: 5 seconds for stragglers (Zeek's `tcp_close_delay`).
-    pub tcp_closed: Duration,
-    /// 1 minute, as Zeek.
-    pub udp: Duration,
-    /// 1 minute, as Zeek.
-    pub icmp: Duration,
-    /// Every other protocol: 1 minute.
-    pub other: Duration,
-    /// A flow that lives longer is reported every so often with [`FlowEnd::Active`]; `None`: only at its end.
-    pub active: Option<Duration>,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let minute = Duration::from_secs(60);
-        Self {
-            tcp: 60 * minute,
-            tcp_attempt: minute,
-            tcp_closed: Duration::from_secs(5),
-            udp: minute,
-            icmp: minute,
-            other: minute,
-            active: Some(5 * minute),
-        }
-    }
-}
-
-/// What ends flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    Timeouts(Timeouts),
-    /// One flow per key for the whole input.
-    Never,
-}
-
-/// What happens when the table is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The flow that would be looked at next ends early with [`FlowEnd::Evicted`]; counted.
-    Evict,
-    /// [`FlowTable::packet`] fails.
-    Fail,
-}
-
-/// Settings of a [`FlowTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowTableConfig {
-    pub expiry: Expiry,
-    /// Most flows at once; at most 2³¹.
-    pub max_flows: usize,
-    pub when_full: WhenFull,
-}
-
-impl FlowTableConfig {
-    /// A million flows at once: what fits into 256 MiB with everything around it.
-    pub const DEFAULT_MAX_FLOWS: usize = 1 << 20;
-}
-
-impl Default for FlowTableConfig {
-    fn default() -> Self {
-        Self {
-            expiry: Expiry::Timeouts(Timeouts::default()),
-            max_flows: Self::DEFAULT_MAX_FLOWS,
-            when_full: WhenFull::Evict,
-        }
-    }
-}
-
-/// The table is full and may not evict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {max_flows} flows at once")]
-pub struct TableFull {
-    pub max_flows: usize,
-}
-
-/// What the table did so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TableStats {
-    /// Flows in the table now.
-    pub flows: usize,
-    /// Flows that ended early because the table was full.
-    pub evicted: u64,
-    /// Later fragments whose first fragment was not seen: they count in a flow with ports 0.
-    pub orphan_fragments: u64,
-    /// Packets that an observation point saw of a flow that has more points than the table lists. They are no loss:
-    /// the flow's totals are those of the points that saw it first.
-    pub unlisted_points: u64,
-}
 
 /// Where a flow stands in the table.
 #[derive(Clone, Copy, Debug)]
@@ -252,11 +161,13 @@ impl FlowTable {
         ended: &mut Vec<FlowUpdate>,
     ) -> Result<Place, TableFull> {
         if packet.fragment == Fragment::Whole {
-            return self.whole_packet(packet, time, wire_len, ended);
+            let hash = self.index.hash(&packet.key);
+            return self.whole_packet(hash, packet, time, wire_len, ended);
         }
         let mut settled = *packet;
         self.fragments.settle(&mut settled, time);
-        self.whole_packet(&settled, time, wire_len, ended)
+        let hash = self.index.hash(&settled.key);
+        self.whole_packet(hash, &settled, time, wire_len, ended)
     }
 
     /// Tells that event time reached `time`: flows that ended by then are appended.
@@ -297,13 +208,13 @@ impl FlowTable {
     #[inline]
     fn whole_packet(
         &mut self,
+        hash: Hash,
         packet: &Packet,
         time: Timestamp,
         wire_len: u32,
         ended: &mut Vec<FlowUpdate>,
     ) -> Result<Place, TableFull> {
         self.tick(time, ended);
-        let hash = self.index.hash(&packet.key);
         let entries = &self.entries;
         let slot = match self.index.find(hash, |slot| entries[slot].key == packet.key) {
             Some(slot) => {
@@ -464,40 +375,6 @@ impl FlowTable {
     }
 }
 
-impl Timeouts {
-    fn shortest(&self) -> Duration {
-        self.tcp
-            .min(self.tcp_attempt)
-            .min(self.tcp_closed)
-            .min(self.udp)
-            .min(self.icmp)
-            .min(self.other)
-    }
-
-    /// Silence that ends a flow.
-    #[inline]
-    const fn idle(&self, entry: &Entry) -> Duration {
-        match entry.key.protocol {
-            TCP if state::is_over(entry.flags) => self.tcp_closed,
-            TCP if entry.counts[0].packets == 0 || entry.counts[1].packets == 0 => self.tcp_attempt,
-            TCP => self.tcp,
-            UDP => self.udp,
-            ICMP | ICMPV6 => self.icmp,
-            _ => self.other,
-        }
-    }
-
-    /// Second at which the flow is to be looked at.
-    fn due(&self, entry: &Entry) -> i64 {
-        let silent = second(entry.last).saturating_add(seconds(self.idle(entry)));
-        match self.active {
-            Some(active) => silent.min(second(last_report(entry)).saturating_add(seconds(active))),
-            None => silent,
-        }
-        .saturating_add(1)
-    }
-}
-
 fn last_report(entry: &Entry) -> Timestamp {
     let reported = entry.rare.as_ref().and_then(|rare| rare.reported.as_ref());
     reported.map_or(entry.first, |reported| reported.at)
@@ -513,10 +390,6 @@ const fn silent(entry: &Entry) -> FlowEnd {
 
 const fn second(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000_000)
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn nanos(duration: Duration) -> i64 {

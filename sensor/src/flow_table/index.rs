@@ -16,7 +16,7 @@ pub(super) struct Index {
 }
 
 /// Position and tag of a key.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Hash(u32);
 
 impl Index {
@@ -72,6 +72,12 @@ impl Index {
             }
             at = (at + 1) & mask;
         }
+    }
+
+    /// Brings the cell where a search begins near.
+    #[inline]
+    pub(super) fn touch(&self, hash: Hash) -> u64 {
+        self.cells[hash.0 as usize & (self.cells.len() - 1)]
     }
 
     /// Adds a place that is not in the index.

@@ -174,9 +174,9 @@ impl KernelSource {
 
     fn take_records(&mut self) -> anyhow::Result<usize> {
         let taken = self.queues.records.pop_into(&mut self.records, RECORD_BATCH);
-        for record in self.records.drain(..) {
-            self.table.record(&record, self.clock, &mut self.ended)?;
-        }
+        let added = self.table.records(&self.records, self.clock, &mut self.ended);
+        self.records.clear();
+        added?;
         Ok(taken)
     }
 

@@ -22,7 +22,7 @@ pub use self::input::Progress;
 pub use self::reader::{CaptureError, CaptureReader, Fault, RawFrame};
 use super::{Event, Source, Status};
 use crate::decode::DecodeCounters;
-use crate::flow_table::{FlowTable, FlowTableConfig, TableFull, TableStats};
+use crate::flow_table::{BATCH, FlowTable, FlowTableConfig, TableFull, TableStats, TimedPacket};
 
 /// Most packets that one call handles, so that a caller can show progress and be interrupted.
 const PACKETS_PER_CALL: usize = 65_536;
@@ -102,6 +102,8 @@ pub struct PcapSource {
     /// Bytes of the files before the open one.
     bytes_before: u64,
     flows: Vec<FlowUpdate>,
+    /// Without decoders: parsed and not yet counted; empty between calls.
+    batch: Vec<TimedPacket>,
     /// See [`PcapSource::with_patience`].
     patience: Option<Duration>,
 }
@@ -121,6 +123,7 @@ impl PcapSource {
             newest: Timestamp::MIN,
             bytes_before: 0,
             flows: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
             patience: None,
         }
     }
@@ -210,6 +213,13 @@ impl PcapSource {
 
     /// Returns whether the file ended.
     fn read<const LEVELS: usize>(&mut self, flows: &mut Vec<FlowUpdate>) -> Result<bool, PcapError> {
+        let done = self.read_frames::<LEVELS>(flows);
+        // Also before an error: what was readable counts.
+        let counted = count_batch(&mut self.table, &mut self.batch, flows);
+        done.and_then(|ended| counted.map(|()| ended))
+    }
+
+    fn read_frames<const LEVELS: usize>(&mut self, flows: &mut Vec<FlowUpdate>) -> Result<bool, PcapError> {
         let Some(reader) = &mut self.open else {
             return Ok(true);
         };
@@ -245,12 +255,24 @@ impl PcapSource {
             if let Some(reason) = packet.degraded {
                 self.counts.degraded[reason as usize].add(raw.wire_len);
             }
-            let place = self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
-            if let Some(apps) = &mut self.apps {
-                let (heads, originator) = self.table.heads(place);
-                apps.packet(&frame, &packet, heads, originator, raw.time);
-                if apps.records.len() >= FLOWS_PER_CALL {
-                    break;
+            match &mut self.apps {
+                Some(apps) => {
+                    let place = self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
+                    let (heads, originator) = self.table.heads(place);
+                    apps.packet(&frame, &packet, heads, originator, raw.time);
+                    if apps.records.len() >= FLOWS_PER_CALL {
+                        break;
+                    }
+                }
+                None => {
+                    self.batch.push(TimedPacket {
+                        packet,
+                        time: raw.time,
+                        wire_len: raw.wire_len,
+                    });
+                    if self.batch.len() == BATCH {
+                        count_batch(&mut self.table, &mut self.batch, flows)?;
+                    }
                 }
             }
             if is_late || flows.len() >= enough {
@@ -259,6 +281,17 @@ impl PcapSource {
         }
         Ok(false)
     }
+}
+
+/// Counts the packets that wait to be looked up together.
+fn count_batch(
+    table: &mut FlowTable,
+    batch: &mut Vec<TimedPacket>,
+    flows: &mut Vec<FlowUpdate>,
+) -> Result<(), PcapError> {
+    let counted = table.packets(batch, flows);
+    batch.clear();
+    Ok(counted?)
 }
 
 impl Source for PcapSource {
