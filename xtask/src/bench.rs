@@ -6,6 +6,7 @@ mod collector;
 mod file;
 mod kernel;
 mod live;
+mod memory;
 mod report;
 mod table;
 
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Kernel,
     /// CPU of the whole agent on a veth pair beside tcpdump; packets a second under a flood (root)
     Live,
+    /// Most memory of `flows` and `analyze`: a million flows open at once, and files of two sizes
+    Memory(memory::Options),
     /// Nanoseconds to merge a kernel record or count a packet at 10 thousand, 1 million and 10 million flows
     Table,
 }
@@ -36,6 +39,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::File(options) => file::run(&options),
         Command::Kernel => kernel::run(),
         Command::Live => live::run(),
+        Command::Memory(options) => memory::run(&options),
         Command::Table => table::run(),
     }
 }

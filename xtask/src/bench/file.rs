@@ -1,6 +1,6 @@
 //! `cargo xtask bench file`: packets per CPU second from a capture file, beside the programs people use today.
 
-mod mix;
+pub(super) mod mix;
 
 use std::fs;
 use std::path::Path;
@@ -29,25 +29,23 @@ pub(crate) struct Options {
 }
 
 /// A program and what it did with the file.
-struct Contender {
+pub(super) struct Contender {
     name: &'static str,
     program: String,
     arguments: Vec<String>,
     cpu_seconds: Vec<f64>,
     wall_seconds: Vec<f64>,
     /// Largest resident memory, in MiB.
-    memory: u64,
+    pub(super) memory: u64,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if !options.no_build {
-        shell::execute(shell::command("cargo").args(["build", "--release", "--package", "lynceus-console"]))?;
-    }
+    let lynceus = lynceus(options.no_build)?;
     let folder = shell::root().join("target/bench");
     fs::create_dir_all(&folder)?;
     let capture = folder.join(format!("mix-{}.pcap", options.megabytes));
     let packets = mix::ensure(&capture, options.megabytes * 1_000_000)?;
-    let mut contenders = contenders(&capture, &folder)?;
+    let mut contenders = contenders(&lynceus, &capture, &folder)?;
     for round in 0..=options.rounds {
         for contender in &mut contenders {
             // The first round only brings the file into the page cache.
@@ -58,8 +56,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     print(&contenders, packets, &capture, options.rounds)
 }
 
-fn contenders(capture: &Path, folder: &Path) -> anyhow::Result<Vec<Contender>> {
-    let file = capture.to_string_lossy().into_owned();
+/// The program, as a release.
+pub(super) fn lynceus(no_build: bool) -> anyhow::Result<String> {
+    if !no_build {
+        shell::execute(shell::command("cargo").args(["build", "--release", "--package", "lynceus-console"]))?;
+    }
     let lynceus = shell::root()
         .join("target/release/lynceus")
         .to_string_lossy()
@@ -68,21 +69,26 @@ fn contenders(capture: &Path, folder: &Path) -> anyhow::Result<Vec<Contender>> {
         Path::new(&lynceus).is_file(),
         "{lynceus} is not there; leave out --no-build"
     );
+    Ok(lynceus)
+}
+
+fn contenders(lynceus: &str, capture: &Path, folder: &Path) -> anyhow::Result<Vec<Contender>> {
+    let file = capture.to_string_lossy().into_owned();
     let records = folder.join("nfpcapd");
     fs::create_dir_all(&records)?;
     let records = records.to_string_lossy().into_owned();
     let mut all = vec![
-        contender("lynceus flows", &lynceus, &["flows", &file]),
+        contender("lynceus flows", lynceus, &["flows", &file]),
         contender(
             "lynceus flows --no-timeouts",
-            &lynceus,
+            lynceus,
             &["flows", "--no-timeouts", &file],
         ),
     ];
-    if knows_analyze(&lynceus) {
+    if knows_analyze(lynceus) {
         all.push(contender(
             "lynceus analyze",
-            &lynceus,
+            lynceus,
             &["analyze", "--json", &file],
         ));
     }
@@ -108,7 +114,7 @@ fn contenders(capture: &Path, folder: &Path) -> anyhow::Result<Vec<Contender>> {
     Ok(all)
 }
 
-fn contender(name: &'static str, program: &str, arguments: &[&str]) -> Contender {
+pub(super) fn contender(name: &'static str, program: &str, arguments: &[&str]) -> Contender {
     Contender {
         name,
         program: program.to_owned(),
@@ -124,7 +130,7 @@ fn knows_analyze(lynceus: &str) -> bool {
     help.is_ok_and(|output| output.status.success())
 }
 
-fn measure(contender: &mut Contender, keep: bool) -> anyhow::Result<()> {
+pub(super) fn measure(contender: &mut Contender, keep: bool) -> anyhow::Result<()> {
     let before = children_cpu()?;
     let start = std::time::Instant::now();
     let mut child = Command::new(&contender.program)
