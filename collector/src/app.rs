@@ -18,8 +18,10 @@ use tonic::{Request, Status};
 
 use crate::auth::Peer;
 use crate::config::{Config, Engine, Listen, Tls};
-use crate::dispatch::DispatchOptions;
+use crate::dispatch::{DispatchOptions, EngineOptions};
+use crate::feeds::Keeper;
 use crate::ingest::service::IngestService;
+use crate::knowledge::Facts;
 use crate::metrics;
 use crate::pipeline::Collector;
 use crate::query::QueryService;
@@ -37,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// The store, an address or a certificate cannot be used, or the collector had to give up.
 pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let listen = config.listen()?;
-    let collector = tokio::task::spawn_blocking({
+    let (collector, keeper) = tokio::task::spawn_blocking({
         let config = config.clone();
         move || open(&config)
     })
@@ -91,11 +93,12 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
         http.abort();
     }
     tokio::task::spawn_blocking(move || collector.shutdown()).await?;
+    drop(keeper);
     tracing::info!("stopped");
     outcome
 }
 
-fn open(config: &Config) -> anyhow::Result<Collector> {
+fn open(config: &Config) -> anyhow::Result<(Collector, Keeper)> {
     let store: Arc<dyn Store> = match config.store.engine {
         Engine::Embedded => Arc::new(EmbeddedStore::open(&config.embedded())?),
         Engine::Redis => Arc::new(RedisStore::open(&config.redis())?),
@@ -114,13 +117,19 @@ fn open(config: &Config) -> anyhow::Result<Collector> {
             JsonLines::open(directory).with_context(|| format!("sinks.jsonl: {}", directory.display()))?;
         sinks.push(Box::new(sink));
     }
+    let facts = Arc::new(Facts::default());
+    let (feeds, whitelist) = (config.feeds.clone(), config.whitelist.clone());
+    let keeper = Keeper::start(feeds, whitelist, &config.feed_cache(), Arc::clone(&facts), None)?;
     let options = DispatchOptions {
-        engine: config.engine(),
+        engine: EngineOptions {
+            facts,
+            ..config.engine()
+        },
         sinks,
         retention: config.retention(),
         checkpoint: CHECKPOINT,
     };
-    Ok(Collector::start(store, options)?)
+    Ok((Collector::start(store, options)?, keeper))
 }
 
 struct Services {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::plaintext_is_safe;
 use crate::dispatch::EngineOptions;
+use crate::feeds::FeedConfig;
 use crate::retention::Retention;
 use crate::store::{EmbeddedOptions, LogRetention, RedisOptions};
 
@@ -34,6 +35,11 @@ pub struct Config {
     pub detect: DetectConfig,
     pub intake: Intake,
     pub sinks: Sinks,
+    /// Whitelist file; read again when it changes.
+    pub whitelist: Option<PathBuf>,
+    /// Copies of fetched feeds; absent: `feeds` beside the embedded store.
+    pub feed_cache: Option<PathBuf>,
+    pub feeds: Vec<FeedConfig>,
 }
 
 /// PEM files.
@@ -119,6 +125,9 @@ impl Default for Config {
             detect: DetectConfig::default(),
             intake: Intake::default(),
             sinks: Sinks::default(),
+            whitelist: None,
+            feed_cache: None,
+            feeds: Vec::new(),
         }
     }
 }
@@ -267,6 +276,14 @@ impl Config {
         }
     }
 
+    /// Folder of copies of fetched feeds.
+    #[must_use]
+    pub fn feed_cache(&self) -> PathBuf {
+        self.feed_cache
+            .clone()
+            .unwrap_or_else(|| self.store.directory.join("feeds"))
+    }
+
     #[must_use]
     pub fn embedded(&self) -> EmbeddedOptions {
         EmbeddedOptions::new(&self.store.directory)
@@ -293,6 +310,9 @@ impl Config {
             threshold.is_finite() && threshold > 0.0,
             "alerts.threshold_per_minute: must be above 0"
         );
+        for feed in &self.feeds {
+            feed.options()?;
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 
 mod engine;
 mod hot;
+mod left_out;
 mod patient;
 
 use std::ops::ControlFlow;
@@ -25,6 +26,7 @@ pub use engine::{EngineFigures, EngineOptions};
 
 use self::engine::{Effects, Engine};
 use self::patient::Patient;
+use crate::knowledge::Facts;
 use crate::retention::{Retention, expire_rows};
 use crate::rows;
 use crate::shared::{Shared, add};
@@ -66,6 +68,12 @@ impl Live {
     #[must_use]
     pub fn window(&self, id: WindowId) -> Option<(ProfileDelta, v1::WindowSummary)> {
         lock(&self.0).window(id)
+    }
+
+    /// What detectors may ask and what is left out.
+    #[must_use]
+    pub fn facts(&self) -> Arc<Facts> {
+        lock(&self.0).facts()
     }
 
     #[must_use]

@@ -85,6 +85,36 @@ fn render(query: &QueryService) -> String {
         "What was refused, by reason.",
         &refused,
     );
+    let feeds = |value: &dyn Fn(&lynceus_proto::v1::FeedStatus) -> Option<u64>| -> Vec<(String, u64)> {
+        let row = |feed: &lynceus_proto::v1::FeedStatus| {
+            Some((format!("{{feed=\"{}\"}}", label(&feed.name)), value(feed)?))
+        };
+        status.feeds.iter().filter_map(row).collect()
+    };
+    let seconds =
+        |feed: &lynceus_proto::v1::FeedStatus| feed.taken?.div_euclid(1_000_000_000).try_into().ok();
+    for (name, help, rows) in [
+        (
+            "feed_indicators",
+            "Indicators loaded.",
+            feeds(&|feed| Some(feed.indicators)),
+        ),
+        ("feed_taken_seconds", "Unix time of the copy.", feeds(&seconds)),
+        (
+            "feed_bad_lines",
+            "Lines that were not understood.",
+            feeds(&|feed| Some(feed.bad)),
+        ),
+        (
+            "feed_failed",
+            "1 when the last try failed.",
+            feeds(&|feed| Some(feed.error.is_some().into())),
+        ),
+    ] {
+        if !rows.is_empty() {
+            metric(name, "gauge", help, &rows);
+        }
+    }
     metric(
         "log_bytes",
         "gauge",

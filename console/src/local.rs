@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
+use lynceus_collector::feeds::Keeper;
+use lynceus_collector::knowledge::Facts;
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
 use lynceus_collector::sink::Sink;
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store};
+use lynceus_detect::DetectConfig;
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
@@ -42,6 +45,17 @@ pub struct Local {
     seq: u64,
     waiting: Content,
     traffic: usize,
+    /// Keeps feeds and whitelist fresh as long as the collector runs.
+    _keeper: Option<Keeper>,
+}
+
+/// How findings are judged.
+#[derive(Debug, Default)]
+pub struct Judging {
+    pub policy: AlertPolicy,
+    pub detect: DetectConfig,
+    pub facts: Arc<Facts>,
+    pub keeper: Option<Keeper>,
 }
 
 impl Local {
@@ -62,7 +76,7 @@ impl Local {
             SensorId::default(),
             BootId([0; 16]),
             plan,
-            AlertPolicy::default(),
+            Judging::default(),
             Vec::new(),
         )
     }
@@ -82,7 +96,7 @@ impl Local {
         sensor: SensorId,
         boot: BootId,
         plan: WindowPlan,
-        policy: AlertPolicy,
+        judging: Judging,
         sinks: Vec<Box<dyn Sink>>,
     ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = match keep {
@@ -94,7 +108,9 @@ impl Local {
         };
         let options = DispatchOptions {
             engine: EngineOptions {
-                policy,
+                policy: judging.policy,
+                detectors: judging.detect,
+                facts: judging.facts,
                 ..EngineOptions::new(sensor, plan)
             },
             sinks,
@@ -109,6 +125,7 @@ impl Local {
             seq: 0,
             waiting: Content::default(),
             traffic: 0,
+            _keeper: judging.keeper,
         })
     }
 

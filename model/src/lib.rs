@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod flow;
 mod id;
 pub mod letters;
+pub mod names;
 pub mod profile;
 pub mod profiler;
 pub mod status;

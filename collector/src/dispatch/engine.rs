@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lynceus_detect::context::{Knowledge, Nothing};
 use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::Evidence;
@@ -12,6 +11,8 @@ use lynceus_model::window::{SensorId, Stage, WindowId, WindowUpdate};
 use lynceus_proto::v1;
 
 use super::hot::{Hot, HotWindows, Replay};
+use super::left_out::LeftOut;
+use crate::knowledge::Facts;
 use crate::rows::{self, EvidenceRow};
 use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
 
@@ -23,8 +24,8 @@ pub struct EngineOptions {
     pub plan: WindowPlan,
     pub policy: AlertPolicy,
     pub detectors: DetectConfig,
-    /// Facts for detectors.
-    pub knowledge: Arc<dyn Knowledge>,
+    /// What detectors may ask, and what is left out.
+    pub facts: Arc<Facts>,
     /// Memory for windows; beyond it those untouched for longest go to the store.
     pub max_window_bytes: usize,
 }
@@ -43,7 +44,7 @@ impl EngineOptions {
                 ..AlertPolicy::default()
             },
             detectors: DetectConfig::default(),
-            knowledge: Arc::new(Nothing),
+            facts: Arc::new(Facts::default()),
             max_window_bytes: Self::DEFAULT_WINDOW_BYTES,
         }
     }
@@ -67,6 +68,7 @@ pub(super) struct Engine {
     registry: Registry,
     accumulator: Accumulator,
     replay: Replay,
+    left_out: LeftOut,
     /// Newest event time.
     now: Timestamp,
 }
@@ -79,11 +81,12 @@ impl Engine {
                 &options.detectors,
                 &Context {
                     network: Arc::new(options.detectors.network.clone()),
-                    knowledge: Arc::clone(&options.knowledge),
+                    knowledge: Arc::<Facts>::clone(&options.facts),
                 },
             ),
             accumulator: Accumulator::new(options.group, options.policy),
             windows: HotWindows::default(),
+            left_out: LeftOut::new(Arc::clone(&options.facts)),
             replay: Replay {
                 from: replay_from,
                 run,
@@ -117,6 +120,7 @@ impl Engine {
         // A record that comes after the end opens the window again until it is at rest.
         hot.row.closed = update.stage == Stage::Closed;
         (hot.dirty, hot.changed) = (true, true);
+        self.left_out.learn(&update.apps, &update.flows);
         let shown = ProfileUpdate {
             sensor: self.options.group,
             profile: &hot.row.profile,
@@ -225,11 +229,16 @@ impl Engine {
         ))
     }
 
+    pub(super) fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&self.options.facts)
+    }
+
     pub(super) fn figures(&self) -> EngineFigures {
         EngineFigures {
             windows: self.windows.len() as u64,
             window_bytes: self.windows.bytes() as u64,
             evidence_refused: self.accumulator.refused(),
+            evidence_whitelisted: self.left_out.count(),
         }
     }
 
@@ -240,6 +249,9 @@ impl Engine {
         store: &dyn Store,
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
+        if self.left_out.leaves_out(&evidence) {
+            return Ok(());
+        }
         let id = rows::window_of_evidence(&evidence);
         let taken = self.windows.take(id, position, self.replay, store)?;
         if taken.loaded {
@@ -320,6 +332,8 @@ pub struct EngineFigures {
     pub window_bytes: u64,
     /// Evidence that found no place in the accumulation.
     pub evidence_refused: u64,
+    /// Evidence that the whitelist left out.
+    pub evidence_whitelisted: u64,
 }
 
 /// Event time that a sensor may lag behind the newest one before its windows count as closed without its word.

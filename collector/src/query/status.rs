@@ -1,10 +1,12 @@
 //! How sensors and collector are doing.
 
+use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
 use lynceus_proto::v1;
 use tonic::Status;
 
 use super::{QueryService, failed};
+use crate::knowledge::Known;
 use crate::rows;
 use crate::store::{KeyRange, Order, Table};
 
@@ -74,7 +76,14 @@ impl QueryService {
         if engine.evidence_refused > 0 {
             refused.push(counter(("evidence_beyond_bound", engine.evidence_refused)));
         }
+        if engine.evidence_whitelisted > 0 {
+            refused.push(counter(("evidence_whitelisted", engine.evidence_whitelisted)));
+        }
+        let facts = self.live.facts();
+        let feeds = facts.known().iter().map(feed).collect();
         v1::CollectorStatus {
+            feeds,
+            whitelist_entries: facts.whitelist().len() as u64,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.shared.started.0,
             engine: store.engine.to_owned(),
@@ -91,5 +100,17 @@ impl QueryService {
             totals,
             refused,
         }
+    }
+}
+
+fn feed(known: &Known) -> v1::FeedStatus {
+    v1::FeedStatus {
+        name: known.name.clone(),
+        taken: known.taken.map(|seconds| Timestamp::from_secs(seconds).0),
+        indicators: known.indicators,
+        bad: known.bad,
+        expired: known.expired,
+        bytes: known.bytes,
+        error: known.error.clone(),
     }
 }

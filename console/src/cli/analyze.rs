@@ -121,7 +121,7 @@ fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow:
         FILES,
         BOOT,
         plan,
-        settings.policy(),
+        settings.judging(None)?,
         Vec::new(),
     )
 }

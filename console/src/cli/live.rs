@@ -90,7 +90,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         identity.sensor,
         identity.boot,
         plan,
-        settings.policy(),
+        settings.judging(Some(&folder.path().join("feeds")))?,
         printer
             .into_iter()
             .map(|printer| Box::new(printer) as _)

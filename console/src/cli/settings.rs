@@ -1,16 +1,22 @@
 //! How traffic is cut into profiles and windows: flags and configuration file of `analyze` and `live`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use lynceus_collector::feeds::{FeedConfig, Keeper, load_once};
+use lynceus_collector::knowledge::Facts;
+use lynceus_detect::DetectConfig;
 use lynceus_model::address::Network;
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::time::WindowPlan;
 use lynceus_model::window::{Direction, SensorId};
 use lynceus_sensor::profiler::ProfileSettings;
 use serde::Deserialize;
+
+use crate::local::Judging;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Settings {
@@ -23,7 +29,13 @@ pub(super) struct Settings {
     /// Only addresses in this network get a profile; may be given several times (default: all)
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     home: Vec<Network>,
-    /// TOML file with window, direction, home; flags win over it
+    /// Whitelist: lines of type,value,direction,ignore; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    whitelist: Option<PathBuf>,
+    /// Threat feed: a file of indicators (plain, CSV, JSON, STIX, MISP); may be given several times
+    #[arg(long = "feed", value_name = "FILE")]
+    feeds: Vec<PathBuf>,
+    /// TOML file with window, direction, home, whitelist, [[feeds]] and [detect]; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -47,6 +59,9 @@ struct File {
     window: Option<String>,
     direction: Option<Side>,
     home: Vec<String>,
+    whitelist: Option<PathBuf>,
+    feeds: Vec<FeedConfig>,
+    detect: DetectConfig,
 }
 
 /// The settings as they hold, after file and flags.
@@ -55,6 +70,9 @@ pub(super) struct Effective {
     window: Width,
     direction: Side,
     home: Vec<Network>,
+    whitelist: Option<PathBuf>,
+    feeds: Vec<FeedConfig>,
+    detect: DetectConfig,
 }
 
 impl Settings {
@@ -84,7 +102,21 @@ impl Settings {
             .collect::<Result<_, _>>()
             .map_err(fault)
             .context("home")?;
+        let mut feeds = file.feeds;
+        feeds.extend(self.feeds.iter().map(|path| {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+            let name: String = name
+                .chars()
+                .map(|letter| if plain(letter) { letter } else { '_' })
+                .take(64)
+                .collect();
+            FeedConfig::file(name.trim_start_matches('.'), path)
+        }));
         Ok(Effective {
+            whitelist: self.whitelist.clone().or(file.whitelist),
+            feeds,
+            detect: file.detect,
             window: self
                 .window
                 .or(from_file)
@@ -100,6 +132,38 @@ impl Settings {
 }
 
 impl Effective {
+    /// How findings are judged. Loads feeds and whitelist. With `cache` they stay fresh while the program runs, and copies
+    /// of fetched feeds stand there; without, they are read once.
+    ///
+    /// # Errors
+    /// A feed's settings are wrong, a feed cannot be read, or the whitelist cannot be read.
+    pub(super) fn judging(&self, cache: Option<&Path>) -> anyhow::Result<Judging> {
+        let facts = Arc::new(Facts::default());
+        let (feeds, whitelist) = (self.feeds.clone(), self.whitelist.clone());
+        let keeper = match cache {
+            Some(cache) => Some(Keeper::start(feeds, whitelist, cache, Arc::clone(&facts), None)?),
+            None => {
+                load_once(feeds, whitelist, &own_cache(), Arc::clone(&facts))?;
+                None
+            }
+        };
+        // Whoever names a feed wants it read; while running, one that does not answer yet is only told.
+        let known = facts.known();
+        let unread = known
+            .iter()
+            .filter(|feed| feed.taken.is_none())
+            .find_map(|feed| feed.error.clone());
+        if let (None, Some(error)) = (cache, unread) {
+            anyhow::bail!(error);
+        }
+        Ok(Judging {
+            policy: self.policy(),
+            detect: self.detect.clone(),
+            facts,
+            keeper,
+        })
+    }
+
     #[must_use]
     pub(super) fn policy(&self) -> AlertPolicy {
         AlertPolicy {
@@ -134,6 +198,19 @@ impl Effective {
             Width::OnlyOne => None,
         }
     }
+}
+
+/// The user's own cache, never a folder that others may write to.
+fn own_cache() -> PathBuf {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    cache
+        .unwrap_or_else(|| PathBuf::from("/root/.cache"))
+        .join("lynceus/feeds")
 }
 
 fn width(text: &str) -> Result<Width, String> {
@@ -195,6 +272,9 @@ mod tests {
             window: Width::OnlyOne,
             direction: Side::Out,
             home: Vec::new(),
+            whitelist: None,
+            feeds: Vec::new(),
+            detect: DetectConfig::default(),
         };
         assert_eq!(settings.profiles(SensorId::default()).width, None);
         assert!((settings.policy().threshold() - 15.0).abs() < 1e-9);

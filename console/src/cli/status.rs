@@ -133,6 +133,11 @@ fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
             lines.push(Line::toned(Tone::Quiet, word).and(tone, text));
         }
     }
+    if collector.whitelist_entries > 0 {
+        let entries = human::plural(collector.whitelist_entries, "entry", "entries");
+        lines.push(Line::toned(Tone::Quiet, "  white   ").and(Tone::Plain, format!("list of {entries}")));
+    }
+    lines.extend(collector.feeds.iter().map(|feed| of_feed(feed, clock)));
     if let Some(reason) = &collector.degraded {
         lines.push(Line::toned(
             Tone::Alert,
@@ -140,6 +145,33 @@ fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
         ));
     }
     lines
+}
+
+fn of_feed(feed: &v1::FeedStatus, clock: &Clock) -> Line {
+    let mut text = match feed.taken {
+        None => format!("{}: not loaded yet, so what it lists is unknown", feed.name),
+        Some(taken) => format!(
+            "{}: {} of {} {}",
+            feed.name,
+            human::plural(feed.indicators, "indicator", "indicators"),
+            clock.date_time(Timestamp(taken)),
+            clock.label()
+        ),
+    };
+    for (count, what) in [(feed.bad, "not understood"), (feed.expired, "expired")] {
+        if count > 0 {
+            text += &format!(", {} {what}", human::count(count));
+        }
+    }
+    if let Some(error) = &feed.error {
+        text += &format!("; last try: {}", human::printable(error, 200));
+    }
+    let tone = if feed.error.is_some() || feed.taken.is_none() {
+        Tone::Warning
+    } else {
+        Tone::Plain
+    };
+    Line::toned(Tone::Quiet, "  feed    ").and(tone, text)
 }
 
 /// Stretches of time for which data is known to be missing.

@@ -1,0 +1,104 @@
+//! Facts for detectors, from what the collector has loaded; and what the whitelist leaves out.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use lynceus_detect::context::{Indicator, Knowledge, Listing};
+use lynceus_enrich::feeds::{Feeds, Hit};
+use lynceus_enrich::indicator::Kind;
+use lynceus_model::whitelist::Whitelist;
+
+/// What was loaded last. Readers never wait for a load: a new copy replaces the old one as a whole.
+#[derive(Debug, Default)]
+pub struct Facts {
+    feeds: RwLock<Arc<Feeds>>,
+    whitelist: RwLock<Arc<Whitelist>>,
+    known: RwLock<Arc<Vec<Known>>>,
+}
+
+/// What is known of a feed, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub name: String,
+    /// When the copy was fetched or the file changed, seconds since the Unix epoch; `None`: never loaded, so detectors
+    /// do not know.
+    pub taken: Option<i64>,
+    pub indicators: u64,
+    /// Lines that were not understood.
+    pub bad: u64,
+    /// Indicators that the feed itself calls over.
+    pub expired: u64,
+    /// Of memory.
+    pub bytes: u64,
+    pub error: Option<String>,
+}
+
+impl Facts {
+    #[must_use]
+    pub fn feeds(&self) -> Arc<Feeds> {
+        read(&self.feeds)
+    }
+
+    pub fn set_feeds(&self, feeds: Feeds) {
+        *self.feeds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(feeds);
+    }
+
+    /// The feeds in the order of the configuration, loaded or not.
+    #[must_use]
+    pub fn known(&self) -> Arc<Vec<Known>> {
+        read(&self.known)
+    }
+
+    /// Changes what is known of feeds.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Vec<Known>)) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut known));
+    }
+
+    #[must_use]
+    pub fn whitelist(&self) -> Arc<Whitelist> {
+        read(&self.whitelist)
+    }
+
+    pub fn set_whitelist(&self, whitelist: Whitelist) {
+        *self.whitelist.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(whitelist);
+    }
+}
+
+fn read<T>(place: &RwLock<Arc<T>>) -> Arc<T> {
+    Arc::clone(&place.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Knowledge for Facts {
+    fn listed(&self, indicator: Indicator<'_>) -> Option<Vec<Listing>> {
+        let feeds = self.feeds();
+        let hits = match indicator {
+            Indicator::Ip(ip) => feeds.ip(ip),
+            Indicator::Domain(name) => feeds.domain(name),
+            Indicator::Url(url) => feeds.exact(Kind::Url, url),
+            Indicator::AutonomousSystem(number) => feeds.exact(Kind::AutonomousSystem, &number.to_string()),
+            Indicator::Ja3(hash) => feeds.exact(Kind::Ja3, hash),
+            Indicator::Ja3s(hash) => feeds.exact(Kind::Ja3s, hash),
+            Indicator::Ja4(fingerprint) => feeds.exact(Kind::Ja4, fingerprint),
+            Indicator::Certificate(hash) => feeds.exact(Kind::Certificate, hash),
+            Indicator::File(hash) => feeds.exact(Kind::File, hash),
+            Indicator::Jarm(hash) => feeds.exact(Kind::Jarm, hash),
+            Indicator::TorExit(ip) => tor_exit(&feeds, ip),
+        };
+        Some(hits?.into_iter().map(listing).collect())
+    }
+}
+
+fn tor_exit(feeds: &Feeds, ip: IpAddr) -> Option<Vec<Hit>> {
+    feeds.exact(Kind::TorExit, &ip.to_string())
+}
+
+fn listing(hit: Hit) -> Listing {
+    Listing {
+        feed: hit.feed,
+        level: hit.level,
+        description: hit.description,
+        tags: hit.tags,
+        wider: hit.wider,
+    }
+}
