@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lynceus_model::address::Network as Prefix;
 use lynceus_model::evidence::ThreatLevel;
+use lynceus_model::flow::Endpoint;
 use serde::{Deserialize, Serialize};
 
 /// Shared by all detectors.
@@ -56,6 +57,11 @@ pub trait Knowledge: std::fmt::Debug + Send + Sync {
 
     /// Days between the registration of a domain and `at` (seconds since the Unix epoch).
     fn domain_age(&self, _domain: &str, _at: i64) -> Option<u32> {
+        None
+    }
+
+    /// JARM of a TLS server that somebody probed: 62 hexadecimal digits.
+    fn jarm(&self, _server: Endpoint) -> Option<String> {
         None
     }
 

@@ -17,6 +17,45 @@ mod report;
 mod reported;
 pub mod vertical_scan;
 
+// On application messages.
+pub mod blacklisted_address;
+pub mod blacklisted_name;
+pub mod cn_url_mismatch;
+pub mod credential_stuffing;
+pub mod dga_nxdomains;
+pub mod dns_over_https;
+pub mod dns_tunnel;
+pub mod empty_connections;
+pub mod executable_mime_type;
+pub mod gps_location;
+pub mod high_entropy_dns_answer;
+pub mod http_traffic;
+pub mod incompatible_cn;
+pub mod incompatible_user_agent;
+pub mod invalid_dns_resolution;
+pub mod malicious_fingerprint;
+pub mod malicious_hash;
+pub mod malicious_jarm;
+pub mod malicious_url;
+pub mod multiple_ssh_versions;
+pub mod multiple_user_agent;
+pub mod password_guessing;
+pub mod pastebin_download;
+pub mod self_signed_certificate;
+pub mod smtp_login;
+pub mod ssh_successful;
+pub mod suspicious_user_agent;
+pub mod weird_http_method;
+pub mod young_domain;
+
+mod cert_names;
+mod config;
+mod listing;
+mod names;
+mod ssh_shape;
+mod tally;
+mod user_agent;
+
 pub use context::Context;
 pub use registry::{DetectConfig, Registry};
 

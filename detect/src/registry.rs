@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::context::Network;
 use crate::{Context, Detector, History, ProfileUpdate};
 use crate::{arp_scan, data_upload, horizontal_scan, icmp_scan, long_connection, vertical_scan};
+use crate::{
+    blacklisted_address, blacklisted_name, cn_url_mismatch, dga_nxdomains, dns_over_https, dns_tunnel,
+    empty_connections, executable_mime_type, gps_location, high_entropy_dns_answer, http_traffic,
+    incompatible_cn, incompatible_user_agent, invalid_dns_resolution, malicious_fingerprint, malicious_hash,
+    malicious_url, multiple_user_agent, pastebin_download, self_signed_certificate, suspicious_user_agent,
+    weird_http_method, young_domain,
+};
+use crate::{
+    credential_stuffing, malicious_jarm, multiple_ssh_versions, password_guessing, smtp_login, ssh_successful,
+};
 
 /// One line for each detector, `file: Type`. The file is also its section in the configuration; its `Config` has
 /// `enabled`, its `new` takes the `Config` and the [`Context`]. The order here is the order in which they speak.
@@ -37,6 +47,37 @@ detectors! {
     arp_scan: ArpScan,
     long_connection: LongConnection,
     data_upload: DataUpload,
+
+    // On application messages.
+    dga_nxdomains: DgaNxdomains,
+    high_entropy_dns_answer: HighEntropyDnsAnswer,
+    invalid_dns_resolution: InvalidDnsResolution,
+    young_domain: YoungDomain,
+    dns_over_https: DnsOverHttps,
+    dns_tunnel: DnsTunnel,
+    suspicious_user_agent: SuspiciousUserAgent,
+    empty_connections: EmptyConnections,
+    incompatible_user_agent: IncompatibleUserAgent,
+    multiple_user_agent: MultipleUserAgent,
+    executable_mime_type: ExecutableMimeType,
+    pastebin_download: PastebinDownload,
+    weird_http_method: WeirdHttpMethod,
+    http_traffic: HttpTraffic,
+    gps_location: GpsLocation,
+    self_signed_certificate: SelfSignedCertificate,
+    incompatible_cn: IncompatibleCn,
+    cn_url_mismatch: CnUrlMismatch,
+    malicious_fingerprint: MaliciousFingerprint,
+    malicious_hash: MaliciousHash,
+    blacklisted_address: BlacklistedAddress,
+    blacklisted_name: BlacklistedName,
+    malicious_url: MaliciousUrl,
+    malicious_jarm: MaliciousJarm,
+    ssh_successful: SshSuccessful,
+    password_guessing: PasswordGuessing,
+    multiple_ssh_versions: MultipleSshVersions,
+    smtp_login: SmtpLogin,
+    credential_stuffing: CredentialStuffing,
 }
 
 /// The detectors that are enabled.

@@ -62,6 +62,21 @@ pub(crate) fn mirrored(
     }
 }
 
+/// An evidence and its mirror image in the profile of the other side, each naming the other.
+pub(crate) fn pair(
+    mut evidence: Evidence,
+    update: &ProfileUpdate<'_>,
+    other: IpAddr,
+    key: &str,
+    level: ThreatLevel,
+) -> [Evidence; 2] {
+    let key = format!("from/{}/{key}", evidence.profile);
+    let mut mirror = mirrored(&evidence, update, other, &key, level);
+    mirror.related = vec![evidence.id];
+    evidence.related = vec![mirror.id];
+    [evidence, mirror]
+}
+
 pub(crate) fn feature(name: &'static str, value: f64, unit: &'static str) -> Feature {
     Feature {
         name: Cow::Borrowed(name),

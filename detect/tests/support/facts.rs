@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use lynceus_detect::context::{AutonomousSystem, Indicator, Knowledge, Listing};
 use lynceus_model::address::Network;
 use lynceus_model::evidence::ThreatLevel;
+use lynceus_model::flow::Endpoint;
 use serde::Deserialize;
 
 /// Empty lists are "not known", as without feeds and tables.
@@ -15,6 +16,7 @@ pub(crate) struct Facts {
     vendors: Vec<VendorSpec>,
     systems: Vec<SystemSpec>,
     domains: Vec<DomainSpec>,
+    jarms: Vec<JarmSpec>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -53,6 +55,13 @@ struct SystemSpec {
 struct DomainSpec {
     name: String,
     days: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JarmSpec {
+    server: std::net::SocketAddr,
+    jarm: String,
 }
 
 impl ListedSpec {
@@ -103,6 +112,14 @@ impl Knowledge for Facts {
     fn domain_age(&self, domain: &str, _at: i64) -> Option<u32> {
         let known = self.domains.iter().find(|known| known.name == domain)?;
         Some(known.days)
+    }
+
+    fn jarm(&self, server: Endpoint) -> Option<String> {
+        let known = self
+            .jarms
+            .iter()
+            .find(|known| (known.server.ip(), known.server.port()) == (server.ip, server.port))?;
+        Some(known.jarm.clone())
     }
 
     fn listed(&self, indicator: Indicator<'_>) -> Option<Vec<Listing>> {

@@ -1,0 +1,111 @@
+//! Empty requests for the start page of well-known sites: how malware looks whether it is online.
+
+use lynceus_model::app::{AppEvent, HttpRequest};
+use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use serde::{Deserialize, Serialize};
+
+use crate::names::host_name;
+use crate::report::{With, feature};
+use crate::tally::{Tallies, at_least, grown};
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`EmptyConnections`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+    /// Requests for one host in one window.
+    pub min_requests: u64,
+    /// Sites, with and without `www.` before them.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let hosts = [
+            "bing.com",
+            "google.com",
+            "yandex.com",
+            "yahoo.com",
+            "duckduckgo.com",
+            "gmail.com",
+        ];
+        Self {
+            enabled: true,
+            min_requests: 4,
+            hosts: hosts.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// One finding for each host, from the configured number of requests on.
+#[derive(Debug)]
+pub struct EmptyConnections {
+    config: Config,
+    hosts: Tallies<String, u16>,
+}
+
+impl EmptyConnections {
+    #[must_use]
+    pub const fn new(config: Config, _: &Context) -> Self {
+        Self {
+            config,
+            hosts: Tallies::new(),
+        }
+    }
+
+    /// The site, if the request asks for nothing but its start page.
+    fn empty(&self, request: &HttpRequest) -> Option<String> {
+        let host = host_name(request.host.as_ref()?);
+        let site = host.strip_prefix("www.").unwrap_or(&host);
+        let empty = request.uri == "/" && request.content_length.unwrap_or(0) == 0;
+        (empty && self.config.hosts.iter().any(|known| known == site)).then(|| site.to_owned())
+    }
+}
+
+impl Detector for EmptyConnections {
+    fn name(&self) -> &'static str {
+        "empty_connections"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        let window = update.profile.window;
+        for record in update.apps {
+            if let AppEvent::HttpRequest(request) = &record.event
+                && let Some(site) = self.empty(request)
+                && let Some(tally) = self.hosts.note(window, site, record)
+            {
+                tally.detail = record.tuple.responder.port;
+            }
+        }
+        let least = self.config.min_requests;
+        let found = self.hosts.say(window, |site, tally| {
+            let (count, at_least) = (tally.count, at_least(update));
+            (count >= least).then(|| {
+                [Evidence {
+                    dst_port: Some(tally.detail),
+                    subject: Some(site.clone()),
+                    threat_level: ThreatLevel::Medium,
+                    confidence: Confidence::new(1.0),
+                    description: format!(
+                        "{} made {at_least}{count} empty HTTP requests to {site}.",
+                        window.profile
+                    ),
+                    explanation: Explanation {
+                        features: vec![
+                            feature("requests without content", count as f64, "requests")
+                                .threshold(least as f64),
+                        ],
+                        text: format!(
+                            "{at_least}{count} requests for the start page of {site} without encryption: browsers use \
+                             HTTPS there, malware looks whether it is online."
+                        ),
+                    },
+                    ..grown(update, EvidenceType::EmptyConnections, site, tally)
+                }]
+            })
+        });
+        self.hosts.close(update);
+        found
+    }
+}
