@@ -30,38 +30,46 @@ pub struct FlowKey {
 
 const _: () = assert!(size_of::<FlowKey>() == 48);
 
-/// A [`FlowKey`] as six little-endian words: on the kernel programs' target its bytes in memory.
+/// A [`FlowKey`] as the flow cache stores it, in words that are short where the flow is: ports and tags; protocol, kinds
+/// and network identifier with [`KEY_IPV4`]; then the two IPv4 addresses in one word, or those of IPv6 in four. Of an
+/// IPv4 flow the last three words mean nothing. Two flows are one where the words that mean something are equal.
 pub type KeyWords = [u64; 6];
+
+/// Bit of the second of [`KeyWords`].
+pub const KEY_IPV4: u64 = 1 << 24;
+
+/// An IPv4 address in a [`FlowKey`] is the upper half of such a word.
+const MAPPED: u64 = 0xffff_0000;
 
 impl FlowKey {
     /// Reads [`Self::words`].
     #[inline(always)]
     #[must_use]
     pub const fn from_words(words: &KeyWords) -> Self {
-        let (ports, rest) = (words[4], words[5]);
-        let [protocol, tunnel, one_way, zero, ..] = rest.to_le_bytes();
+        let (ports, rest) = (words[0], words[1]);
+        let [protocol, tunnel, one_way, ..] = rest.to_le_bytes();
+        let [low, high] = addresses(words);
         Self {
-            low: joined(words[0], words[1]),
-            high: joined(words[2], words[3]),
+            low: joined(low),
+            high: joined(high),
             low_port: ports as u16,
             high_port: (ports >> 16) as u16,
             vlan: [(ports >> 32) as u16, (ports >> 48) as u16],
             protocol,
             tunnel,
             one_way,
-            zero,
+            zero: 0,
             vni: (rest >> 32) as u32,
         }
     }
 
-    /// The fields as words, in the order in which they stand.
+    /// The words of the flow cache; those that mean nothing are 0.
     #[inline(always)]
     #[must_use]
     pub fn words(&self) -> KeyWords {
         let (low, high) = (words(self.low), words(self.high));
-        let [protocol, tunnel, one_way, zero] =
-            [self.protocol, self.tunnel, self.one_way, self.zero].map(u64::from);
-        [
+        let [protocol, tunnel, one_way] = [self.protocol, self.tunnel, self.one_way].map(u64::from);
+        pack([
             low.0.swap_bytes(),
             low.1.swap_bytes(),
             high.0.swap_bytes(),
@@ -70,8 +78,8 @@ impl FlowKey {
                 | u64::from(self.high_port) << 16
                 | u64::from(self.vlan[0]) << 32
                 | u64::from(self.vlan[1]) << 48,
-            protocol | tunnel << 8 | one_way << 16 | zero << 24 | u64::from(self.vni) << 32,
-        ]
+            protocol | tunnel << 8 | one_way << 16 | u64::from(self.vni) << 32,
+        ])
     }
 
     /// Sets addresses and ports in normal order and returns which end the source is.
@@ -119,9 +127,33 @@ impl FlowKey {
     }
 }
 
+/// [`FlowKey::words`] of a key whose bytes in memory are these six little-endian words.
+#[inline(always)]
+#[must_use]
+pub const fn pack(bytes: [u64; 6]) -> KeyWords {
+    let [low, low_end, high, high_end, ports, rest] = bytes;
+    if low | high == 0 && low_end as u32 as u64 == MAPPED && high_end as u32 as u64 == MAPPED {
+        let both = low_end >> 32 | high_end >> 32 << 32;
+        [ports, rest | KEY_IPV4, both, 0, 0, 0]
+    } else {
+        [ports, rest, low, low_end, high, high_end]
+    }
+}
+
+/// The low and the high address of [`KeyWords`] in little-endian words, as in the bytes of a [`FlowKey`].
+#[inline(always)]
+#[must_use]
+pub const fn addresses(words: &KeyWords) -> [[u64; 2]; 2] {
+    if words[1] & KEY_IPV4 == 0 {
+        [[words[2], words[3]], [words[4], words[5]]]
+    } else {
+        [[0, words[2] << 32 | MAPPED], [0, words[2] >> 32 << 32 | MAPPED]]
+    }
+}
+
 /// 16 bytes from two little-endian words.
 #[inline(always)]
-const fn joined(first: u64, second: u64) -> [u8; 16] {
+const fn joined([first, second]: [u64; 2]) -> [u8; 16] {
     (first as u128 | (second as u128) << 64).to_le_bytes()
 }
 
@@ -302,22 +334,21 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_is_its_words(
-            low: [u8; 16], high: [u8; 16], ports: (u16, u16), vlan: [u16; 2], kinds: [u8; 4], vni: u32,
+            low: [u8; 16], high: [u8; 16], v4: (bool, bool), ports: (u16, u16), vlan: [u16; 2], kinds: [u8; 3], vni: u32,
         ) {
+            let address = |bytes: [u8; 16], v4| if v4 { v4_mapped([bytes[0], bytes[1], bytes[2], bytes[3]]) } else { bytes };
             let key = FlowKey {
-                low, high, low_port: ports.0, high_port: ports.1, vlan,
-                protocol: kinds[0], tunnel: kinds[1], one_way: kinds[2], zero: kinds[3], vni,
+                low: address(low, v4.0), high: address(high, v4.1), low_port: ports.0, high_port: ports.1, vlan,
+                protocol: kinds[0], tunnel: kinds[1], one_way: kinds[2], zero: 0, vni,
             };
             let words = key.words();
             prop_assert_eq!(FlowKey::from_words(&words), key);
-            // The bytes as they lie in memory, which is what the kernel programs write and user space reads.
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            prop_assert_eq!(&bytes[..16], &low);
-            prop_assert_eq!(&bytes[16..32], &high);
-            prop_assert_eq!(&bytes[32..34], &ports.0.to_le_bytes());
-            prop_assert_eq!(&bytes[38..40], &vlan[1].to_le_bytes());
-            prop_assert_eq!(&bytes[40..44], &kinds);
-            prop_assert_eq!(&bytes[44..], &vni.to_le_bytes());
+            prop_assert_eq!(words[1] & KEY_IPV4 != 0, v4.0 && v4.1);
+            if v4.0 && v4.1 {
+                // What a slot of the cache held before does not matter.
+                let stale = [words[0], words[1], words[2], vni.into(), 7, u64::MAX];
+                prop_assert_eq!(FlowKey::from_words(&stale), key);
+            }
         }
 
         #[test]

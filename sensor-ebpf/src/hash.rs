@@ -1,11 +1,11 @@
 //! The keyed hash that places a flow in the cache.
 
-use crate::flow::KeyWords;
+use crate::flow::{KEY_IPV4, KeyWords};
 
-/// Keys of the hash, random at each load.
+/// Keys of the hash, random at each load; the seventh is not used.
 pub type HashKeys = [u64; 8];
 
-/// Number of a flow seen at a packed point; its low bits choose the set.
+/// Number below 2^32 of a flow seen at a packed point; its low bits choose the set. `keys` gives those of [`HashKeys`].
 ///
 /// Keyed NH (as in UMAC): the sum of products of 32-bit halves with the keys added, which do not wait for each other.
 /// Two flows of one point have the same sum with probability 2^-32 over the random keys, so a flood cannot aim at a set. NH alone is
@@ -13,24 +13,21 @@ pub type HashKeys = [u64; 8];
 /// rounds of multiplying and folding at the end take that away.
 #[inline(always)]
 #[must_use]
-pub fn flow_hash(key: &KeyWords, point: u32, keys: &HashKeys) -> u32 {
-    // Both are 0 for IPv4, whose addresses then make one word.
-    let mut sum = if key[0] | key[2] == 0 {
-        product(key[1] >> 32 | key[3] >> 32 << 32, keys[0])
-    } else {
-        product(key[0], keys[0])
-            .wrapping_add(product(key[1], keys[1]))
-            .wrapping_add(product(key[2], keys[2]))
-            .wrapping_add(product(key[3], keys[3]))
-    };
+pub fn flow_hash(key: &KeyWords, point: u64, keys: impl Fn(usize) -> u64) -> u64 {
     // The point stands where the network identifier of a tunnel does; each of them alone tells two flows apart.
-    sum = sum
-        .wrapping_add(product(key[4], keys[4]))
-        .wrapping_add(product(key[5] ^ u64::from(point) << 32, keys[5]));
+    let mut sum = product(key[0], keys(0))
+        .wrapping_add(product(key[1] ^ point << 32, keys(1)))
+        .wrapping_add(product(key[2], keys(2)));
+    if key[1] & KEY_IPV4 == 0 {
+        sum = sum
+            .wrapping_add(product(key[3], keys(3)))
+            .wrapping_add(product(key[4], keys(4)))
+            .wrapping_add(product(key[5], keys(5)));
+    }
     sum ^= sum >> 32;
-    sum = sum.wrapping_mul(keys[7] | 1);
+    sum = sum.wrapping_mul(keys(7) | 1);
     sum ^= sum >> 29;
-    (sum.wrapping_mul(0x9fb2_1c65_1e98_df25) >> 32) as u32
+    sum.wrapping_mul(0x9fb2_1c65_1e98_df25) >> 32
 }
 
 #[inline(always)]
@@ -112,7 +109,7 @@ mod tests {
     fn without_place(flows: &[KeyWords], keys: &HashKeys, sets: u32) -> u32 {
         let mut filled = vec![0u32; sets as usize];
         for key in flows {
-            filled[(flow_hash(key, 4, keys) & (sets - 1)) as usize] += 1;
+            filled[(flow_hash(key, 4, |at| keys[at]) as u32 & (sets - 1)) as usize] += 1;
         }
         filled.iter().map(|filled| filled.saturating_sub(2)).sum()
     }
@@ -140,17 +137,17 @@ mod tests {
     fn every_part_of_the_key_counts() {
         let keys = keys(&mut 9);
         let base = flow((v4_mapped([10, 0, 0, 1]), 1), (v4_mapped([10, 0, 0, 2]), 2));
-        let first = flow_hash(&base, 4, &keys);
-        assert_ne!(first, flow_hash(&base, 5, &keys));
-        for word in 0..6 {
-            for bit in [0, 31, 32, 63] {
-                if word % 2 == 1 && word < 4 && bit < 32 {
-                    // Not part of an IPv4 address.
-                    continue;
+        let number = |key: &KeyWords, point| flow_hash(key, point, |at| keys[at]);
+        let first = number(&base, 4);
+        assert_ne!(first, number(&base, 5));
+        let wide = flow(([0xfd; 16], 1), ([0xfe; 16], 2));
+        for (base, words) in [(base, 3), (wide, 6)] {
+            for word in 0..words {
+                for bit in [0, 31, 32, 63] {
+                    let mut other = base;
+                    other[word] ^= 1 << bit;
+                    assert_ne!(number(&base, 4), number(&other, 4), "word {word}, bit {bit}");
                 }
-                let mut other = base;
-                other[word] ^= 1 << bit;
-                assert_ne!(first, flow_hash(&other, 4, &keys), "word {word}, bit {bit}");
             }
         }
     }

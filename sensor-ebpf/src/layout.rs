@@ -5,10 +5,10 @@
 //! The flow cache is partitioned by CPU and only its own CPU writes to a part. A part is a table of [`FlowSet`]s of two
 //! entries each; an entry is 128 bytes (head and body) and touches [`ColdEntry`] only for what few flows have.
 
-use crate::flow::FlowKey;
+use crate::flow::KeyWords;
 
 /// Name of the global whose presence says that an object has the layouts of this version of the crate.
-pub const ABI_SYMBOL: &str = "LYNCEUS_ABI_2";
+pub const ABI_SYMBOL: &str = "LYNCEUS_ABI_3";
 
 /// Entries of one set.
 pub const WAYS: usize = 2;
@@ -24,7 +24,7 @@ pub struct EntryHead {
     pub sequence: u32,
     /// [`pack_point`]
     pub point: u32,
-    pub key: FlowKey,
+    pub key: KeyWords,
     /// Bits [`meta`] and, from [`meta::INCARNATION_SHIFT`] up, the incarnation.
     pub meta: u64,
 }
@@ -96,21 +96,29 @@ pub struct ColdEntry {
     pub flag_counts: [[u32; 8]; 2],
 }
 
-/// Bytes of a slot of the record ring. A record takes one (head, body) or two (head, body; cold).
-pub const SLOT_BYTES: usize = 128;
+/// Bytes of a slot of the record ring, a cache line. A record takes one, two or four of them.
+pub const SLOT_BYTES: usize = 64;
 
-/// A slot of a record ring. The first word of a record's first slot holds [`HOT_RECORD`] or [`COLD_RECORD`] where an
-/// entry has its sequence.
+/// A slot of a record ring. The first word of a record's first slot holds what kind it is where an entry has its
+/// sequence.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub words: [u64; SLOT_BYTES / 8],
 }
 
-/// `sequence` of a record of one slot.
+/// Kind of a record of two slots, which are an entry as it lies in the cache: head, body.
 pub const HOT_RECORD: u32 = 0x4c59_0001;
-/// `sequence` of a record of two slots.
+/// Kind of a record of four slots: head, body, and two of the cold half.
 pub const COLD_RECORD: u32 = 0x4c59_0002;
+/// Kind of a record of one slot: an entry without cold half of which only one side sent, IPv4 and in no tunnel; every
+/// record of a scan or a flood. Bit 0 is the side, bits 1 and 2 are the key's `one_way`. The words: kind and point, the
+/// key's third (addresses), its first (ports, tags), `meta`, and the side, whose `zero` is the key's protocol.
+pub const SHORT_RECORD: u32 = 0x4c59_0010;
+/// Bits of the kind that say more of a [`SHORT_RECORD`].
+pub const SHORT_BITS: u32 = 7;
+/// What may stand in the second of [`KeyWords`] of a [`SHORT_RECORD`]: protocol and `one_way`, besides `KEY_IPV4`.
+pub const SHORT_KEY: u64 = 0x0003_00ff;
 
 /// Per-CPU block. Lines are apart by who writes them.
 #[repr(C)]
@@ -189,7 +197,7 @@ pub const fn flag_lanes(flags: u8) -> u64 {
 const _: () = assert!(size_of::<EntryHead>() == 64);
 const _: () = assert!(size_of::<SideBody>() == 32);
 const _: () = assert!(size_of::<FlowSet>() == 256);
-const _: () = assert!(size_of::<ColdEntry>() == SLOT_BYTES);
+const _: () = assert!(size_of::<ColdEntry>() == 2 * SLOT_BYTES);
 const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
 const _: () = assert!(size_of::<CpuBlock>() == 256);
 const _: () = assert!(size_of::<FragmentKey>() == 48);

@@ -17,4 +17,4 @@ pub mod record;
 pub mod settings;
 
 /// Version of every layout in this crate. The sensor refuses an object or a pinned map of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

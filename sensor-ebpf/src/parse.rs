@@ -34,15 +34,19 @@ pub trait Frame {
     fn word(&self, offset: usize) -> Option<u64> {
         self.load::<8>(offset).map(u64::from_le_bytes)
     }
-    /// Twenty bytes, which is an IPv4 header or a TCP header, as little-endian numbers of eight, eight and four bytes.
+    /// Twenty bytes, which is an IPv4 header or a TCP header, as little-endian numbers.
     #[inline(always)]
-    fn twenty(&self, offset: usize) -> Option<(u64, u64, u32)> {
+    fn twenty(&self, offset: usize) -> Option<Twenty> {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = self.load::<20>(offset)?;
-        Some((
-            u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            u64::from_le_bytes([i, j, k, l, m, n, o, p]),
-            u32::from_le_bytes([q, r, s, t]),
-        ))
+        Some(Twenty {
+            pair: (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])),
+            words: [
+                u32::from_le_bytes([e, f, g, h]),
+                u32::from_le_bytes([i, j, k, l]),
+                u32::from_le_bytes([m, n, o, p]),
+                u32::from_le_bytes([q, r, s, t]),
+            ],
+        })
     }
     /// The outermost VLAN tag's control word (host byte order), where the network card or the kernel took the tag out
     /// of the frame. The parser treats it as the frame's first tag; `wire_len` counts its four bytes; offsets do not.
@@ -50,12 +54,25 @@ pub trait Frame {
     fn stripped_tag(&self) -> Option<u16> {
         None
     }
+    /// The top bit as a number, in the kernel programs in a form that the compiler does not make a jump of.
+    #[inline(always)]
+    fn top_bit(&self, number: u64) -> u64 {
+        number >> 63
+    }
     /// Makes the kernel's verifier forget what it knows about a number below 2^16, so that ways through the parser
     /// which differ only in an offset are checked once and not once each. The number stays the same.
     #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         number
     }
+}
+
+/// What [`Frame::twenty`] reads, in pieces that are fields of the two headers: a wider load than the store that wrote the
+/// bytes waits for the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Twenty {
+    pub pair: (u16, u16),
+    pub words: [u32; 4],
 }
 
 /// A frame in memory, as files and tests have it.

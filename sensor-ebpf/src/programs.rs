@@ -22,7 +22,7 @@ use core::mem::transmute;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, RefusedPacket, Tally};
-use sensor_ebpf::flow::{FlowKey, KeyWords, Side};
+use sensor_ebpf::flow::{FlowKey, Side, pack};
 use sensor_ebpf::heads::Offered;
 use sensor_ebpf::layout::{FragmentPorts, pack_point};
 use sensor_ebpf::parse::{
@@ -34,7 +34,7 @@ use self::cpu::{Cpu, count, reason_index};
 use self::flow_cache::{Arrival, Place, account};
 use self::frame::{Copied, Direct};
 pub(crate) use self::frame::{Hook, TcHook, XdpHook};
-use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_2, OUTER_LAYER, Work, work};
+use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_3, OUTER_LAYER, Work, work};
 
 /// The program at a hook. Never changes the packet.
 #[inline(always)]
@@ -48,7 +48,7 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
         }
         (&raw mut (*cpu.block).busy).write_volatile(1);
     }
-    let point = pack_point(hook.ifindex(), EGRESS);
+    let point = u64::from(pack_point(hook.ifindex(), EGRESS));
     // SAFETY: a helper without arguments (Linux 5.11).
     let now = unsafe { bpf_ktime_get_coarse_ns() };
     let frame = hook.direct();
@@ -58,7 +58,7 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
     if is_usual && parse_simple(&frame, &mut simple) {
         count_simple(hook, cpu, frame, point, now, &simple);
     } else if let Some(work) = work() {
-        work.point = point;
+        work.point = point as u32;
         work.now = now;
         work.segments = if hook.is_uncounted() { 0 } else { hook.segments() };
         hook.next(next::PARSE);
@@ -70,9 +70,9 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
 #[inline(always)]
 pub(crate) fn parse_rest<H: Hook>(hook: H) {
     // Keeps the symbol in the object: its presence is the check of the layouts.
-    let _ = LYNCEUS_ABI_2.load();
+    let _ = LYNCEUS_ABI_3.load();
     let Some((cpu, work)) = workplace() else { return };
-    if let Some(counters) = cpu.counters(work.point) {
+    if let Some(counters) = cpu.counters(u64::from(work.point)) {
         match read_copy(hook, work) {
             0 => {
                 if work.segments == 0 {
@@ -85,8 +85,8 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
                 hook.next(next::COUNT);
             }
             result => {
-                let wire = hook.direct().wire_len();
-                let packets = work.segments.max(1);
+                let wire = u64::from(hook.direct().wire_len());
+                let packets = u64::from(work.segments.max(1));
                 // SAFETY: this CPU's counters.
                 unsafe { count(&raw mut (*counters).seen, packets, wire) };
                 refuse(counters, result - 1, packets, wire);
@@ -114,7 +114,7 @@ pub(crate) fn count_parsed<H: Hook>(hook: H) {
 #[inline(always)]
 pub(crate) fn send_head<H: Hook>(hook: H) {
     let Some((cpu, work)) = workplace() else { return };
-    if let Some(counters) = cpu.counters(work.point) {
+    if let Some(counters) = cpu.counters(u64::from(work.point)) {
         payload::send(hook, counters, work);
     }
     leave(cpu);
@@ -134,15 +134,15 @@ fn leave(cpu: Cpu) {
 
 /// Counts a packet that took the short way through the parser.
 #[inline(always)]
-fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u32, now: u64, simple: &Simple) {
+fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u64, now: u64, simple: &Simple) {
     let Some(counters) = cpu.counters(point) else {
         return;
     };
     let sizes = Sizes {
-        segments: hook.segments(),
-        ip_len: simple.ip_len,
-        ip_offset: simple.ip_offset,
-        headers: simple.payload_offset,
+        segments: u64::from(hook.segments()),
+        ip_len: u64::from(simple.ip_len),
+        ip_offset: u64::from(simple.ip_offset),
+        headers: u64::from(simple.payload_offset),
     };
     let arrival = Arrival {
         key: simple.key,
@@ -152,16 +152,16 @@ fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u32, now: u64,
         packets: sizes.segments,
         ip_bytes: sizes.ip_bytes(),
         wire_bytes: sizes.wire_bytes(frame),
-        ttl: simple.ttl,
-        tcp_flags: simple.tcp_flags,
+        ttl: u64::from(simple.ttl),
+        tcp_flags: u64::from(simple.tcp_flags),
     };
     let Some(place) = count_in_flow(cpu, counters, &arrival, None) else {
         return;
     };
     let offered = Offered {
-        protocol: simple.key[5] as u8,
-        low_port: simple.key[4] as u16,
-        high_port: (simple.key[4] >> 16) as u16,
+        protocol: simple.key[1] as u8,
+        low_port: simple.key[0] as u16,
+        high_port: (simple.key[0] >> 16) as u16,
         sender: simple.sender as u32,
         payload_offset: simple.payload_offset,
         payload_len: simple.payload_len,
@@ -176,8 +176,8 @@ fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u32, now: u64,
 
 /// Counts a packet that the general parser parsed.
 #[inline(always)]
-fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
-    let Some(counters) = cpu.counters(work.point) else {
+fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &Work, frame: Direct) {
+    let Some(counters) = cpu.counters(u64::from(work.point)) else {
         return;
     };
     let packet = &work.packet;
@@ -187,22 +187,22 @@ fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
         unsafe { *(&raw mut (*counters).degraded).cast::<u64>().add(index) += 1 };
     }
     let sizes = Sizes {
-        segments: work.segments,
-        ip_len: packet.ip_len,
-        ip_offset: packet.ip_offset,
-        headers: work.headers,
+        segments: u64::from(work.segments),
+        ip_len: u64::from(packet.ip_len),
+        ip_offset: u64::from(packet.ip_offset),
+        headers: u64::from(work.headers),
     };
     let arrival = Arrival {
         // SAFETY: FlowKey is 48 bytes of integers without padding; on this target its bytes are its words.
-        key: unsafe { transmute::<FlowKey, KeyWords>(packet.key) },
+        key: pack(unsafe { transmute::<FlowKey, [u64; 6]>(packet.key) }),
         sender: packet.sender as u64,
-        point: work.point,
+        point: u64::from(work.point),
         now: work.now,
         packets: sizes.segments,
         ip_bytes: sizes.ip_bytes(),
         wire_bytes: sizes.wire_bytes(frame),
-        ttl: packet.ttl,
-        tcp_flags: packet.tcp_flags,
+        ttl: u64::from(packet.ttl),
+        tcp_flags: u64::from(packet.tcp_flags),
     };
     let Some(place) = count_in_flow(cpu, counters, &arrival, Some(packet)) else {
         return;
@@ -218,24 +218,24 @@ fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) {
 /// What the numbers of bytes are made of.
 #[derive(Clone, Copy)]
 struct Sizes {
-    segments: u32,
-    ip_len: u32,
-    ip_offset: u32,
+    segments: u64,
+    ip_len: u64,
+    ip_offset: u64,
     /// From the frame's begin to a segment's payload.
-    headers: u32,
+    headers: u64,
 }
 
 impl Sizes {
     /// Each segment but the first repeats all headers up to its payload.
     #[inline(always)]
-    fn ip_bytes(self) -> u32 {
+    fn ip_bytes(self) -> u64 {
         self.ip_len + (self.segments - 1) * self.headers.wrapping_sub(self.ip_offset)
     }
 
     #[inline(always)]
-    fn wire_bytes(self, frame: Direct) -> u32 {
+    fn wire_bytes(self, frame: Direct) -> u64 {
         let stripped = if frame.stripped_tag().is_some() { 4 } else { 0 };
-        frame.wire_len() + (self.segments - 1) * (self.headers + stripped)
+        u64::from(frame.wire_len()) + (self.segments - 1) * (self.headers + stripped)
     }
 }
 
@@ -325,7 +325,7 @@ fn fragment(counters: *mut PointCounters, work: &mut Work) {
             one_way: u32::from(packet.key.one_way != 0),
         };
         // Cannot fail for want of room: the map drops its least recently used element.
-        let _ = FRAGMENTS.insert(key, &ports, u64::from(BPF_ANY));
+        let _ = FRAGMENTS.insert(key, ports, u64::from(BPF_ANY));
         return;
     }
     // SAFETY: another CPU may replace the element while it is read; the ports are a hint.
@@ -339,7 +339,7 @@ fn fragment(counters: *mut PointCounters, work: &mut Work) {
 
 /// Counts a packet that is in no flow.
 #[inline(always)]
-fn refuse(counters: *mut PointCounters, reason: u32, packets: u32, bytes: u32) {
+fn refuse(counters: *mut PointCounters, reason: u32, packets: u64, bytes: u64) {
     // SAFETY: `counters` is an element of the map; the index is below the array's length.
     unsafe {
         let tally = (&raw mut (*counters).refused)

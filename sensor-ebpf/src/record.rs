@@ -1,7 +1,7 @@
 //! From the memory of the flow cache and the record rings to [`FlowRecord`].
 
-use crate::flow::{FlowRecord, Handshake, HookDirection, Point, Side, SideCounters};
-use crate::layout::{ColdEntry, EntryBody, EntryHead, SideBody, TIME_SHIFT, meta};
+use crate::flow::{FlowKey, FlowRecord, Handshake, HookDirection, KEY_IPV4, Point, Side, SideCounters};
+use crate::layout::{ColdEntry, EntryBody, EntryHead, SHORT_BITS, SHORT_RECORD, SideBody, TIME_SHIFT, meta};
 
 /// Unwraps the 32-bit times of the flow cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,46 @@ pub struct RawEntry {
 }
 
 impl RawEntry {
+    /// Reads a record of one slot ([`SHORT_RECORD`]); `None` where it is of another kind.
+    #[inline(always)]
+    #[must_use]
+    pub fn from_short(words: &[u64; 8]) -> Option<Self> {
+        let [kind, addresses, ports, meta, counts, bytes, rest, lanes] = *words;
+        if kind as u32 & !SHORT_BITS != SHORT_RECORD {
+            return None;
+        }
+        let [.., ttl_min, ttl_max, in_lanes, protocol] = rest.to_le_bytes();
+        let sent = SideBody {
+            packets: counts as u32,
+            ip_bytes: (counts >> 32) as u32,
+            wire_bytes: bytes as u32,
+            first: (bytes >> 32) as u32,
+            last: rest as u32,
+            ttl_min,
+            ttl_max,
+            in_lanes,
+            zero: 0,
+            lanes,
+        };
+        let one_way = kind >> 1 & 3;
+        let key = u64::from(protocol) | one_way << 16 | KEY_IPV4;
+        let sides = if kind & 1 == 0 {
+            [sent, SideBody::default()]
+        } else {
+            [SideBody::default(), sent]
+        };
+        Some(Self {
+            head: EntryHead {
+                sequence: kind as u32,
+                point: (kind >> 32) as u32,
+                key: [ports, key, addresses, 0, 0, 0],
+                meta,
+            },
+            body: EntryBody { sides },
+            cold: None,
+        })
+    }
+
     /// Packets of both ends.
     #[inline(always)]
     #[must_use]
@@ -83,7 +123,7 @@ impl RawEntry {
     pub fn record(&self, cpu: u16, clock: Clock) -> FlowRecord {
         let cold = self.cold.as_ref();
         FlowRecord {
-            key: self.head.key,
+            key: FlowKey::from_words(&self.head.key),
             point: Point::unpack(self.head.point),
             cpu,
             incarnation: self.head.meta >> meta::INCARNATION_SHIFT,
@@ -121,12 +161,11 @@ fn side(body: &SideBody, cold: Option<&ColdEntry>, index: usize, clock: Clock) -
         flag_counts = cold.flag_counts[index];
         fragments = cold.fragments[index];
     }
-    // Most sides of a record have no TCP flags (UDP) or one lane.
-    if body.lanes != 0 || cold.is_some() {
-        for (bit, lane) in body.lanes.to_le_bytes().into_iter().enumerate() {
-            flag_counts[bit] += u32::from(lane);
-            tcp_flags |= u8::from(flag_counts[bit] != 0) << bit;
-        }
+    for (count, lane) in flag_counts.iter_mut().zip(body.lanes.to_le_bytes()) {
+        *count += u32::from(lane);
+    }
+    for (bit, count) in flag_counts.iter().enumerate() {
+        tcp_flags |= u8::from(*count != 0) << bit;
     }
     SideCounters {
         packets: u64::from(body.packets),
@@ -199,6 +238,45 @@ mod tests {
         assert_eq!(record.sides[1], SideCounters::default());
         assert_eq!(record.handshake, Handshake::default());
         assert_eq!(record.outer, None);
+    }
+
+    #[test]
+    fn a_short_record_is_its_entry() {
+        let mut whole = entry();
+        whole.head.key = FlowKey {
+            low: crate::flow::v4_mapped([10, 0, 0, 1]),
+            high: crate::flow::v4_mapped([10, 0, 0, 2]),
+            low_port: 3,
+            high_port: 1,
+            vlan: [0x1005, 0],
+            protocol: 1,
+            one_way: 2,
+            ..FlowKey::default()
+        }
+        .words();
+        for side in 0..2 {
+            whole.body.sides = [SideBody::default(); 2];
+            whole.body.sides[side] = entry().body.sides[0];
+            let sent = whole.body.sides[side];
+            let kind = SHORT_RECORD | side as u32 | 2 << 1;
+            whole.head.sequence = kind;
+            let mut rest = [0; 8];
+            rest[..4].copy_from_slice(&sent.last.to_le_bytes());
+            rest[4..].copy_from_slice(&[sent.ttl_min, sent.ttl_max, sent.in_lanes, 1]);
+            let words = [
+                u64::from(kind) | u64::from(whole.head.point) << 32,
+                whole.head.key[2],
+                whole.head.key[0],
+                whole.head.meta,
+                u64::from(sent.packets) | u64::from(sent.ip_bytes) << 32,
+                u64::from(sent.wire_bytes) | u64::from(sent.first) << 32,
+                u64::from_le_bytes(rest),
+                sent.lanes,
+            ];
+            assert_eq!(RawEntry::from_short(&words), Some(whole));
+            let other = [words[0] | 8, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(RawEntry::from_short(&other), None);
+        }
     }
 
     #[test]

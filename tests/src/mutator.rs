@@ -113,9 +113,15 @@ impl Mutator {
             }
         };
         code.packet(layer);
+        // Both ports at once: a load of both that follows a store of one waits for the cache, and no card writes so.
         code.add([
             insn(0x63, 2, 7, SOURCE, 0),
-            insn(0x6b, 2, 7, SOURCE_PORT, 0),
+            insn(0x61, 5, 2, SOURCE_PORT, 0),
+            insn(0x77, 5, 0, 0, 16),
+            insn(0x67, 5, 0, 0, 16), // r5 = destination port
+            insn(0x57, 7, 0, 0, 0xffff),
+            insn(0x4f, 5, 7, 0, 0),
+            insn(0x63, 2, 5, SOURCE_PORT, 0),
             insn(0xbf, 1, 6, 0, 0), // r1 = context
         ]);
         code.add(target.put_in_register(2));

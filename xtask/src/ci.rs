@@ -3,7 +3,7 @@
 use crate::shell::{command, execute};
 use crate::{ebpf, setup, test};
 
-/// Formatting, lints and the agreement of the committed eBPF object with its source.
+/// Formatting, lints (those of the kernel programs with their own compiler) and the agreement of the committed eBPF object with its source.
 pub(crate) fn lint() -> anyhow::Result<()> {
     execute(command("cargo").args(["fmt", "--all", "--check"]))?;
     execute(command("cargo").args([
@@ -16,6 +16,7 @@ pub(crate) fn lint() -> anyhow::Result<()> {
         "warnings",
     ]))?;
     setup::run(&setup::Options::default())?;
+    ebpf::build::lint()?;
     ebpf::run(&ebpf::Options {
         check: true,
         run: false,

@@ -11,7 +11,7 @@ use self::build::{Object, build, copy_of_sources};
 use self::provenance::{Provenance, describe, difference, digest, inputs};
 use crate::shell::{command, execute, is_root, root};
 
-mod build;
+pub(crate) mod build;
 mod provenance;
 mod strip;
 

@@ -50,7 +50,9 @@ fn nightly() -> anyhow::Result<()> {
         "there is no toolchain `{}`, and no rustup to install it",
         name()
     );
-    execute(command("rustup").args(["toolchain", "install", &name(), "--profile", "minimal"]))
+    // Clippy is for `cargo xtask lint`.
+    let install = ["toolchain", "install", &name(), "--profile", "minimal"];
+    execute(command("rustup").args(install).args(["--component", "clippy"]))
         .context("the kernel programs need a nightly compiler, and rustup could not install one")
 }
 

@@ -11,8 +11,11 @@
 use super::ip::{TCP, UDP};
 use super::link::{IPV4, IPV6, OLD_QINQ, SERVICE_VLAN, VLAN, be16};
 use super::tunnel::may_be_tunnel_port;
-use super::{Fragment, Frame, Packet};
-use crate::flow::{FlowKey, KeyWords, Side, VLAN_PRESENT, less};
+use super::{Fragment, Frame, Packet, Twenty};
+use crate::flow::{FlowKey, KEY_IPV4, KeyWords, Side, VLAN_PRESENT, less};
+
+/// Place of [`KEY_IPV4`].
+const KIND: u32 = KEY_IPV4.trailing_zeros();
 
 /// What [`parse_simple`] reads. Everything else of a [`Packet`] has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,39 +101,38 @@ pub fn parse_simple<F: Frame>(frame: &F, simple: &mut Simple) -> bool {
         }
         at = frame.forget(at);
     }
-    let (header_len, stated, protocol, source, destination);
+    // Source, destination; both in the first word where it is IPv4.
+    let (version, addresses, header_len, stated, protocol): (u64, [u64; 4], _, _, _);
     if ether_type == IPV4 {
-        let Some((first, second, last)) = frame.twenty(at) else {
+        let Some(Twenty { pair, words }) = frame.twenty(at) else {
             return false;
         };
         // Version and header length; a fragment's offset and its "more" bit.
-        if first & 0xff != 0x45 || swapped(first >> 48) & 0x3fff != 0 {
+        if pair.0 & 0xff != 0x45 || swapped((words[0] >> 16) as u16) & 0x3fff != 0 {
             return false;
         }
         header_len = 20;
-        stated = swapped(first >> 16);
-        simple.ttl = second as u8;
-        protocol = second >> 8 & 0xff;
-        // Where the verifier knew that they are 0, it would walk everything behind here for each version.
-        let zero = frame.forget(0) as u64;
-        source = (zero, mapped(second >> 32));
-        destination = (zero, mapped(u64::from(last)));
+        stated = swapped(pair.1);
+        simple.ttl = words[1] as u8;
+        protocol = u64::from(words[1] >> 8 & 0xff);
+        version = KEY_IPV4 >> KIND;
+        addresses = [u64::from(words[2]) | u64::from(words[3]) << 32, 0, 0, 0];
     } else if ether_type == IPV6 {
         // One after the other and not as a tuple, of which every part would be tried.
         let Some(first) = frame.word(at) else { return false };
-        let Some(from_high) = frame.word(at + 8) else {
+        let Some(from) = frame.word(at + 8) else {
             return false;
         };
-        let Some(from_low) = frame.word(at + 16) else {
+        let Some(from_end) = frame.word(at + 16) else {
             return false;
         };
-        let Some(to_high) = frame.word(at + 24) else {
+        let Some(to) = frame.word(at + 24) else {
             return false;
         };
-        let Some(to_low) = frame.word(at + 32) else {
+        let Some(to_end) = frame.word(at + 32) else {
             return false;
         };
-        let payload = swapped(first >> 32);
+        let payload = swapped((first >> 32) as u16);
         if first & 0xf0 != 0x60 || payload == 0 {
             return false;
         }
@@ -138,8 +140,8 @@ pub fn parse_simple<F: Frame>(frame: &F, simple: &mut Simple) -> bool {
         stated = payload + 40;
         protocol = first >> 48 & 0xff;
         simple.ttl = (first >> 56) as u8;
-        source = (from_high, from_low);
-        destination = (to_high, to_low);
+        version = 0;
+        addresses = [from, from_end, to, to_end];
     } else {
         return false;
     }
@@ -150,23 +152,27 @@ pub fn parse_simple<F: Frame>(frame: &F, simple: &mut Simple) -> bool {
     }
     let (ports, transport_len);
     if protocol == u64::from(TCP) {
-        let Some((first, second, _)) = frame.twenty(transport) else {
+        let Some(Twenty { pair, words }) = frame.twenty(transport) else {
             return false;
         };
-        transport_len = second >> 34 & 0x3c;
+        transport_len = u64::from(words[2] >> 2 & 0x3c);
         if transport_len < 20 || transport as u64 + transport_len > end {
             return false;
         }
-        simple.tcp_seq = ((first >> 32) as u32).swap_bytes();
-        simple.tcp_flags = (second >> 40) as u8;
-        ports = (swapped(first), swapped(first >> 16));
+        simple.tcp_seq = words[0].swap_bytes();
+        simple.tcp_flags = (words[2] >> 8) as u8;
+        ports = (swapped(pair.0), swapped(pair.1));
     } else if protocol == u64::from(UDP) {
-        let Some(first) = frame.word(transport) else {
+        let Some([a, b, c, d, e, f, ..]) = frame.load::<8>(transport) else {
             return false;
         };
         transport_len = 8;
-        ports = (swapped(first), swapped(first >> 16));
-        if transport as u64 + 8 > end || swapped(first >> 32) < 8 || may_be_tunnel_port(ports.1 as u16) {
+        let length = u16::from_be_bytes([e, f]);
+        ports = (
+            u64::from(u16::from_be_bytes([a, b])),
+            u64::from(u16::from_be_bytes([c, d])),
+        );
+        if transport as u64 + 8 > end || length < 8 || may_be_tunnel_port(ports.1 as u16) {
             return false;
         }
         simple.tcp_seq = 0;
@@ -174,27 +180,30 @@ pub fn parse_simple<F: Frame>(frame: &F, simple: &mut Simple) -> bool {
     } else {
         return false;
     }
-    // Without a branch where it can be: whose address is lower is as good as random.
-    let high_sent = if source.0 != destination.0 {
-        less(destination.0.swap_bytes(), source.0.swap_bytes())
-    } else if source.1 != destination.1 {
-        less(destination.1.swap_bytes(), source.1.swap_bytes())
+    // Not numbers that the verifier knows: it would walk everything behind here for each version and protocol.
+    let kind = protocol | (frame.forget(version as usize) as u64) << KIND;
+    let [first, second, third, fourth] = addresses;
+    // Without a jump: whose address is lower is as good as random.
+    if kind & KEY_IPV4 != 0 {
+        let source = u64::from((first as u32).swap_bytes()) << 16 | ports.0;
+        let destination = u64::from(((first >> 32) as u32).swap_bytes()) << 16 | ports.1;
+        simple.sender = frame.top_bit(destination.wrapping_sub(source));
+        let both = first.rotate_right((simple.sender << 5) as u32);
+        simple.key = [0, kind, both, 0, 0, 0];
     } else {
-        frame.forget(less(ports.1, ports.0) as usize) as u64
-    };
-    let swap = high_sent.wrapping_neg();
-    let first = (source.0 ^ destination.0) & swap;
-    let second = (source.1 ^ destination.1) & swap;
-    let port = (ports.0 ^ ports.1) & swap;
-    simple.key = [
-        source.0 ^ first,
-        source.1 ^ second,
-        destination.0 ^ first,
-        destination.1 ^ second,
-        ports.0 ^ port | (ports.1 ^ port) << 16 | vlan,
-        protocol,
-    ];
-    simple.sender = high_sent;
+        simple.sender = if first != third {
+            less(third.swap_bytes(), first.swap_bytes())
+        } else if second != fourth {
+            less(fourth.swap_bytes(), second.swap_bytes())
+        } else {
+            frame.top_bit(ports.1.wrapping_sub(ports.0))
+        };
+        let swap = simple.sender.wrapping_neg();
+        let (head, end) = ((first ^ third) & swap, (second ^ fourth) & swap);
+        simple.key = [0, kind, first ^ head, second ^ end, third ^ head, fourth ^ end];
+    }
+    let swap = (ports.0 ^ ports.1) & simple.sender.wrapping_neg();
+    simple.key[0] = ports.0 ^ swap | (ports.1 ^ swap) << 16 | vlan;
     simple.ip_len = stated as u32;
     simple.ip_offset = at as u32;
     simple.payload_offset = frame.forget(transport + transport_len as usize) as u32;
@@ -202,19 +211,13 @@ pub fn parse_simple<F: Frame>(frame: &F, simple: &mut Simple) -> bool {
     true
 }
 
-/// The low 16 bits, which came from the frame, as the number that they are.
+/// A field of the frame as the number that it is.
 #[inline(always)]
-const fn swapped(word: u64) -> u64 {
-    (word as u16).swap_bytes() as u64
+const fn swapped(field: u16) -> u64 {
+    field.swap_bytes() as u64
 }
 
-/// Second word of [`crate::flow::v4_mapped`].
-#[inline(always)]
-const fn mapped(address: u64) -> u64 {
-    address << 32 | 0xffff_0000
-}
-
-/// Adds a tag behind those that are there; the third and further ones are not kept. As in the key's fifth word.
+/// Adds a tag behind those that are there; the third and further ones are not kept. As in the key's first word.
 #[inline(always)]
 const fn with_tag(vlan: u64, tag_control: u16) -> u64 {
     let tag = (tag_control & 0x0fff | VLAN_PRESENT) as u64;

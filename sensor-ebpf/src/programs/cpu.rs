@@ -29,24 +29,24 @@ impl Cpu {
 
     /// Counters of a packed point; those of slot 0 for a point that no one registered.
     #[inline(always)]
-    pub(crate) fn counters(self, point: u32) -> Option<*mut PointCounters> {
+    pub(crate) fn counters(self, point: u64) -> Option<*mut PointCounters> {
         let place = (point ^ point >> 3) as usize & (POINT_CACHE - 1);
         // SAFETY: `block` is this CPU's element of a map; `place` is below POINT_CACHE.
         let cached = unsafe { (&raw mut (*self.block).points).cast::<u64>().add(place) };
         // SAFETY: as above.
         let known = unsafe { *cached };
-        let slot = if (known >> 32) as u32 == point {
+        let slot = if known >> 32 == point {
             known as u32
         } else {
             // The loader writes an element once, before the hook of that point is attached, so a missing one may be
             // remembered too.
             // SAFETY: the element is read at once.
-            let slot = match unsafe { POINTS.get(point) } {
+            let slot = match unsafe { POINTS.get(point as u32) } {
                 Some(slot) => *slot,
                 None => 0,
             };
             // SAFETY: as above.
-            unsafe { *cached = u64::from(point) << 32 | u64::from(slot) };
+            unsafe { *cached = point << 32 | u64::from(slot) };
             slot
         };
         COUNTERS.get_ptr_mut(self.number * POINT_SLOTS + (slot & (POINT_SLOTS - 1)))
@@ -76,27 +76,50 @@ impl Cpu {
 /// # Safety
 /// `tally` points into this CPU's counters.
 #[inline(always)]
-pub(crate) unsafe fn count(tally: *mut Tally, packets: u32, bytes: u32) {
+pub(crate) unsafe fn count(tally: *mut Tally, packets: u64, bytes: u64) {
     // SAFETY: the caller's promise.
     unsafe {
-        (*tally).packets += u64::from(packets);
-        (*tally).bytes += u64::from(bytes);
+        (*tally).packets += packets;
+        (*tally).bytes += bytes;
     }
+}
+
+/// Writes `N` zeros. Volatile: the compiler would make a call of them to a loop that writes bytes.
+///
+/// # Safety
+/// `words` is valid for `N` words.
+#[inline(always)]
+pub(crate) unsafe fn clear<const N: usize>(words: *mut u64) {
+    let mut word = 0;
+    while word < N {
+        // SAFETY: the caller's promise.
+        unsafe { words.add(word).write_volatile(0) };
+        word += 1;
+    }
+}
+
+/// The top bit, in a form that the compiler does not make a jump of.
+#[inline(always)]
+pub(crate) fn top_bit(number: u64) -> u64 {
+    let mut bit = number;
+    // SAFETY: one instruction on one register.
+    unsafe { asm!("{0} >>= 63", inout(reg) bit, options(pure, nomem, nostack)) };
+    bit
 }
 
 /// `value & MASK` in a form that the compiler cannot drop. It knows the range of an enum or of a clamped length and would
 /// leave the mask out; the verifier does not and needs it.
 #[inline(always)]
-pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
-    let mut value = u64::from(value);
+pub(crate) fn masked<const MASK: u32>(value: u64) -> u64 {
+    let mut value = value;
     // SAFETY: one instruction on one register.
     unsafe { asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack)) };
-    value as u32
+    value
 }
 
 /// Bounds an index of a reason.
 #[inline(always)]
 pub(crate) fn reason_index(index: u32) -> usize {
-    masked::<7>(index) as usize
+    masked::<7>(u64::from(index)) as usize
 }
 const _: () = assert!(REASON_SLOTS == 8);

@@ -4,17 +4,15 @@
 //! The body of an entry is read and written in words of eight bytes, whose meaning is [`SideBody`]'s on this
 //! (little-endian) target.
 
-use core::arch::asm;
-
 use sensor_ebpf::counters::PointCounters;
-use sensor_ebpf::flow::KeyWords;
+use sensor_ebpf::flow::{KEY_IPV4, KeyWords};
 use sensor_ebpf::hash::flow_hash;
 use sensor_ebpf::heads::FlowHeads;
 use sensor_ebpf::layout::{EntryBody, EntryHead, FlowSet, SideBody, TIME_SHIFT, WAYS, flag_lanes, meta};
 use sensor_ebpf::parse::Packet;
 
-use crate::programs::cpu::{Cpu, masked};
-use crate::programs::maps::{CACHE, FLOW_HEADS, HASH_KEYS, SET_MASK};
+use crate::programs::cpu::{Cpu, clear, masked, top_bit};
+use crate::programs::maps::{CACHE, FLOW_HEADS, SET_MASK, hash_key};
 use crate::programs::order::{begin, end};
 use crate::programs::rare::{SYN, add_flags, handshake, keep_rare};
 use crate::programs::ring::spill;
@@ -28,21 +26,21 @@ const TTL_MIN: u32 = 32;
 const TTL_MAX: u32 = 40;
 const IN_LANES: u32 = 48;
 
-/// What one buffer at a hook adds to its flow.
+/// What one buffer at a hook adds to its flow. All of them in 64 bits, which costs the fewest instructions.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) key: KeyWords,
     /// 0: the key's low end sent it, 1: the high end.
     pub(crate) sender: u64,
     /// Packed observation point.
-    pub(crate) point: u32,
+    pub(crate) point: u64,
     /// Coarse time, nanoseconds.
     pub(crate) now: u64,
-    pub(crate) packets: u32,
-    pub(crate) ip_bytes: u32,
-    pub(crate) wire_bytes: u32,
-    pub(crate) ttl: u8,
-    pub(crate) tcp_flags: u8,
+    pub(crate) packets: u64,
+    pub(crate) ip_bytes: u64,
+    pub(crate) wire_bytes: u64,
+    pub(crate) ttl: u64,
+    pub(crate) tcp_flags: u64,
 }
 
 /// Where a packet was counted.
@@ -62,8 +60,8 @@ pub(crate) fn account(
     rare: Option<&Packet>,
 ) -> Option<Place> {
     let set_mask = SET_MASK.load();
-    let hash = flow_hash(&arrival.key, arrival.point, &HASH_KEYS.load());
-    let set_number = cpu.number * (set_mask + 1) + (hash & set_mask);
+    let hash = flow_hash(&arrival.key, arrival.point, hash_key);
+    let set_number = cpu.number * (set_mask + 1) + (hash as u32 & set_mask);
     let set: *mut FlowSet = CACHE.get_ptr_mut(set_number)?;
     // SAFETY: an element of the cache; ways 0 and 1 exist.
     let (heads, bodies) = unsafe {
@@ -73,7 +71,7 @@ pub(crate) fn account(
         )
     };
     let (way, fresh) = choose_way(heads, arrival);
-    let sender = u64::from(masked::<1>(arrival.sender as u32));
+    let sender = masked::<1>(arrival.sender);
     // SAFETY: `way` and `sender` are 0 or 1, and an entry has two sides.
     let (head, body, side) = unsafe {
         let body = bodies.add(way);
@@ -121,61 +119,50 @@ const _: () = assert!(meta::WAY1_RECENT == 1);
 fn choose_way(heads: *mut EntryHead, arrival: &Arrival) -> (usize, bool) {
     // Which way a flow has is as good as random: a wrong guess of the CPU costs more than these instructions.
     // SAFETY: the heads of a set of two.
-    let way = unsafe { masked::<1>(differs(heads, arrival) as u32) } as usize;
+    let difference = unsafe { difference(heads, arrival) };
+    let way = masked::<1>(top_bit(difference.wrapping_neg() | difference)) as usize;
     // SAFETY: as above.
-    if is_flow(unsafe { heads.add(way) }, arrival) {
+    if unsafe { is_flow(heads.add(way), arrival) } {
         return (way, false);
     }
-    // Way 0 looked like the flow and was not: as seldom as two flows that differ in the protocol only.
+    // Way 0 looked like the flow and was not: IPv6 flows in the same networks with the same ports.
     // SAFETY: as above.
-    if way == 0 && is_flow(unsafe { heads.add(1) }, arrival) {
+    if way == 0 && unsafe { is_flow(heads.add(1), arrival) } {
         return (1, false);
     }
     // SAFETY: as above.
     let recent = unsafe { (*heads).meta };
-    (masked::<1>(!recent as u32) as usize, true)
+    (masked::<1>(!recent) as usize, true)
 }
 
-/// 1 where point, ports, tags or the lower halves of the addresses are not the arrival's, else 0.
+/// 0 where the point and the first three words of the key are the arrival's, which is all of an IPv4 key.
 ///
 /// # Safety
 /// `head` is in this CPU's part of the cache.
 #[inline(always)]
-unsafe fn differs(head: *const EntryHead, arrival: &Arrival) -> u64 {
+unsafe fn difference(head: *const EntryHead, arrival: &Arrival) -> u64 {
     let key = &arrival.key;
-    // SAFETY: the caller's promise; the key is 48 bytes at a multiple of 8.
+    // SAFETY: the caller's promise.
     unsafe {
         let stored = (&raw const (*head).key).cast::<u64>();
-        let difference = *stored.add(1) ^ key[1]
-            | *stored.add(3) ^ key[3]
-            | *stored.add(4) ^ key[4]
-            | u64::from((*head).point ^ arrival.point);
-        sign(difference.wrapping_neg() | difference)
+        *stored ^ key[0]
+            | *stored.add(1) ^ key[1]
+            | *stored.add(2) ^ key[2]
+            | u64::from((*head).point) ^ arrival.point
     }
 }
 
-/// The top bit, in a form that the compiler does not make a jump of.
+/// # Safety
+/// As [`difference`].
 #[inline(always)]
-fn sign(value: u64) -> u64 {
-    let mut sign = value;
-    // SAFETY: one instruction on one register.
-    unsafe { asm!("{0} >>= 63", inout(reg) sign, options(pure, nomem, nostack)) };
-    sign
-}
-
-#[inline(always)]
-fn is_flow(head: *const EntryHead, arrival: &Arrival) -> bool {
+unsafe fn is_flow(head: *const EntryHead, arrival: &Arrival) -> bool {
     let key = &arrival.key;
-    // SAFETY: `head` is in this CPU's part of the cache; the key is 48 bytes at a multiple of 8.
+    // SAFETY: the caller's promise.
     unsafe {
         let stored = (&raw const (*head).key).cast::<u64>();
-        (*head).point == arrival.point
-            && *stored.add(4) == key[4]
-            && *stored.add(1) == key[1]
-            && *stored.add(3) == key[3]
-            && *stored.add(0) == key[0]
-            && *stored.add(2) == key[2]
-            && *stored.add(5) == key[5]
+        difference(head, arrival) == 0
+            && (key[1] & KEY_IPV4 != 0
+                || *stored.add(3) == key[3] && *stored.add(4) == key[4] && *stored.add(5) == key[5])
     }
 }
 
@@ -199,20 +186,18 @@ unsafe fn renew(
         // A flow that only starts a new incarnation keeps what the selector knows and what the handshake waits for.
         let kept = if fresh { meta::WAY1_RECENT } else { meta::KEPT };
         let mark = (*head).meta & kept;
-        (*head).point = arrival.point;
+        (*head).point = arrival.point as u32;
         let key = (&raw mut (*head).key).cast::<u64>();
-        let words = body.cast::<u64>();
-        let mut word = 0;
-        while word < 6 {
-            *key.add(word) = arrival.key[word];
-            word += 1;
+        *key = arrival.key[0];
+        *key.add(1) = arrival.key[1];
+        *key.add(2) = arrival.key[2];
+        if arrival.key[1] & KEY_IPV4 == 0 {
+            *key.add(3) = arrival.key[3];
+            *key.add(4) = arrival.key[4];
+            *key.add(5) = arrival.key[5];
         }
-        (*head).meta = incarnation << meta::INCARNATION_SHIFT | sender * meta::ORIGIN_HIGH | mark;
-        let mut word = 0;
-        while word < 8 {
-            words.add(word).write(0);
-            word += 1;
-        }
+        (*head).meta = incarnation << meta::INCARNATION_SHIFT | (sender * meta::ORIGIN_HIGH) | mark;
+        clear::<8>(body.cast::<u64>());
     }
 }
 
@@ -223,7 +208,7 @@ unsafe fn renew(
 #[inline(always)]
 unsafe fn add(head: *mut EntryHead, side: *mut SideBody, index: u32, sender: u64, arrival: &Arrival) {
     let now = arrival.now >> TIME_SHIFT & 0xffff_ffff;
-    let ttl = u64::from(arrival.ttl);
+    let ttl = arrival.ttl;
     // SAFETY: the caller's promise; a side has four words.
     unsafe {
         let words = side.cast::<u64>();
@@ -237,19 +222,19 @@ unsafe fn add(head: *mut EntryHead, side: *mut SideBody, index: u32, sender: u64
             rest = with_ttl(rest, ttl);
         }
         // Neither half overflows: both are below FULL.
-        *words = counts + (u64::from(arrival.packets) | u64::from(arrival.ip_bytes) << 32);
-        *words.add(1) = bytes + u64::from(arrival.wire_bytes);
+        *words = counts + (arrival.packets | arrival.ip_bytes << 32);
+        *words.add(1) = bytes + arrival.wire_bytes;
         let flags = arrival.tcp_flags;
         if flags != 0 {
             if arrival.packets == 1 && rest >> IN_LANES & 0xff != LANES_FULL {
                 rest += 1 << IN_LANES;
-                *words.add(3) += flag_lanes(flags);
+                *words.add(3) += flag_lanes(flags as u8);
             } else {
                 add_flags(
                     head,
                     side,
                     u64::from(index) | sender << 32,
-                    u64::from(flags),
+                    flags,
                     arrival.packets,
                 );
                 rest &= !(0xff << IN_LANES);

@@ -7,9 +7,9 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use core::arch::asm;
 use core::ffi::c_void;
 use sensor_ebpf::event::HEAD_BYTES;
-use sensor_ebpf::parse::Frame;
+use sensor_ebpf::parse::{Frame, Twenty};
 
-use crate::programs::cpu::masked;
+use crate::programs::cpu::{masked, top_bit};
 use crate::programs::maps::{SLACK, TC_NEXT, XDP_NEXT};
 
 /// Furthest offset that a header may have: the verifier wants a bound below 64 KiB.
@@ -95,7 +95,7 @@ impl Frame for Direct {
     }
 
     #[inline(always)]
-    fn twenty(&self, offset: usize) -> Option<(u64, u64, u32)> {
+    fn twenty(&self, offset: usize) -> Option<Twenty> {
         if offset > MAX_OFFSET {
             return None;
         }
@@ -103,19 +103,30 @@ impl Frame for Direct {
         if after::<20>(at) > self.end {
             return None;
         }
-        // SAFETY: as in `load`. In words, because the compiler would read bytes and put them together.
+        // SAFETY: as in `load`. Field by field, because the compiler would read bytes and put them together.
         unsafe {
-            Some((
-                (at as *const u64).read_unaligned(),
-                (at as *const u64).add(1).read_unaligned(),
-                (at as *const u32).add(4).read_unaligned(),
-            ))
+            let halves = at as *const u16;
+            let words = at as *const u32;
+            Some(Twenty {
+                pair: (halves.read_unaligned(), halves.add(1).read_unaligned()),
+                words: [
+                    words.add(1).read_unaligned(),
+                    words.add(2).read_unaligned(),
+                    words.add(3).read_unaligned(),
+                    words.add(4).read_unaligned(),
+                ],
+            })
         }
     }
 
     #[inline(always)]
     fn forget(&self, number: usize) -> usize {
         forget(number, self.present)
+    }
+
+    #[inline(always)]
+    fn top_bit(&self, number: u64) -> u64 {
+        top_bit(number)
     }
 
     #[inline(always)]
@@ -176,7 +187,7 @@ pub(crate) fn bounded(len: u32) -> Option<u32> {
     } else {
         len
     };
-    Some(masked::<{ HEAD_BYTES as u32 - 1 }>(len - 1) + 1)
+    Some(masked::<{ HEAD_BYTES as u32 - 1 }>(u64::from(len - 1)) as u32 + 1)
 }
 const _: () = assert!(HEAD_BYTES.is_power_of_two());
 
@@ -210,7 +221,7 @@ impl Frame for Copied {
         if offset > HEAD_BYTES - N || offset + N > self.len {
             return None;
         }
-        let offset = masked::<{ HEAD_BYTES as u32 - 1 }>(offset as u32) as usize;
+        let offset = masked::<{ HEAD_BYTES as u32 - 1 }>(offset as u64) as usize;
         const { assert!(N <= SLACK) };
         // SAFETY: `offset + N` is at most HEAD_BYTES, compared above; the verifier is content with the mask and the slack.
         Some(unsafe {

@@ -102,9 +102,16 @@ pub(crate) struct HeadEvent {
 /// Most bytes that are read at once.
 pub(crate) const SLACK: usize = 32;
 
+/// A key of the flow hash. Not [`Global::load`], which reads all of them.
+#[inline(always)]
+pub(crate) fn hash_key(at: usize) -> u64 {
+    // SAFETY: callers name one of the eight. Volatile as `load` does it: the loader patches the values in.
+    unsafe { (&raw const HASH_KEYS).cast::<u64>().add(at).read_volatile() }
+}
+
 /// Only its name matters: it says which layouts these programs have ([`sensor_ebpf::layout::ABI_SYMBOL`]).
 #[unsafe(no_mangle)]
-pub(crate) static LYNCEUS_ABI_2: Global<u32> = Global::new(0);
+pub(crate) static LYNCEUS_ABI_3: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static SET_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]

@@ -7,7 +7,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_ringbuf_output;
 use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::{HEAD_HEADER_BYTES, HeadHeader};
-use sensor_ebpf::flow::{FlowKey, Side};
+use sensor_ebpf::flow::{FlowKey, KEY_IPV4, Side, addresses};
 use sensor_ebpf::heads::{
     ARP_ETHER_TYPE, ARP_LINK_BYTES, Choice, HeadRefused, Offered, SourceBucket, arp_place, decide, look,
     may_matter, select_arp,
@@ -52,12 +52,8 @@ pub(crate) fn choose<H: Hook>(
     let state = unsafe { &mut *state };
     let limits = HEAD_LIMITS.load();
     let admit = || {
-        let key = &arrival.key;
-        let source = if arrival.sender == 0 {
-            [key[0], key[1]]
-        } else {
-            [key[2], key[3]]
-        };
+        let [low, high] = addresses(&arrival.key);
+        let source = if arrival.sender == 0 { low } else { high };
         admit(&source, arrival.now)
     };
     match decide(offered, content, state, &limits, admit) {
@@ -77,15 +73,15 @@ pub(crate) fn choose<H: Hook>(
 #[inline(always)]
 fn prepare(work: &mut Work, arrival: &Arrival, bytes: u16) {
     let offered = work.offered;
-    let key = (&raw mut work.head.key).cast::<u64>();
-    let mut word = 0;
-    while word < 6 {
-        // SAFETY: a key is six words, at a multiple of 8.
-        unsafe { key.add(word).write(arrival.key[word]) };
-        word += 1;
+    let [low, high] = addresses(&arrival.key);
+    let rest = arrival.key[1] & !KEY_IPV4;
+    // SAFETY: a key is six words, at a multiple of 8; the order is that of its fields.
+    unsafe {
+        let key = (&raw mut work.head.key).cast::<[u64; 6]>();
+        key.write([low[0], low[1], high[0], high[1], arrival.key[0], rest]);
     }
     work.head.time = arrival.now;
-    work.head.point = arrival.point;
+    work.head.point = arrival.point as u32;
     work.head.payload_len = offered.payload_len;
     work.head.tcp_seq = offered.tcp_seq;
     work.head.sender = arrival.sender as u8;
@@ -128,7 +124,7 @@ fn admit(source: &[u64; 2], now: u64) -> bool {
     let mut bucket = SourceBucket::default();
     let admitted = bucket.take(now, &limits);
     // Cannot fail for want of room: the map drops its least recently used element.
-    let _ = HEAD_SOURCES.insert(source, &bucket, u64::from(BPF_ANY));
+    let _ = HEAD_SOURCES.insert(source, bucket, u64::from(BPF_ANY));
     admitted
 }
 

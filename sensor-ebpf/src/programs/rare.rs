@@ -2,14 +2,14 @@
 //! flags past 255 packets. `unsafe`: as in `flow_cache.rs`.
 
 use sensor_ebpf::counters::PointCounters;
-use sensor_ebpf::layout::{ColdEntry, EntryHead, SLOT_BYTES, SideBody, meta};
+use sensor_ebpf::layout::{ColdEntry, EntryHead, SideBody, meta};
 use sensor_ebpf::parse::{Fragment, Packet};
 
-use crate::programs::cpu::Cpu;
+use crate::programs::cpu::{Cpu, clear};
 use crate::programs::maps::COLD;
 
 const FIN: u8 = 1;
-pub(crate) const SYN: u8 = 2;
+pub(crate) const SYN: u64 = 2;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
 const CWR: u8 = 128;
@@ -26,7 +26,7 @@ pub(crate) unsafe fn add_flags(
     side: *mut SideBody,
     index_and_side: u64,
     flags: u64,
-    packets: u32,
+    packets: u64,
 ) {
     let (index, side_number, flags) = (
         index_and_side as u32,
@@ -46,7 +46,7 @@ pub(crate) unsafe fn add_flags(
             let mut more = (lanes & 0xff) as u32;
             lanes >>= 8;
             if flags >> bit & 1 != 0 {
-                more += if once >> bit & 1 != 0 { 1 } else { packets };
+                more += if once >> bit & 1 != 0 { 1 } else { packets as u32 };
             }
             *counts.add(bit) += more;
             bit += 1;
@@ -67,18 +67,18 @@ pub(crate) unsafe fn handshake(
     head: *mut EntryHead,
     index: u32,
     awaits: u64,
-    flags: u8,
+    flags: u64,
     now: u64,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let step = if flags & SYN == 0 {
-            if flags & ACK == 0 {
+            if flags & u64::from(ACK) == 0 {
                 return;
             }
             (*head).meta &= !awaits;
             2
-        } else if flags & ACK == 0 {
+        } else if flags & u64::from(ACK) == 0 {
             (*head).meta |= awaits;
             0
         } else {
@@ -110,14 +110,14 @@ pub(crate) unsafe fn keep_rare(
     index: u32,
     packet: &Packet,
     side_number: usize,
-    packets: u32,
+    packets: u64,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         if let Fragment::Later { .. } = packet.fragment
             && let Some(cold) = cold_half(head, index)
         {
-            *(&raw mut (*cold).fragments).cast::<u32>().add(side_number) += packets;
+            *(&raw mut (*cold).fragments).cast::<u32>().add(side_number) += packets as u32;
         }
         if let Some((source, destination)) = packet.outer
             && (*head).meta & meta::OUTER == 0
@@ -140,12 +140,7 @@ unsafe fn cold_half(head: *mut EntryHead, index: u32) -> Option<*mut ColdEntry> 
     unsafe {
         if (*head).meta & meta::COLD == 0 {
             (*head).meta |= meta::COLD;
-            let words = cold.cast::<u64>();
-            let mut word = 0;
-            while word < SLOT_BYTES / 8 {
-                words.add(word).write(0);
-                word += 1;
-            }
+            clear::<{ size_of::<ColdEntry>() / 8 }>(cold.cast());
         }
     }
     Some(cold)

@@ -21,14 +21,14 @@ use crate::queue::{self, Consumer, Producer};
 
 /// Shortest wait between two looks at the rings: a tighter poll makes the kernel fight for the line of a ring's head.
 const SHORTEST_WAIT: Duration = Duration::from_micros(100);
-/// Longest wait. With the default ring of 2^15 slots it bridges a flood of 8 M new flows a second and CPU; an idle
+/// Longest wait. With the default ring of 2^16 slots it bridges a flood of 16 M new flows a second and CPU; an idle
 /// sensor wakes up 250 times a second, which costs about 0.1 % of a CPU.
 const LONGEST_WAIT: Duration = Duration::from_millis(4);
 
 /// Sizes of what lies between the drain thread and the consumer.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Records that wait for the consumer: 2^15 of them (10 MiB) are as much as a full ring.
+    /// Records that wait for the consumer: 2^15 of them (10 MiB) are half of what a full ring may hold.
     pub queued_records: usize,
     /// Payload heads that wait; each is at most 2 KiB, so 2^12 of them are at most 8 MiB.
     pub queued_heads: usize,

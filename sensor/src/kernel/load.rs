@@ -25,8 +25,8 @@ pub struct Options {
     /// Entries of the flow cache per CPU: a power of two. 2^13 of them (1 MiB, and 1 MiB that is rarely touched) stay in
     /// the second-level cache; more of them spill less and cost more (`docs/decisions/0010`).
     pub cache_entries: u32,
-    /// Slots of 128 bytes of the record ring per CPU: a power of two. 2^15 of them (4 MiB) hold 3 ms of a flood of 10 M
-    /// new flows a second.
+    /// Slots of 64 bytes of the record ring per CPU: a power of two. 2^16 of them (4 MiB) hold 6 ms of a flood of 10 M
+    /// new flows a second, whose records take one slot each.
     pub ring_slots: u32,
     /// Which IP header makes the flow where there is a tunnel.
     pub layer: Layer,
@@ -42,7 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache_entries: 1 << 13,
-            ring_slots: 1 << 15,
+            ring_slots: 1 << 16,
             layer: Layer::Inner,
             heads: Some(HeadLimits::DEFAULT),
             precise_times: 20_000,

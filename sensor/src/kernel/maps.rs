@@ -21,7 +21,7 @@ use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::Head;
 use sensor_ebpf::flow::FlowRecord;
 use sensor_ebpf::layout::{
-    COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD, Slot, WAYS, meta,
+    COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD, SLOT_BYTES, Slot, WAYS, meta,
 };
 use sensor_ebpf::record::{Clock, RawEntry};
 use sensor_ebpf::settings::POINT_SLOTS;
@@ -123,7 +123,7 @@ pub struct Sizes {
     pub cpus: u16,
     /// Sets of two entries per CPU.
     pub sets: u32,
-    /// Slots of 128 bytes per CPU.
+    /// Slots of 64 bytes per CPU.
     pub ring_slots: u32,
 }
 
@@ -182,29 +182,21 @@ impl RecordRing {
             fill: u32::try_from(head.wrapping_sub(self.tail)).unwrap_or(self.slots),
         };
         while self.tail != head && drained.records < limit {
-            let first = self.slot(self.tail);
-            // SAFETY: a slot is 16 words; the kernel does not write to it before the tail has passed it.
-            let words = unsafe { copy_words::<16>(first) };
-            let (entry_head, body) = split(&words);
-            self.tail += 1;
-            let cold = match entry_head.sequence {
-                HOT_RECORD => None,
+            let first = self.take_slot();
+            let entry = match first[0] as u32 {
+                HOT_RECORD => Some(whole(&first, &self.take_slot(), None)),
                 COLD_RECORD => {
-                    // SAFETY: as above; the kernel moves its head by both slots at once.
-                    let words = unsafe { copy_words::<16>(self.slot(self.tail)) };
-                    self.tail += 1;
-                    Some(cold(words))
+                    let body = self.take_slot();
+                    let cold = cold(&self.take_slot(), &self.take_slot());
+                    Some(whole(&first, &body, Some(cold)))
                 }
-                _ => {
-                    self.malformed += 1;
-                    continue;
-                }
+                _ => RawEntry::from_short(&first),
             };
-            each(&RawEntry {
-                head: entry_head,
-                body,
-                cold,
-            });
+            let Some(entry) = entry else {
+                self.malformed += 1;
+                continue;
+            };
+            each(&entry);
             drained.records += 1;
         }
         if drained.fill != 0 {
@@ -214,29 +206,36 @@ impl RecordRing {
         drained
     }
 
-    fn slot(&self, position: u64) -> *const u64 {
-        let index = self.cpu as usize * self.slots as usize + (position as usize & (self.slots as usize - 1));
-        self.ring.element::<Slot>(index).cast::<u64>()
+    /// The slot at the tail, which moves on. The kernel moves its head over all slots of a record at once, so only a
+    /// record's first slot has to be compared with it.
+    #[inline(always)]
+    fn take_slot(&mut self) -> [u64; SLOT_WORDS] {
+        let slot = self.tail as usize & (self.slots as usize - 1);
+        let index = self.cpu as usize * self.slots as usize + slot;
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: an element of the mapping; the kernel does not write to it before the tail has passed it.
+        unsafe { copy_words::<SLOT_WORDS>(self.ring.element::<Slot>(index).cast::<u64>()) }
     }
 }
 
-fn split(words: &[u64; 16]) -> (EntryHead, EntryBody) {
-    let (head, body) = words.split_at(8);
-    let mut parts = ([0u64; 8], [0u64; 8]);
-    parts.0.copy_from_slice(head);
-    parts.1.copy_from_slice(body);
+const SLOT_WORDS: usize = SLOT_BYTES / 8;
+
+#[inline(always)]
+fn whole(head: &[u64; 8], body: &[u64; 8], cold: Option<ColdEntry>) -> RawEntry {
     // SAFETY: both are 64 bytes of integers without padding; every bit pattern is valid.
-    unsafe {
+    let (head, body) = unsafe {
         (
-            transmute::<[u64; 8], EntryHead>(parts.0),
-            transmute::<[u64; 8], EntryBody>(parts.1),
+            transmute::<[u64; 8], EntryHead>(*head),
+            transmute::<[u64; 8], EntryBody>(*body),
         )
-    }
+    };
+    RawEntry { head, body, cold }
 }
 
-fn cold(words: [u64; 16]) -> ColdEntry {
+#[inline(always)]
+fn cold(first: &[u64; 8], second: &[u64; 8]) -> ColdEntry {
     // SAFETY: 128 bytes of integers without padding; every bit pattern is valid.
-    unsafe { transmute::<[u64; 16], ColdEntry>(words) }
+    unsafe { transmute::<[[u64; 8]; 2], ColdEntry>([*first, *second]) }
 }
 
 /// The flow cache of all CPUs, read in place while the kernel writes to it.
@@ -334,24 +333,21 @@ impl Cache {
                 std::hint::spin_loop();
                 continue;
             }
-            let mut words = [0u64; 16];
             // SAFETY: head and body are eight words each, the cold half sixteen, all inside their mappings.
-            let cold_words = unsafe {
-                words[..8].copy_from_slice(&copy_words::<8>(head.cast::<u64>()));
-                words[8..].copy_from_slice(&copy_words::<8>(body.cast::<u64>()));
-                if words[7] & meta::COLD == 0 {
+            let (head, body, cold_words) = unsafe {
+                let head = copy_words::<8>(head.cast::<u64>());
+                let cold = if head[7] & meta::COLD == 0 {
                     None
                 } else {
-                    Some(copy_words::<16>(
-                        self.cold.element::<ColdEntry>(entry).cast::<u64>(),
-                    ))
-                }
+                    let cold = self.cold.element::<ColdEntry>(entry).cast::<u64>();
+                    Some((copy_words::<8>(cold), copy_words::<8>(cold.add(8))))
+                };
+                (head, copy_words::<8>(body.cast::<u64>()), cold)
             };
             fence(Ordering::Acquire);
             if sequence.load(Ordering::Relaxed) == before {
-                let (head, body) = split(&words);
-                let cold = cold_words.map(cold);
-                return Reading::Whole(RawEntry { head, body, cold }, before);
+                let cold = cold_words.map(|(first, second)| cold(&first, &second));
+                return Reading::Whole(whole(&head, &body, cold), before);
             }
         }
         Reading::Unsettled

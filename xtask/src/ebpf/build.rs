@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 
@@ -34,29 +35,8 @@ pub(super) fn build(folder: &Path) -> anyhow::Result<Vec<Object>> {
     flags.extend(remaps(folder)?);
     let mut objects = Vec::new();
     for (binary, name) in OBJECTS {
-        execute(
-            command("cargo")
-                .current_dir(folder)
-                .arg(toolchain::argument())
-                .args([
-                    "build",
-                    "--quiet",
-                    "--package",
-                    "sensor-ebpf",
-                    "--bin",
-                    binary,
-                    "--locked",
-                ])
-                .args(["--profile", PROFILE, "--target", TARGET, "-Z", "build-std=core"])
-                .arg("--target-dir")
-                .arg(&target)
-                .env_remove("RUSTFLAGS")
-                // The variables of the stable cargo that runs this program would choose its compiler.
-                .env_remove("RUSTC")
-                .env_remove("RUSTUP_TOOLCHAIN")
-                .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")),
-        )
-        .context("failed to build the kernel programs; `cargo xtask setup` gets what they need")?;
+        execute(cargo(folder, "build", binary).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))
+            .context("failed to build the kernel programs; `cargo xtask setup` gets what they need")?;
         let path = target.join(TARGET).join(PROFILE).join(binary);
         let bytes = fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
         let bytes = strip::without_dwarf(&bytes)?;
@@ -64,6 +44,44 @@ pub(super) fn build(folder: &Path) -> anyhow::Result<Vec<Object>> {
         objects.push(Object { name, bytes });
     }
     Ok(objects)
+}
+
+/// The lints over the files that are compiled for the BPF target only, which the workspace's own lint run does not see.
+pub(crate) fn lint() -> anyhow::Result<()> {
+    for (binary, _) in OBJECTS {
+        execute(
+            cargo(&root(), "clippy", binary)
+                .args(["--", "-D", "warnings"])
+                .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f")),
+        )
+        .context("the lints of the kernel programs failed; the nightly needs its `clippy` component")?;
+    }
+    Ok(())
+}
+
+/// The nightly's cargo over a binary for the BPF target.
+fn cargo(folder: &Path, what: &str, binary: &str) -> Command {
+    let mut cargo = command("cargo");
+    cargo
+        .current_dir(folder)
+        .arg(toolchain::argument())
+        .args([
+            what,
+            "--quiet",
+            "--package",
+            "sensor-ebpf",
+            "--bin",
+            binary,
+            "--locked",
+        ])
+        .args(["--profile", PROFILE, "--target", TARGET, "-Z", "build-std=core"])
+        .arg("--target-dir")
+        .arg(folder.join("target/ebpf"))
+        .env_remove("RUSTFLAGS")
+        // The variables of the stable cargo that runs this program would choose its compiler.
+        .env_remove("RUSTC")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    cargo
 }
 
 /// A copy of the workspace's sources in another folder. What a build of it left there stays.
