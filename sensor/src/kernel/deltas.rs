@@ -16,6 +16,9 @@ pub(super) struct Deltas {
     known: HashMap<(u16, u64), Known, BuildHasherDefault<FxHasher>>,
     /// Highest incarnation of each CPU that a sweep has read: a record above it was never read before.
     newest: Vec<u64>,
+    /// Time of the last sweep. What an entry has that no reading told came after it, also where the entry was quiet for
+    /// long and therefore not read.
+    swept_at: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +40,14 @@ impl Deltas {
             read_at: now,
         };
         match self.known.insert((record.cpu, record.incarnation), known) {
-            Some(before) => since(&record, &before),
+            Some(before) => since(&record, &before, self.swept_at),
             None => Some(record),
         }
+    }
+
+    /// A sweep that began at `now` has passed all entries.
+    pub(super) fn swept(&mut self, now: u64) {
+        self.swept_at = self.swept_at.max(now);
     }
 
     /// What is new in the last reading of an entry, which left the cache; `None` where nothing is.
@@ -50,7 +58,7 @@ impl Deltas {
             return Some(record);
         }
         match self.known.remove(&(record.cpu, record.incarnation)) {
-            Some(before) => since(&record, &before),
+            Some(before) => since(&record, &before, self.swept_at),
             None => Some(record),
         }
     }
@@ -62,9 +70,10 @@ impl Deltas {
     }
 }
 
-fn since(record: &FlowRecord, before: &Known) -> Option<FlowRecord> {
-    let low = side_since(&record.sides[0], &before.sides[0], before.read_at);
-    let high = side_since(&record.sides[1], &before.sides[1], before.read_at);
+fn since(record: &FlowRecord, before: &Known, swept_at: u64) -> Option<FlowRecord> {
+    let read_at = before.read_at.max(swept_at);
+    let low = side_since(&record.sides[0], &before.sides[0], read_at);
+    let high = side_since(&record.sides[1], &before.sides[1], read_at);
     let origin = match (low.packets, high.packets) {
         (0, 0) => return None,
         // Should the flow have ended meanwhile, this is a new one, and the only side that sent something began it.
@@ -168,6 +177,27 @@ mod tests {
         let last = deltas.spilled(record(7, 5, 4)).unwrap();
         assert_eq!((last.sides[0].packets, last.sides[1].packets), (0, 3));
         assert_eq!(deltas.len(), 0);
+    }
+
+    /// A flow that was silent for minutes must not seem to go on from its last packet.
+    #[test]
+    fn what_is_new_came_after_the_last_sweep() {
+        let mut deltas = Deltas::default();
+        deltas.living(record(7, 3, 0), 1_500);
+        deltas.swept(1_500);
+        // Sweeps that find the entry unchanged do not read it.
+        deltas.swept(600_000);
+        let mut later = record(7, 5, 0);
+        later.sides[0].last = 600_800;
+        assert_eq!(deltas.living(later, 601_000).unwrap().sides[0].first, 600_000);
+        deltas.swept(601_000);
+        later.sides[0] = SideCounters {
+            packets: 9,
+            last: 900_000,
+            ..later.sides[0]
+        };
+        deltas.swept(899_000);
+        assert_eq!(deltas.spilled(later).unwrap().sides[0].first, 899_000);
     }
 
     proptest! {

@@ -81,6 +81,7 @@ impl Sweeper {
             });
             entries += swept.entries + swept.unsettled;
         }
+        deltas.swept(now);
         let counters = (0..POINT_SLOTS)
             .map(|slot| (slot, readers.counters.of_slot(slot)))
             .filter(|(_, counters)| *counters != PointCounters::default())
