@@ -21,7 +21,7 @@ mod wheel;
 
 use std::time::Duration;
 
-use lynceus_model::flow::{FlowEnd, FlowUpdate};
+use lynceus_model::flow::{ConnState, FlowEnd, FlowUpdate, Totals};
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::flow::Side;
 use sensor_ebpf::heads::FlowHeads;
@@ -45,6 +45,19 @@ const ICMPV6: u8 = 58;
 const ACK: u8 = 16;
 /// Place of ACK among the flag counts.
 const ACK_BIT: usize = 4;
+
+/// The state of a flow that is known by its totals only, as from a log that tells TCP flags.
+pub(crate) fn state_of_flags(protocol: u8, out: &Totals, back: &Totals) -> ConnState {
+    let seen = |totals: &'_ Totals| state::Seen {
+        packets: totals.packets,
+        flags: totals.tcp_flags,
+        flag_counts: &NO_COUNTS,
+    };
+    state::of(protocol, seen(out), seen(back))
+}
+
+/// How often each flag came is not known.
+const NO_COUNTS: [u32; 8] = [0; 8];
 
 /// Where a flow stands in the table.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,15 @@
 //! Where traffic comes from. Every source ends in the same events, so everything behind it is the same code.
 
+mod argus;
+pub mod files;
+mod input;
 pub mod kernel;
+pub mod log;
+mod nfdump;
 pub mod pcap;
+mod recognize;
+mod suricata;
+pub(crate) mod zeek;
 
 use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
@@ -23,6 +31,15 @@ impl Event {
             Self::App(record) => record.time,
         }
     }
+
+    /// Packets that a flow report adds.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        match self {
+            Self::Flow(update) => update.new_out.packets + update.new_back.packets,
+            Self::App(_) => 0,
+        }
+    }
 }
 
 /// What the last call of [`Source::next`] left behind.
@@ -36,7 +53,7 @@ pub enum Status {
     Ended,
 }
 
-/// A source of events: kernel capture, a capture file, later flow logs.
+/// A source of events: kernel capture, capture files, flow logs.
 pub trait Source {
     /// Appends the next events. A source appends a bounded number (at most about 4,096) per call.
     ///

@@ -1,4 +1,4 @@
-//! `lynceus analyze`: capture files through decoders, profiles and detectors.
+//! `lynceus analyze`: capture files and flow logs through decoders, profiles and detectors.
 
 mod folder;
 mod summary;
@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use clap::Args;
 use lynceus_model::flow::FlowUpdate;
-use lynceus_model::status::{Counter, PointStatus, SensorStatus};
+use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, WindowUpdate};
 use lynceus_proto::batch::BootId;
 use lynceus_sensor::flow_table::{FlowTable, FlowTableConfig};
 use lynceus_sensor::profiler::Pipeline;
-use lynceus_sensor::source::pcap::{Depth, PcapError, PcapSource};
+use lynceus_sensor::source::files::FileSource;
 use lynceus_sensor::source::{Source as _, Status};
 
 use self::folder::Folder;
@@ -28,19 +28,22 @@ use crate::local::{Keep, Local};
 const FILES: SensorId = SensorId([0; 16]);
 const BOOT: BootId = BootId([0; 16]);
 
-/// Analyzes capture files: profiles, evidence and alerts
+/// Analyzes captures and flow logs: profiles, evidence and alerts
 ///
-/// Reads pcap and pcapng, plain, gzip or zstd, and prints what was found and why. Two runs over the same files print
-/// the same, except for the time they took. Exit code 1: a file was damaged (what was readable counts).
+/// Reads pcap and pcapng, and logs of Zeek (files or whole directories, TSV or JSON), plain, gzip or zstd, recognizes
+/// which is which, and prints what was found and why. Two runs over the same files print the same, except for the time
+/// they took. Exit code 1: a file was damaged (what was readable counts).
 #[derive(Args)]
 #[command(after_help = "Examples:
   lynceus analyze capture.pcap
   lynceus analyze day*.pcapng.zst --out results/     then: lynceus console --from results/
+  lynceus analyze /opt/zeek/logs/2026-01-31/          a directory of Zeek
+  lynceus analyze conn.log dns.log.gz
   tcpdump -w - -c 100000 | lynceus analyze -
   lynceus analyze capture.pcap --json | jq 'select(.kind == \"alert\")'")]
 pub struct Options {
-    /// Capture files in the order of time; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// Captures, logs, or directories of Zeek, in the order of time; `-` is standard input
+    #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
     /// JSON Lines instead of text: evidence, alerts, then one summary
     #[arg(long)]
@@ -73,8 +76,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let settings = options.settings.effective()?;
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
     let store = folder.as_ref().map(Folder::store);
-    let source =
-        PcapSource::new(options.files.clone(), table(options), Depth::Deep).with_decoders(Default::default());
+    let source = FileSource::open(&options.files, table(options), None);
     let mut pipeline = Pipeline::new(Tap::new(source, folder), settings.profiles(FILES));
     let mut local = None;
     let outcome = read(&mut pipeline, options, |updates, plan| {
@@ -106,6 +108,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         flows: tap.flows,
         profiler: pipeline.counters(),
         table: tap.source.table(),
+        packets: tap.source.capture_packets() + tap.source.log_packets(),
         first: tap.source.origin(),
         last: tap.last,
         begin,
@@ -128,11 +131,11 @@ fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow:
 
 /// Reads all files; hands out window updates as they come.
 fn read(
-    pipeline: &mut Pipeline<Tap<PcapSource, Option<Folder>>>,
+    pipeline: &mut Pipeline<Tap<FileSource, Option<Folder>>>,
     options: &Options,
     mut each: impl FnMut(&mut Vec<WindowUpdate>, WindowPlan) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let progress = progress::bar(&options.files, options.quiet);
+    let progress = progress::bar(pipeline.source().source.total_bytes(), options.quiet);
     let mut outcome = Outcome::Done;
     let mut updates = Vec::new();
     loop {
@@ -144,13 +147,11 @@ fn read(
         match status {
             Ok(Status::Ended) => break,
             Ok(Status::More | Status::Idle) => {}
-            Err(error) => match error.downcast_ref::<PcapError>() {
-                Some(PcapError::Capture(fault)) => {
-                    outcome = Outcome::Damaged;
-                    progress.suspend(|| say(&fault.to_string()));
-                }
-                _ => return Err(error),
-            },
+            Err(error) if FileSource::is_damage(&error) => {
+                outcome = Outcome::Damaged;
+                progress.suspend(|| say(&error.to_string()));
+            }
+            Err(error) => return Err(error),
         }
     }
     progress.finish_and_clear();
@@ -171,36 +172,12 @@ impl Witness for Option<Folder> {
 }
 
 /// The accounting law of the files: what was seen stands in flows or was refused.
-fn status(tap: &Tap<PcapSource, Option<Folder>>) -> SensorStatus {
-    let counts = tap.source.counts();
-    let counters = |named: &mut dyn Iterator<Item = (&'static str, u64)>| {
-        named
-            .map(|(reason, count)| Counter {
-                reason: reason.into(),
-                count,
-            })
-            .collect()
-    };
+fn status(tap: &Tap<FileSource, Option<Folder>>) -> SensorStatus {
     SensorStatus {
         name: "files".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        points: vec![PointStatus {
-            interface: "files".to_owned(),
-            hook: "file".to_owned(),
-            seen: counts.seen.packets,
-            recorded: tap.packets,
-            refused: counters(
-                &mut counts
-                    .refused_by_reason()
-                    .map(|(reason, tally)| (reason, tally.packets)),
-            ),
-            degraded: counters(
-                &mut counts
-                    .degraded_by_reason()
-                    .map(|(reason, tally)| (reason, tally.packets)),
-            ),
-            ..PointStatus::default()
-        }],
+        points: tap.source.points(tap.packets),
+        losses: tap.source.losses(),
         ..SensorStatus::default()
     }
 }

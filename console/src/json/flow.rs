@@ -43,12 +43,16 @@ pub fn write_line(out: &mut Vec<u8>, update: &FlowUpdate) {
         (b",\"packets_in\":", back.packets),
         (b",\"bytes_out\":", new.bytes),
         (b",\"bytes_in\":", back.bytes),
-        (b",\"wire_bytes_out\":", new.wire_bytes),
-        (b",\"wire_bytes_in\":", back.wire_bytes),
     ] {
         out.extend_from_slice(name);
         number(out, value);
     }
+    // Most logs do not know what a frame was long.
+    let knows_frames = flow.reported.is_none() || flow.out.wire_bytes + flow.back.wire_bytes > 0;
+    out.extend_from_slice(b",\"wire_bytes_out\":");
+    optional(out, knows_frames.then_some(new.wire_bytes));
+    out.extend_from_slice(b",\"wire_bytes_in\":");
+    optional(out, knows_frames.then_some(back.wire_bytes));
     out.extend_from_slice(b",\"tcp_flags_out\":");
     optional(out, is_tcp.then_some(new.tcp_flags));
     out.extend_from_slice(b",\"tcp_flags_in\":");

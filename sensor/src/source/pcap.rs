@@ -1,7 +1,6 @@
 //! Capture files as a source: frames of one or several files through the parser into the flow table.
 
 mod apps;
-mod input;
 mod legacy;
 mod ng;
 mod reader;
@@ -18,11 +17,12 @@ use sensor_ebpf::parse::{Degraded, KERNEL_LEVELS, Packet, Refused, Slice, USER_L
 
 use self::apps::Apps;
 pub use self::apps::HeadCounts;
-pub use self::input::Progress;
 pub use self::reader::{CaptureError, CaptureReader, Fault, RawFrame};
 use super::{Event, Source, Status};
 use crate::decode::DecodeCounters;
 use crate::flow_table::{BATCH, FlowTable, FlowTableConfig, TableFull, TableStats, TimedPacket};
+use crate::source::input::Place;
+pub use crate::source::input::Progress;
 
 /// Most packets that one call handles, so that a caller can show progress and be interrupted.
 const PACKETS_PER_CALL: usize = 65_536;
@@ -90,7 +90,7 @@ pub enum PcapError {
 
 /// One or several capture files, read one after the other into one flow table.
 pub struct PcapSource {
-    waiting: VecDeque<PathBuf>,
+    waiting: VecDeque<Place>,
     open: Option<CaptureReader>,
     table: FlowTable,
     apps: Option<Apps>,
@@ -112,8 +112,12 @@ impl PcapSource {
     /// `-` among the files is standard input.
     #[must_use]
     pub fn new(files: impl IntoIterator<Item = PathBuf>, config: FlowTableConfig, depth: Depth) -> Self {
+        Self::of(files.into_iter().map(Place::File).collect(), config, depth)
+    }
+
+    pub(crate) fn of(waiting: VecDeque<Place>, config: FlowTableConfig, depth: Depth) -> Self {
         Self {
-            waiting: files.into_iter().collect(),
+            waiting,
             open: None,
             table: FlowTable::new(config),
             apps: None,
@@ -192,11 +196,11 @@ impl PcapSource {
     /// the table is full: there is no use in going on.
     pub fn next_flows(&mut self, flows: &mut Vec<FlowUpdate>) -> Result<Status, PcapError> {
         if self.open.is_none() {
-            let Some(path) = self.waiting.pop_front() else {
+            let Some(place) = self.waiting.pop_front() else {
                 let more = self.table.finish(FLOWS_PER_CALL, flows);
                 return Ok(if more { Status::More } else { Status::Ended });
             };
-            self.open = Some(CaptureReader::open(&path)?);
+            self.open = Some(CaptureReader::of(place)?);
             self.table.rewind();
         }
         let done = match self.depth {

@@ -33,6 +33,8 @@ pub(super) struct Result {
     pub(super) flows: u64,
     pub(super) profiler: ProfilerCounters,
     pub(super) table: TableStats,
+    /// Seen in captures, and stated by logs.
+    pub(super) packets: u64,
     pub(super) first: Option<Timestamp>,
     pub(super) last: Option<Timestamp>,
     pub(super) begin: Instant,
@@ -134,16 +136,12 @@ fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyho
     written?;
     out.flush()?;
 
-    let point = result.status.points.first();
-    told.summary.packets = point.map_or(0, |point| point.seen);
+    told.summary.packets = result.packets;
     told.summary.flows = result.flows;
-    told.summary.refused = point.map_or_else(Vec::new, |point| {
-        point
-            .refused
-            .iter()
-            .map(|counter| (counter.reason.to_string(), counter.count))
-            .collect()
-    });
+    let refused = result.status.points.iter().flat_map(|point| &point.refused);
+    told.summary.refused = refused
+        .map(|counter| (counter.reason.to_string(), counter.count))
+        .collect();
     told.summary.took = result.begin.elapsed();
     Ok(told)
 }
@@ -248,7 +246,15 @@ fn head(result: &Result, told: &Told, clock: &Clock) -> Vec<Line> {
             ),
         ));
     }
-    lines.push(accounting::summary(std::slice::from_ref(&result.status)));
+    for (unit, hook) in [("", "file"), ("rows of logs: ", "log")] {
+        let mut status = result.status.clone();
+        status.points.retain(|point| point.hook == hook);
+        if !status.points.is_empty() {
+            let mut law = accounting::summary(std::slice::from_ref(&status));
+            law.0.insert(0, (Tone::Plain, unit.to_owned()));
+            lines.push(law);
+        }
+    }
     for (word, counters) in result
         .status
         .points
@@ -268,6 +274,10 @@ fn head(result: &Result, told: &Told, clock: &Clock) -> Vec<Line> {
         (
             result.table.orphan_fragments,
             "fragments without their first counted in flows with port 0",
+        ),
+        (
+            result.status.losses.iter().map(|loss| loss.count).sum(),
+            "rows came later than the logs are read ahead; they count where they are",
         ),
         (
             result.profiler.windows_evicted,

@@ -3,8 +3,8 @@
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::parse::Link;
 
-use super::input::{Input, LONGEST_PIECE};
 use super::reader::{Fault, RawFrame, cut, link_of, without_fcs};
+use crate::source::input::{Input, LONGEST_PIECE};
 
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;

@@ -3,8 +3,8 @@
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::parse::Link;
 
-use super::input::{Input, LONGEST_PIECE};
 use super::reader::{Fault, RawFrame, cut, link_of, without_fcs};
+use crate::source::input::{Input, LONGEST_PIECE};
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;

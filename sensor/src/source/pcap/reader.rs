@@ -11,9 +11,9 @@ use std::path::Path;
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::parse::Link;
 
-use super::input::{Input, LONGEST_PIECE, Progress};
 use super::legacy::Legacy;
 use super::ng::Section;
+use crate::source::input::{Input, LONGEST_PIECE, Place, Progress};
 
 /// A frame as the file has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +87,11 @@ impl CaptureReader {
     /// # Errors
     /// The file cannot be opened, or does not begin like a capture.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let name = if path.as_os_str() == "-" {
-            "standard input".to_owned()
-        } else {
-            path.display().to_string()
-        };
-        let input = Input::open(path);
+        Self::of(Place::File(path.to_owned()))
+    }
+
+    pub(super) fn of(place: Place) -> Result<Self, CaptureError> {
+        let (name, input) = place.open();
         Self::start(name, input)
     }
 

@@ -1,8 +1,8 @@
-//! Bytes of a capture: from a file or standard input, plain, gzip or zstd, through one bounded buffer.
+//! Bytes of a capture or a log: from a file or standard input, plain, gzip or zstd, through one bounded buffer.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Longest piece that may be asked for at once. Bounds memory against lengths that lie; four times the longest frame
 /// that Linux hands out (a big TCP packet of 512 KiB) and far above libpcap's limit of 256 KiB.
-pub(super) const LONGEST_PIECE: usize = 2 * 1024 * 1024;
+pub(crate) const LONGEST_PIECE: usize = 2 * 1024 * 1024;
 
 /// Bytes read from disk or pipe so far (before decompression), for a progress display.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,44 @@ impl Progress {
     }
 }
 
+/// Where bytes come from.
+pub(crate) enum Place {
+    File(PathBuf),
+    /// Opened already, as a pipe is when it was recognized.
+    Open(String, Box<Input>),
+    /// A binary file of nfdump.
+    Nfdump(PathBuf),
+}
+
+impl Place {
+    /// Name for people, and the bytes.
+    pub(crate) fn open(self) -> (String, io::Result<Input>) {
+        match self {
+            Self::Open(name, input) => (name, Ok(*input)),
+            Self::File(path) => (name(&path), Input::open(&path)),
+            Self::Nfdump(path) => (name(&path), super::nfdump::open(&path)),
+        }
+    }
+}
+
+/// Name of a file for people.
+pub(crate) fn name(path: &Path) -> String {
+    if path.as_os_str() == "-" {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// What [`Input::line`] found.
+pub(crate) enum Line<'a> {
+    Whole(&'a [u8]),
+    TooLong,
+    End,
+}
+
 /// A stream with look-ahead.
-pub(super) struct Input {
+pub(crate) struct Input {
     read: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
@@ -37,7 +73,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens a file, or standard input for `-`.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
             Self::new(io::stdin())
         } else {
@@ -46,7 +82,7 @@ impl Input {
     }
 
     /// Recognizes compression by the first bytes.
-    pub(super) fn new(read: impl Read + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn new(read: impl Read + Send + 'static) -> io::Result<Self> {
         let progress = Progress::default();
         let mut plain = Self::with_reader(
             Box::new(Counted {
@@ -81,19 +117,19 @@ impl Input {
         }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
     /// Offset of the next byte in the stream.
-    pub(super) const fn offset(&self) -> u64 {
+    pub(crate) const fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The next `wanted` bytes without consuming them; fewer only at the end of the stream. `wanted` is at most
     /// [`LONGEST_PIECE`].
     #[inline]
-    pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
+    pub(crate) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
         debug_assert!(wanted <= LONGEST_PIECE);
         if self.end - self.start < wanted {
             self.fill(wanted)?;
@@ -104,7 +140,7 @@ impl Input {
 
     /// What an earlier [`Input::peek`] of at least `length` bytes returned, consumed.
     #[inline]
-    pub(super) fn take(&mut self, length: usize) -> &[u8] {
+    pub(crate) fn take(&mut self, length: usize) -> &[u8] {
         let from = self.start;
         let length = length.min(self.end - from);
         self.start += length;
@@ -112,8 +148,45 @@ impl Input {
         &self.buffer[from..from + length]
     }
 
+    /// The next line without its line feed; the last one needs none. A longer one than `longest` is skipped as a whole.
+    pub(crate) fn line(&mut self, longest: usize) -> io::Result<Line<'_>> {
+        let mut looked_at = 0;
+        loop {
+            let present = &self.buffer[self.start..self.end];
+            if let Some(at) = memchr::memchr(b'\n', &present[looked_at..]) {
+                let length = looked_at + at;
+                let bytes = &self.take(length + 1)[..length];
+                return Ok(Line::Whole(bytes.strip_suffix(b"\r").unwrap_or(bytes)));
+            }
+            looked_at = present.len();
+            if looked_at > longest {
+                return self.skip_line();
+            }
+            self.fill(looked_at + 1)?;
+            if self.end - self.start == looked_at {
+                return Ok(match looked_at {
+                    0 => Line::End,
+                    length => Line::Whole(self.take(length)),
+                });
+            }
+        }
+    }
+
+    #[cold]
+    fn skip_line(&mut self) -> io::Result<Line<'_>> {
+        loop {
+            let present = &self.buffer[self.start..self.end];
+            let found = memchr::memchr(b'\n', present);
+            let length = found.map_or(present.len(), |at| at + 1);
+            self.take(length);
+            if found.is_some() || self.peek(1)?.is_empty() {
+                return Ok(Line::TooLong);
+            }
+        }
+    }
+
     /// Skips bytes without keeping them; returns how many there were.
-    pub(super) fn skip(&mut self, length: u64) -> io::Result<u64> {
+    pub(crate) fn skip(&mut self, length: u64) -> io::Result<u64> {
         let mut left = length;
         while left > 0 {
             let piece = usize::try_from(left).unwrap_or(usize::MAX).min(BUFFER_BYTES);
