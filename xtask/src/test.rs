@@ -21,9 +21,11 @@ pub(crate) struct Options {
 }
 
 /// Distribution package and a program of it that tells that it is there.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 5] = [
     ("iproute2", "ip"),
+    ("nfdump", "nfdump"),
     ("redis-server", "redis-server"),
+    ("softflowd", "softflowd"),
     ("tmux", "tmux"),
 ];
 

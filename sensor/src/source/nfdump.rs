@@ -211,7 +211,8 @@ impl Half {
                 ifindex: point,
                 direction: HookDirection::Ingress,
             },
-            cpu: 0,
+            // Records of one place come in order; which of two directions came first is for flags and ports to say.
+            cpu: origin as u16,
             incarnation: number,
             origin,
             sides,
