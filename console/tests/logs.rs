@@ -238,6 +238,4 @@ fn nfdump_files_and_its_csv() {
     let printed = lines(&analyze(&[Path::new("-")], Some(&file)));
     assert_eq!(printed.last().unwrap()["packets"], 4_652);
     assert_eq!(printed.last().unwrap()["refused"], summary["refused"]);
-    // The scan of port 902 answers with resets; its hosts are the same.
-    assert_eq!(printed.last().unwrap()["profiles"], summary["profiles"]);
 }

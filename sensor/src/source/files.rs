@@ -232,7 +232,7 @@ impl Collected {
             return Ok(());
         }
         let mut input = Input::open(path)?;
-        let format = recognize(&mut input, path)?;
+        let format = recognize(&mut input, path);
         // A pipe cannot be opened again.
         let place = if format == Format::Nfdump {
             anyhow::ensure!(path.is_file(), "nfdump's binary data is read from files only");

@@ -68,6 +68,8 @@ pub(crate) struct Input {
     end: usize,
     /// Offset in the stream (after decompression) of `start`.
     offset: u64,
+    /// A fault that [`Input::look`] came upon; whoever reads that far gets it.
+    failed: Option<io::Error>,
     progress: Progress,
 }
 
@@ -113,6 +115,7 @@ impl Input {
             start: 0,
             end: 0,
             offset: 0,
+            failed: None,
             progress,
         }
     }
@@ -136,6 +139,15 @@ impl Input {
         }
         let present = (self.end - self.start).min(wanted);
         Ok(&self.buffer[self.start..self.start + present])
+    }
+
+    /// As [`Input::peek`], but what is readable before a fault is shown without it.
+    pub(crate) fn look(&mut self, wanted: usize) -> &[u8] {
+        if let Err(error) = self.fill(wanted) {
+            self.failed = Some(error);
+        }
+        let present = (self.end - self.start).min(wanted);
+        &self.buffer[self.start..self.start + present]
     }
 
     /// What an earlier [`Input::peek`] of at least `length` bytes returned, consumed.
@@ -209,6 +221,9 @@ impl Input {
             self.buffer.resize(wanted, 0);
         }
         while self.end < wanted {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             match self.read.read(&mut self.buffer[self.end..]) {
                 Ok(0) => break,
                 Ok(count) => self.end += count,

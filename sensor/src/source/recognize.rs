@@ -1,6 +1,5 @@
 //! Which format a file has: by its first bytes, and by its name where these leave it open.
 
-use std::io;
 use std::path::Path;
 
 use super::input::Input;
@@ -28,8 +27,8 @@ pub(super) enum Format {
 }
 
 /// Looks at the first bytes, which stay in the input.
-pub(super) fn recognize(input: &mut Input, path: &Path) -> io::Result<Format> {
-    Ok(of(input.peek(HEAD_BYTES)?, path))
+pub(super) fn recognize(input: &mut Input, path: &Path) -> Format {
+    of(input.look(HEAD_BYTES), path)
 }
 
 fn of(head: &[u8], path: &Path) -> Format {
