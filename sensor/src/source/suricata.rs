@@ -183,7 +183,7 @@ fn flow(event: &Event<'_>, rows: &mut Vec<Row>) -> Result<(), Refusal> {
         .max(first);
     let tcp: TcpPart<'_> = event
         .tcp
-        .map_or(Ok(TcpPart::default()), |tcp| member(Some(tcp), "tcp"))?;
+        .map_or_else(|| Ok(TcpPart::default()), |tcp| member(Some(tcp), "tcp"))?;
     let flags = |text: &str| u8::from_str_radix(text, 16).unwrap_or(0);
     let totals = |packets, bytes, tcp_flags| Totals {
         packets,

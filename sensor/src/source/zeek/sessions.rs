@@ -193,7 +193,9 @@ pub(super) fn notice(record: &Record<'_>, rows: &mut Vec<Row>) -> Result<(), Ref
     let row = match (record.raw(Column::OrigH), record.address(Column::Src)) {
         (Some(_), _) => message(time, &ends(record, protocol(record)?)?, false, event),
         (None, Some(source)) => {
-            let responder = record.address(Column::Dst).unwrap_or(facts::nobody(source));
+            let responder = record
+                .address(Column::Dst)
+                .unwrap_or_else(|| facts::nobody(source));
             let tuple = FiveTuple {
                 originator: Endpoint { ip: source, port: 0 },
                 responder: Endpoint {
