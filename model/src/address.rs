@@ -96,6 +96,47 @@ pub fn is_target(ip: IpAddr) -> bool {
     }
 }
 
+/// An address that only means something inside a network: 10/8, 172.16/12, 192.168/16 (RFC 1918), fc00::/7 (RFC 4193).
+#[must_use]
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => ip.is_private(),
+            None => ip.is_unique_local(),
+        },
+    }
+}
+
+/// A host of the Internet: a target that is neither private nor behind a carrier's translation (100.64/10, RFC 6598).
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    let shared = matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64);
+    is_target(ip) && !is_private(ip) && !shared
+}
+
+/// The private range an address lies in: its RFC 1918 block, or the /48 of a site (RFC 4193 §3.1). `None` for others.
+#[must_use]
+pub fn private_range(ip: IpAddr) -> Option<Network> {
+    let prefix = match ip {
+        IpAddr::V4(v4) if v4.is_private() => match v4.octets()[0] {
+            10 => 8,
+            172 => 12,
+            _ => 16,
+        },
+        IpAddr::V6(v6) if v6.is_unique_local() => 48,
+        _ => return None,
+    };
+    let address = match ip {
+        IpAddr::V4(v4) => IpAddr::from((v4.to_bits() & (u32::MAX << (32 - prefix))).to_be_bytes()),
+        IpAddr::V6(v6) => IpAddr::from((v6.to_bits() & (u128::MAX << (128 - prefix))).to_be_bytes()),
+    };
+    Some(Network {
+        address,
+        prefix: prefix as u8,
+    })
+}
+
 fn same(a: u128, b: u128, bits: u32, prefix: u8) -> bool {
     (a ^ b).checked_shr(bits - u32::from(prefix)).unwrap_or(0) == 0
 }
@@ -118,6 +159,21 @@ mod tests {
         assert!(one.contains(ip("fe80::1")) && !one.contains(ip("fe80::2")));
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/", "host/8"] {
             assert_eq!(text.parse::<Network>(), Err(NotANetwork(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn private_and_public() {
+        let range = |text| private_range(ip(text)).map(|range| range.to_string());
+        assert_eq!(range("172.20.1.2").as_deref(), Some("172.16.0.0/12"));
+        assert_eq!(range("192.168.9.9").as_deref(), Some("192.168.0.0/16"));
+        assert_eq!(range("fd12:3456:789a:1::5").as_deref(), Some("fd12:3456:789a::/48"));
+        assert_eq!(range("8.8.8.8"), None);
+        for text in ["8.8.8.8", "2001:db8::1", "100.128.0.1"] {
+            assert!(is_public(ip(text)) && !is_private(ip(text)), "{text}");
+        }
+        for text in ["10.1.1.1", "fd00::1", "100.64.0.1", "169.254.0.1", "224.0.0.1", "fe80::1"] {
+            assert!(!is_public(ip(text)), "{text}");
         }
     }
 

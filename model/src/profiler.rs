@@ -303,9 +303,11 @@ impl Profiler {
         }
     }
 
-    /// A refresh: letters that are due, deltas of what changed, windows that are over.
+    /// A refresh: letters that are due, deltas of what changed, windows that are over. What changed goes first, so that
+    /// whoever sees a window closed has seen everything of its time, of the other profiles too.
     fn cut(&mut self, horizon: Timestamp) {
         self.write_letters(horizon);
+        self.send_dirty(Stage::Refreshed);
         let width = self.config.plan.width;
         let over = |start: Timestamp| horizon == Timestamp::MAX || start.saturating_add(width) <= horizon;
         if self.lives.first_start().is_some_and(over) {
@@ -314,7 +316,6 @@ impl Profiler {
                 self.lives.remove(window);
             }
         }
-        self.send_dirty(Stage::Refreshed);
         self.budget.renew();
     }
 

@@ -62,6 +62,7 @@ pub enum Stage {
     Partial,
     /// All up to the last refresh of the sensor.
     Refreshed,
-    /// The sensor expects nothing more for this window. Late records may still come and are merged.
+    /// The sensor expects nothing more for this window, and has sent everything of its time for all profiles. Late
+    /// records may still come and are merged.
     Closed,
 }

@@ -1,0 +1,179 @@
+//! Findings that grow within a window: said once they are large enough, again each time they doubled, and with their
+//! last numbers when the window closes; always under the same id, so they count once.
+
+use std::collections::BTreeMap;
+
+use lynceus_model::evidence::Evidence;
+use lynceus_model::flow::CommunityId;
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::{Stage, WindowId};
+
+/// What belongs to each window. Bounded: the oldest window goes first, and what is found in it later begins anew under
+/// the same ids.
+#[derive(Debug)]
+pub(crate) struct PerWindow<T> {
+    windows: BTreeMap<(Timestamp, WindowId), T>,
+}
+
+impl<T: Default> PerWindow<T> {
+    /// More than a sensor keeps in memory.
+    const MAX_WINDOWS: usize = 65_536;
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            windows: BTreeMap::new(),
+        }
+    }
+
+    /// What belongs to the window; empty if there was nothing.
+    pub(crate) fn of(&mut self, window: WindowId) -> &mut T {
+        let key = (window.start, window);
+        if self.windows.len() >= Self::MAX_WINDOWS && !self.windows.contains_key(&key) {
+            self.windows.pop_first();
+        }
+        self.windows.entry(key).or_default()
+    }
+
+    pub(crate) fn find(&mut self, window: WindowId) -> Option<&mut T> {
+        self.windows.get_mut(&(window.start, window))
+    }
+
+    /// Takes it out: the window is over.
+    pub(crate) fn take(&mut self, window: WindowId) -> Option<T> {
+        self.windows.remove(&(window.start, window))
+    }
+}
+
+/// How often a thing was seen in a window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) count: u64,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    /// The first [`Evidence::MAX_FLOWS`], each once.
+    pub(crate) flows: Vec<CommunityId>,
+    /// Number of the saying that is due.
+    pub(crate) revision: u32,
+    /// Count at the last saying.
+    said: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, first: Timestamp, last: Timestamp, flow: Option<CommunityId>) {
+        if self.count == 0 {
+            (self.first, self.last) = (first, last);
+        }
+        self.count += 1;
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+        if let Some(flow) = flow
+            && self.flows.len() < Evidence::MAX_FLOWS
+            && !self.flows.contains(&flow)
+        {
+            self.flows.push(flow);
+        }
+    }
+
+    /// Whether it is to be said now: at `least` for the first time, when it doubled, and at the end if it grew.
+    pub(crate) fn is_due(&mut self, least: u64, stage: Stage) -> bool {
+        let due = match stage {
+            Stage::Partial => false,
+            _ if self.count < least.max(1) => false,
+            Stage::Closed => self.count > self.said,
+            Stage::Refreshed => self.said == 0 || self.count >= self.said.saturating_mul(2),
+        };
+        if due {
+            self.revision = if self.said == 0 { 0 } else { self.revision + 1 };
+            self.said = self.count;
+        }
+        due
+    }
+}
+
+/// Tallies by key in each window.
+#[derive(Debug)]
+pub(crate) struct Growing<K> {
+    windows: PerWindow<BTreeMap<K, Tally>>,
+}
+
+impl<K: Ord + Clone> Growing<K> {
+    /// Things in one window that are told apart. Nobody reads more; those beyond are not said.
+    pub(crate) const MAX_KEYS: usize = 256;
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            windows: PerWindow::new(),
+        }
+    }
+
+    /// Adds one sighting; false if there is no room for another key.
+    pub(crate) fn add(
+        &mut self,
+        window: WindowId,
+        key: K,
+        first: Timestamp,
+        last: Timestamp,
+        flow: Option<CommunityId>,
+    ) -> bool {
+        let tallies = self.windows.of(window);
+        if tallies.len() >= Self::MAX_KEYS && !tallies.contains_key(&key) {
+            return false;
+        }
+        tallies.entry(key).or_default().add(first, last, flow);
+        true
+    }
+
+    /// What is to be said of a window now; forgets the window when it is closed.
+    pub(crate) fn due(&mut self, window: WindowId, least: u64, stage: Stage) -> Vec<(K, Tally)> {
+        let Some(tallies) = self.windows.find(window) else {
+            return Vec::new();
+        };
+        let due = tallies.iter_mut().filter_map(|(key, tally)| {
+            let due = tally.is_due(least, stage);
+            due.then(|| (key.clone(), tally.clone()))
+        });
+        let due = due.collect();
+        if stage == Stage::Closed {
+            self.windows.take(window);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn said_at_its_size_when_doubled_and_at_the_end() {
+        let window = WindowId {
+            profile: [10, 0, 0, 1].into(),
+            start: Timestamp(0),
+        };
+        let mut growing = Growing::new();
+        let mut said = Vec::new();
+        for n in 1..=15 {
+            assert!(growing.add(window, "key", Timestamp(n), Timestamp(n), None));
+            for (_, tally) in growing.due(window, 3, Stage::Refreshed) {
+                said.push((tally.count, tally.revision));
+            }
+        }
+        for (_, tally) in growing.due(window, 3, Stage::Closed) {
+            said.push((tally.count, tally.revision));
+            assert_eq!((tally.first, tally.last), (Timestamp(1), Timestamp(15)));
+        }
+        assert_eq!(said, [(3, 0), (6, 1), (12, 2), (15, 3)]);
+        assert!(growing.due(window, 1, Stage::Closed).is_empty());
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        let window = WindowId {
+            profile: [10, 0, 0, 1].into(),
+            start: Timestamp(0),
+        };
+        let mut growing = Growing::new();
+        let taken = (0..1_000).filter(|key| growing.add(window, *key, Timestamp(0), Timestamp(0), None));
+        assert_eq!(taken.count(), Growing::<i32>::MAX_KEYS);
+    }
+}
