@@ -7,7 +7,7 @@ use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Group, answered, group_by, silent_share};
+use crate::ports::{Group, answered, estimate, group_by, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -75,7 +75,9 @@ impl Detector for HorizontalScan {
         let mut found = Vec::new();
         if update.stage != Stage::Partial && profile.attempts.distinct() >= self.config.min_hosts as f64 {
             let peer_to_peer = is_peer_to_peer(profile);
-            for ((protocol, port), mut group) in group_by(&profile.attempts, |key| (key.protocol, key.port)) {
+            for ((protocol, port), mut group) in
+                group_by(&profile.attempts, |_| true, |key| (key.protocol, key.port))
+            {
                 let Some(least) = self.least(protocol, port, peer_to_peer) else {
                     continue;
                 };
@@ -124,7 +126,8 @@ impl HorizontalScan {
                 .count();
             rows as f64 * window.attempts.weight_of_row()
         });
-        let (name, source) = (protocol_name(protocol), update.profile.window.profile);
+        let profile = update.profile;
+        let (name, source) = (protocol_name(protocol), profile.window.profile);
         let (hosts, packets, at_least) = (reached.targets, reached.packets, reached.at_least());
         Evidence {
             dst_port: Some(port),
@@ -141,12 +144,17 @@ impl HorizontalScan {
                         .baseline(usual)
                         .threshold(self.config.min_hosts as f64),
                     feature("packets sent", packets as f64, "packets").threshold(10.0),
-                    feature("hosts with answer on the same port", answers, "hosts"),
+                    feature(
+                        "hosts with answer on the port, over the window",
+                        answers.round(),
+                        "hosts",
+                    ),
                     feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
                 ],
                 text: format!(
                     "{hosts} different hosts were tried on {port}/{name} without a connection coming about; \
-                     {answers:.0} hosts answered on that port in this window."
+                     {} {answers:.0} hosts answered on that port in the whole window.",
+                    estimate(profile)
                 ),
             },
             flows: reached.flows,
@@ -158,7 +166,7 @@ impl HorizontalScan {
 }
 
 /// Answers from several hosts, each on another high port: nobody's service has its port by chance.
-fn is_peer_to_peer(profile: &ProfileDelta) -> bool {
+pub(crate) fn is_peer_to_peer(profile: &ProfileDelta) -> bool {
     const PEERS: usize = 8;
     let peers = profile
         .out_tuples

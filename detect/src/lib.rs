@@ -5,16 +5,44 @@
 //! detector remembers only keeps it from repeating itself: an evidence that is said twice has the same id.
 #![forbid(unsafe_code)]
 
+pub mod arp_outside_localnet;
 pub mod arp_scan;
+pub mod connection_without_dns;
 pub mod context;
 pub mod data_upload;
+pub mod device_changing_ip;
+pub mod dhcp_scan;
+pub mod different_localnet;
+pub mod dns_arpa_scan;
+pub mod dns_without_connection;
+pub mod gre_scan;
+pub mod gre_tunnel;
+mod growing;
 pub mod horizontal_scan;
 pub mod icmp_scan;
+pub mod login;
 pub mod long_connection;
+pub mod mitm_arp;
+pub mod multiple_ports;
+mod neighbours;
+pub mod non_http_80;
+pub mod non_ssl_443;
+pub mod notice;
+mod port_content;
+pub mod port_zero;
 mod ports;
+pub mod private_ip;
+pub mod reconnection;
 mod registry;
 mod report;
 mod reported;
+mod services;
+mod sides;
+mod sightings;
+pub mod slow_scan;
+pub mod tor_exit_node;
+pub mod unknown_port;
+pub mod unsolicited_arp;
 pub mod vertical_scan;
 
 // On application messages.

@@ -26,13 +26,14 @@ pub(crate) struct Reached {
     pub(crate) flows: Vec<CommunityId>,
 }
 
-/// Groups the targets that did not answer by a part of their key.
+/// Groups the targets that did not answer, of those that are wanted, by a part of their key.
 pub(crate) fn group_by<K: Ord>(
     attempts: &Sample<TupleKey, Attempt>,
+    wanted: impl Fn(&TupleKey) -> bool,
     part: impl Fn(&TupleKey) -> K,
 ) -> BTreeMap<K, Group<'_>> {
     let mut groups: BTreeMap<K, Group<'_>> = BTreeMap::new();
-    for (key, attempt) in attempts.rows() {
+    for (key, attempt) in attempts.rows().filter(|(key, _)| wanted(key)) {
         let group = groups.entry(part(key)).or_insert_with(|| Group {
             rows: Vec::new(),
             targets: 0.0,
@@ -98,6 +99,15 @@ pub(crate) fn answered(profile: &ProfileDelta, part: impl Fn(&TupleKey) -> bool)
         .filter(|(key, _)| key.established && part(key))
         .count();
     rows as f64 * profile.out_tuples.weight_of_row()
+}
+
+/// How sure the number of targets with answer is: past its bound a table keeps a sample.
+pub(crate) const fn estimate(profile: &ProfileDelta) -> &'static str {
+    if profile.out_tuples.truncated() {
+        "About"
+    } else {
+        "Exactly"
+    }
 }
 
 /// Share of the tried targets that did not answer.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
 use crate::{Context, Detector, History, ProfileUpdate};
+use crate::{arp_outside_localnet, device_changing_ip, mitm_arp, unsolicited_arp};
 use crate::{arp_scan, data_upload, horizontal_scan, icmp_scan, long_connection, vertical_scan};
 use crate::{
     blacklisted_address, blacklisted_name, cn_url_mismatch, dga_nxdomains, dns_over_https, dns_tunnel,
@@ -16,6 +17,11 @@ use crate::{
 };
 use crate::{
     credential_stuffing, malicious_jarm, multiple_ssh_versions, password_guessing, smtp_login, ssh_successful,
+};
+use crate::{connection_without_dns, different_localnet, dns_without_connection, private_ip};
+use crate::{dhcp_scan, dns_arpa_scan, gre_scan, gre_tunnel, login, notice};
+use crate::{
+    multiple_ports, non_http_80, non_ssl_443, port_zero, reconnection, slow_scan, tor_exit_node, unknown_port,
 };
 
 /// One line for each detector, `file: Type`. The file is also its section in the configuration; its `Config` has
@@ -78,6 +84,30 @@ detectors! {
     multiple_ssh_versions: MultipleSshVersions,
     smtp_login: SmtpLogin,
     credential_stuffing: CredentialStuffing,
+
+    // On links, ports, names and networks.
+    dhcp_scan: DhcpScan,
+    dns_arpa_scan: DnsArpaScan,
+    gre_scan: GreScan,
+    gre_tunnel: GreTunnel,
+    notice: Notice,
+    login: Login,
+    arp_outside_localnet: ArpOutsideLocalnet,
+    unsolicited_arp: UnsolicitedArp,
+    mitm_arp: MitmArp,
+    device_changing_ip: DeviceChangingIp,
+    reconnection: Reconnection,
+    port_zero: PortZero,
+    tor_exit_node: TorExitNode,
+    unknown_port: UnknownPort,
+    multiple_ports: MultiplePorts,
+    private_ip: PrivateIp,
+    different_localnet: DifferentLocalnet,
+    connection_without_dns: ConnectionWithoutDns,
+    dns_without_connection: DnsWithoutConnection,
+    non_ssl_443: NonSsl443,
+    non_http_80: NonHttp80,
+    slow_scan: SlowScan,
 }
 
 /// The detectors that are enabled.

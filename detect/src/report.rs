@@ -11,6 +11,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
 use crate::ProfileUpdate;
+use crate::growing::Tally;
 
 /// An evidence about the update's profile as attacker on the source side; the caller fills in what differs.
 pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str) -> Evidence {
@@ -36,6 +37,36 @@ pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str
         flows: Vec::new(),
         first: window.start,
         last: window.start,
+    }
+}
+
+/// A finding that grows, as it stands now.
+pub(crate) fn grown(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str, tally: &Tally) -> Evidence {
+    Evidence {
+        revision: tally.revision,
+        flows: tally.flows.clone(),
+        first: tally.first,
+        last: tally.last,
+        ..evidence(update, kind, key)
+    }
+}
+
+/// Moves a finding into the profile of another address that it is about, in the window of the same time.
+pub(crate) fn moved_to(
+    evidence: Evidence,
+    update: &ProfileUpdate<'_>,
+    profile: IpAddr,
+    key: &str,
+) -> Evidence {
+    let window = WindowId {
+        profile,
+        start: evidence.window_start,
+    };
+    Evidence {
+        id: EvidenceId::new(update.sensor, evidence.kind, window, key),
+        profile,
+        attacker: profile,
+        ..evidence
     }
 }
 
@@ -125,6 +156,28 @@ pub(crate) fn span(
 ) -> (Timestamp, Timestamp) {
     let start = update.profile.window.start;
     (times.clone().min().unwrap_or(start), times.max().unwrap_or(start))
+}
+
+/// `once`, `7 times`.
+pub(crate) fn times(count: u64) -> Cow<'static, str> {
+    match count {
+        1 => Cow::Borrowed("once"),
+        count => Cow::Owned(format!("{count} times")),
+    }
+}
+
+/// As link-layer addresses are written.
+pub(crate) fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// What to say before a number of flows: some did not travel, so there may be more.
+pub(crate) const fn at_least(update: &ProfileUpdate<'_>) -> &'static str {
+    if update.profile.not_carried.flows > 0 {
+        "at least "
+    } else {
+        ""
+    }
 }
 
 /// `tcp`, `udp`, or the number.

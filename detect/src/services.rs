@@ -8,9 +8,21 @@
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 
-/// Service that is known on a port.
+/// Where traceroute sends its probes: one port further with each, from 33434 on (base port of the LBL program).
+pub(crate) const TRACEROUTE: std::ops::RangeInclusive<u16> = 33_434..=33_534;
+
+/// Service that is known on a port, or what else goes there on purpose.
 #[must_use]
 pub(crate) fn service(port: u16, protocol: u8) -> Option<&'static str> {
+    if protocol == UDP && TRACEROUTE.contains(&port) {
+        return Some("traceroute");
+    }
+    listens(port, protocol)
+}
+
+/// Service that listens on a port.
+#[must_use]
+pub(crate) fn listens(port: u16, protocol: u8) -> Option<&'static str> {
     let wanted = match protocol {
         TCP => T,
         UDP => U,
@@ -127,7 +139,7 @@ const TABLE: &[(u16, u8, &str)] = &[
     (26257, T, "cockroachdb"), (27015, B, "source-engine"), (27017, T, "mongodb"), (27018, T, "mongodb-shard"),
     (27036, B, "steam-remote-play"), (28017, T, "mongodb-web"), (29418, T, "gerrit"), (30303, B, "ethereum"),
     (32400, T, "plex"), (32412, U, "plex-gdm"), (32414, U, "plex-gdm"), (32469, T, "plex-dlna"),
-    (33434, U, "traceroute"), (34962, B, "profinet-rt"), (34963, B, "profinet-rtm"), (34964, B, "profinet-cm"),
+    (34962, B, "profinet-rt"), (34963, B, "profinet-rtm"), (34964, B, "profinet-cm"),
     (37008, U, "tzsp"), (41641, U, "tailscale"), (44818, B, "ethernet-ip"), (47808, U, "bacnet"), (50000, T, "db2"),
     (51413, B, "transmission-peer"), (51820, U, "wireguard"), (54915, U, "logitech-arx"),
     (57621, U, "spotify-connect"), (60000, U, "mosh"), (61616, T, "activemq"), (62078, T, "iphone-sync"),
@@ -141,13 +153,20 @@ mod tests {
     #[test]
     fn the_table_is_in_order() {
         assert!(TABLE.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(TABLE.iter().all(|(port, protocols, name)| *port > 0 && (1..=B).contains(protocols) && !name.is_empty()));
+        assert!(
+            TABLE
+                .iter()
+                .all(|(port, protocols, name)| *port > 0 && (1..=B).contains(protocols) && !name.is_empty())
+        );
     }
 
     #[test]
     fn by_port_and_protocol() {
         assert_eq!(service(443, TCP), Some("https"));
         assert_eq!(service(443, UDP), Some("https"));
-        assert_eq!((service(22, UDP), service(4444, TCP), service(80, 132)), (None, None, None));
+        assert_eq!(
+            (service(22, UDP), service(4444, TCP), service(80, 132)),
+            (None, None, None)
+        );
     }
 }

@@ -66,12 +66,6 @@ impl<K: Hash + Eq + Copy> Sightings<K> {
             Answer::No
         }
     }
-
-    /// First time that is known, whenever it was.
-    pub(crate) fn first(&self, key: &K) -> Option<Timestamp> {
-        let known = [self.young.get(key), self.old.get(key)];
-        known.into_iter().flatten().map(|span| span.first).min()
-    }
 }
 
 /// `time` − `duration`.
@@ -95,11 +89,18 @@ mod tests {
         assert_eq!(seen.seen(&"a", at(0), at(1)), Answer::Yes);
         assert_eq!(seen.seen(&"a", at(2), at(9)), Answer::No);
         seen.note("c", at(3), at(3));
-        assert_eq!(seen.seen(&"a", at(0), at(9)), Answer::Yes, "still in the older one");
+        assert_eq!(
+            seen.seen(&"a", at(0), at(9)),
+            Answer::Yes,
+            "still in the older one"
+        );
         seen.note("d", at(4), at(4));
         seen.note("e", at(5), at(5));
         assert_eq!(seen.seen(&"a", at(0), at(9)), Answer::Unknown);
-        assert_eq!(seen.seen(&"a", at(3), at(9)), Answer::No, "nothing after 2 was forgotten");
-        assert_eq!(seen.first(&"d"), Some(at(4)));
+        assert_eq!(
+            seen.seen(&"a", at(3), at(9)),
+            Answer::No,
+            "nothing after 2 was forgotten"
+        );
     }
 }

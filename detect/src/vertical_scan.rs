@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::profile::TupleKey;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Group, answered, group_by, silent_share};
+use crate::ports::{Group, answered, estimate, group_by, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
+use crate::services::{TRACEROUTE, UDP};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`VerticalScan`].
@@ -58,7 +60,9 @@ impl Detector for VerticalScan {
         let profile = update.profile;
         let mut found = Vec::new();
         if update.stage != Stage::Partial && profile.attempts.distinct() >= self.config.min_ports as f64 {
-            for ((protocol, ip), mut group) in group_by(&profile.attempts, |key| (key.protocol, key.ip)) {
+            for ((protocol, ip), mut group) in
+                group_by(&profile.attempts, is_probe, |key| (key.protocol, key.ip))
+            {
                 if group.targets < self.config.min_ports as f64 {
                     continue;
                 }
@@ -78,6 +82,11 @@ impl Detector for VerticalScan {
         }
         found
     }
+}
+
+/// Traceroute goes up the ports, one with each probe; it asks for the way and not for the ports.
+fn is_probe(key: &TupleKey) -> bool {
+    key.protocol != UDP || !TRACEROUTE.contains(&key.port)
 }
 
 impl VerticalScan {
@@ -100,7 +109,8 @@ impl VerticalScan {
                 .count();
             rows as f64 * window.attempts.weight_of_row()
         });
-        let (name, source) = (protocol_name(protocol), update.profile.window.profile);
+        let profile = update.profile;
+        let (name, source) = (protocol_name(protocol), profile.window.profile);
         let (ports, packets, at_least) = (reached.targets, reached.packets, reached.at_least());
         Evidence {
             victim: Some(victim),
@@ -117,12 +127,17 @@ impl VerticalScan {
                         .baseline(usual)
                         .threshold(self.config.min_ports as f64),
                     feature("packets sent", packets as f64, "packets").threshold(10.0),
-                    feature("ports with answer on the same host", answers, "ports"),
+                    feature(
+                        "ports of the host with answer, over the window",
+                        answers.round(),
+                        "ports",
+                    ),
                     feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
                 ],
                 text: format!(
                     "{ports} different {name} ports of {victim} were tried without a connection coming about; \
-                     {answers:.0} ports of that host answered in this window."
+                     {} {answers:.0} ports of that host answered in the whole window.",
+                    estimate(profile)
                 ),
             },
             flows: reached.flows,

@@ -16,6 +16,11 @@ pub struct NotANetwork(pub String);
 
 impl Network {
     #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
+    #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.address, ip) {
             (IpAddr::V4(own), IpAddr::V4(ip)) => {
@@ -167,12 +172,22 @@ mod tests {
         let range = |text| private_range(ip(text)).map(|range| range.to_string());
         assert_eq!(range("172.20.1.2").as_deref(), Some("172.16.0.0/12"));
         assert_eq!(range("192.168.9.9").as_deref(), Some("192.168.0.0/16"));
-        assert_eq!(range("fd12:3456:789a:1::5").as_deref(), Some("fd12:3456:789a::/48"));
+        assert_eq!(
+            range("fd12:3456:789a:1::5").as_deref(),
+            Some("fd12:3456:789a::/48")
+        );
         assert_eq!(range("8.8.8.8"), None);
         for text in ["8.8.8.8", "2001:db8::1", "100.128.0.1"] {
             assert!(is_public(ip(text)) && !is_private(ip(text)), "{text}");
         }
-        for text in ["10.1.1.1", "fd00::1", "100.64.0.1", "169.254.0.1", "224.0.0.1", "fe80::1"] {
+        for text in [
+            "10.1.1.1",
+            "fd00::1",
+            "100.64.0.1",
+            "169.254.0.1",
+            "224.0.0.1",
+            "fe80::1",
+        ] {
             assert!(!is_public(ip(text)), "{text}");
         }
     }

@@ -385,6 +385,32 @@ impl Flow {
         self.tuple.protocol == TCP && out[SYN] > 0 && back[SYN] == 0 && self.out.packets == out[ACK] as u64
     }
 
+    /// What the originator sent is the answer to something that was not seen: nothing but resets (RFC 9293 §3.5.2), or
+    /// datagrams with content from a port below 1024 to one above, and nothing back. Probes of UDP ports are empty, or
+    /// come from high ports, or ask for low ones.
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
+        const TCP: u8 = 6;
+        const UDP: u8 = 17;
+        const SYN: u8 = 2;
+        const RST: u8 = 4;
+        let (from, to) = (self.tuple.originator.port, self.tuple.responder.port);
+        let headers: u64 = if self.tuple.originator.ip.is_ipv4() {
+            28
+        } else {
+            48
+        };
+        match self.tuple.protocol {
+            _ if self.back.packets > 0 => false,
+            TCP => self.out.tcp_flags & RST != 0 && self.out.tcp_flags & SYN == 0,
+            UDP => {
+                let content = self.out.bytes > self.out.packets.saturating_mul(headers);
+                from != 0 && from < 1024 && to >= 1024 && content
+            }
+            _ => false,
+        }
+    }
+
     /// Client and server: originator and responder, or the other way round if the [roles turned](Self::roles_turned).
     #[must_use]
     pub const fn client_server(&self) -> (Endpoint, Endpoint) {

@@ -8,6 +8,7 @@ use lynceus_model::app::{AppEvent, AppRecord, Arp};
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::{
     CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, Service, Totals,
+    Tunnel, TunnelKind,
 };
 use lynceus_model::time::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error};
@@ -82,6 +83,7 @@ pub(crate) struct FlowSpec {
     originator_mac: Option<[u8; 6]>,
     #[serde(default, deserialize_with = "some_mac")]
     responder_mac: Option<[u8; 6]>,
+    tunnel: Option<TunnelSpec>,
     /// Reported every so many seconds while it lasts.
     report_every: Option<f64>,
     #[serde(default = "one")]
@@ -96,12 +98,37 @@ pub(crate) struct FlowSpec {
     step_first: f64,
 }
 
+/// The tunnel around a flow; `kind` is `gre` or `vxlan`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TunnelSpec {
+    kind: String,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+impl TunnelSpec {
+    fn tunnel(&self) -> Tunnel {
+        Tunnel {
+            kind: match self.kind.as_str() {
+                "gre" => TunnelKind::Gre,
+                "vxlan" => TunnelKind::Vxlan,
+                other => panic!("no kind of tunnel: {other}"),
+            },
+            vni: None,
+            source: self.source,
+            destination: self.destination,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Protocol {
     Tcp,
     Udp,
     Icmp,
+    Gre,
     Icmpv6,
 }
 
@@ -109,6 +136,7 @@ impl Protocol {
     const fn number(self) -> u8 {
         match self {
             Self::Icmp => 1,
+            Self::Gre => 47,
             Self::Tcp => 6,
             Self::Udp => 17,
             Self::Icmpv6 => 58,
@@ -130,6 +158,10 @@ pub(crate) struct ArpSpec {
     /// The sender knows whom it asks.
     #[serde(default)]
     unicast: bool,
+    #[serde(default, deserialize_with = "some_mac")]
+    sender_mac: Option<[u8; 6]>,
+    #[serde(default, deserialize_with = "some_mac")]
+    target_mac: Option<[u8; 6]>,
     #[serde(default = "one")]
     repeat: u64,
     #[serde(default)]
@@ -247,7 +279,7 @@ impl FlowSpec {
                 state: ConnState::from_name(&self.state).expect("state is one of Zeek's"),
                 icmp,
                 vlan: Vec::new(),
-                tunnel: None,
+                tunnel: self.tunnel.as_ref().map(TunnelSpec::tunnel),
                 rtt: None,
                 seen_at: Vec::new(),
                 service: self.service.as_ref().map_or(Service::Unseen, |name| {
@@ -289,9 +321,11 @@ impl ArpSpec {
             from_responder: false,
             event: AppEvent::Arp(Arp {
                 operation: self.operation,
-                sender_mac: [2, 0, 0, 0, 0, 1],
+                sender_mac: self.sender_mac.unwrap_or([2, 0, 0, 0, 0, 1]),
                 sender: self.from,
-                target_mac: if self.unicast { [2, 0, 0, 0, 0, 2] } else { [0; 6] },
+                target_mac: self
+                    .target_mac
+                    .unwrap_or(if self.unicast { [2, 0, 0, 0, 0, 2] } else { [0; 6] }),
                 target,
                 frame_destination: Some([0xff; 6]),
             }),

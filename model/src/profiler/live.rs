@@ -312,8 +312,8 @@ fn totals(delta: &mut ProfileDelta, established: bool, role: Role) -> &mut Count
 /// What a scan looks like from the side of the one who scans.
 fn attempts(delta: &mut ProfileDelta, update: &FlowUpdate, tuple: TupleKey, cell: &Cell) {
     let flow = &update.flow;
-    // Flipped flows and later parts are no new attempt.
-    if update.part != 0 || flow.roles_turned() || !is_target(tuple.ip) {
+    // Flipped flows, later parts and answers are no new attempt.
+    if update.part != 0 || flow.roles_turned() || flow.is_answer() || !is_target(tuple.ip) {
         return;
     }
     let attempt = Attempt {

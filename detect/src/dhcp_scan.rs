@@ -1,0 +1,149 @@
+//! DHCP scan: one client asks for many addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use lynceus_model::app::AppEvent;
+use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::flow::CommunityId;
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::Stage;
+use serde::{Deserialize, Serialize};
+
+use crate::growing::PerWindow;
+use crate::report::{With, evidence, feature, mac_text, samples, span};
+use crate::reported::Reported;
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`DhcpScan`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+    /// Evidence comes each time a client asked for so many more addresses in one window.
+    pub step: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            step: 4,
+        }
+    }
+}
+
+/// Clients are told apart by their hardware address: before they have an address they all ask from 0.0.0.0.
+#[derive(Debug)]
+pub struct DhcpScan {
+    config: Config,
+    clients: PerWindow<Clients>,
+    reported: Reported<([u8; 6], u64)>,
+}
+
+type Clients = BTreeMap<[u8; 6], BTreeMap<IpAddr, Asked>>;
+
+/// First request for an address.
+type Asked = (Timestamp, Option<CommunityId>);
+
+/// Clients of a window, and addresses of a client, that are remembered: a large network, and 128 steps.
+const MAX_CLIENTS: usize = 4_096;
+const MAX_ADDRESSES: usize = 512;
+
+impl DhcpScan {
+    #[must_use]
+    pub const fn new(config: Config, _: &Context) -> Self {
+        Self {
+            config,
+            clients: PerWindow::new(),
+            reported: Reported::new(),
+        }
+    }
+}
+
+impl Detector for DhcpScan {
+    fn name(&self) -> &'static str {
+        "dhcp_scan"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        const ASKS: [u8; 2] = [1, 3];
+        let window = update.profile.window;
+        let mut touched = BTreeSet::new();
+        for record in update.apps {
+            let AppEvent::Dhcp(dhcp) = &record.event else {
+                continue;
+            };
+            let Some(address) = dhcp.requested.filter(|_| ASKS.contains(&dhcp.message_type)) else {
+                continue;
+            };
+            let clients = self.clients.of(window);
+            if clients.len() >= MAX_CLIENTS && !clients.contains_key(&dhcp.client_mac) {
+                continue;
+            }
+            let asked = clients.entry(dhcp.client_mac).or_default();
+            if asked.len() >= MAX_ADDRESSES && !asked.contains_key(&address) {
+                continue;
+            }
+            let first = asked.entry(address).or_insert((record.time, record.community_id));
+            *first = (*first).min((record.time, record.community_id));
+            touched.insert(dhcp.client_mac);
+        }
+        let step = self.config.step.max(1);
+        let mut found = Vec::new();
+        for client in touched {
+            let Some(asked) = self.clients.of(window).get(&client) else {
+                continue;
+            };
+            let sizes = (1..)
+                .map(|n| n * step)
+                .take_while(|size| *size <= asked.len() as u64);
+            for size in sizes {
+                if self.reported.first_time(window, (client, size)) {
+                    found.push(describe(update, client, asked, size, step));
+                }
+            }
+        }
+        if update.stage == Stage::Closed {
+            self.clients.take(window);
+            self.reported.forget(window);
+        }
+        found
+    }
+}
+
+fn describe(
+    update: &ProfileUpdate<'_>,
+    client: [u8; 6],
+    asked: &BTreeMap<IpAddr, Asked>,
+    size: u64,
+    step: u64,
+) -> Evidence {
+    let mut rows: Vec<Asked> = asked.values().copied().collect();
+    rows.sort_unstable();
+    rows.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    let (first, last) = span(update, rows.iter().map(|(time, _)| *time));
+    let mac = mac_text(client);
+    Evidence {
+        subject: Some(mac.clone()),
+        protocol: Some(crate::services::UDP),
+        dst_port: Some(67),
+        threat_level: ThreatLevel::Medium,
+        confidence: Confidence::new(0.8),
+        description: format!("DHCP scan: the client {mac} asked for {size} different addresses."),
+        explanation: Explanation {
+            features: vec![
+                feature("addresses asked for", size as f64, "addresses").threshold(step as f64),
+                feature("time", last.since(first).as_secs_f64(), "seconds"),
+            ],
+            text: format!(
+                "One network card asked DHCP servers for {size} different addresses in this window. A client usually asks \
+                 for the address it had before, and then for the one it is offered."
+            ),
+        },
+        flows: samples(rows.iter().filter_map(|(_, id)| *id)),
+        first,
+        last,
+        ..evidence(update, EvidenceType::DhcpScan, &format!("{mac}/{size}"))
+    }
+}

@@ -1,0 +1,109 @@
+//! Login by a protocol that shows what is typed: Telnet, rlogin, rsh.
+
+use std::net::IpAddr;
+
+use lynceus_model::app::{AppEvent, LoginOutcome};
+use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use serde::{Deserialize, Serialize};
+
+use crate::growing::{Growing, Tally};
+use crate::report::{With, feature, grown, times};
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`Login`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// One growing finding for each server, user and outcome.
+#[derive(Debug)]
+pub struct Login {
+    logins: Growing<Key>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    server: IpAddr,
+    port: u16,
+    service: String,
+    user: Option<String>,
+    outcome: &'static str,
+}
+
+impl Login {
+    #[must_use]
+    pub const fn new(_: Config, _: &Context) -> Self {
+        Self {
+            logins: Growing::new(),
+        }
+    }
+}
+
+impl Detector for Login {
+    fn name(&self) -> &'static str {
+        "login"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        let window = update.profile.window;
+        for record in update.apps {
+            if let AppEvent::Login(login) = &record.event {
+                let key = Key {
+                    server: record.tuple.responder.ip,
+                    port: record.tuple.responder.port,
+                    service: login.service.clone(),
+                    user: login.user.clone(),
+                    outcome: match login.outcome {
+                        LoginOutcome::Success => "successful",
+                        LoginOutcome::Failed => "failed",
+                        LoginOutcome::Confused => "unclear",
+                    },
+                };
+                self.logins
+                    .add(window, key, record.time, record.time, record.community_id);
+            }
+        }
+        let due = self.logins.due(window, 1, update.stage);
+        due.iter()
+            .map(|(key, tally)| describe(update, key, tally))
+            .collect()
+    }
+}
+
+fn describe(update: &ProfileUpdate<'_>, key: &Key, tally: &Tally) -> Evidence {
+    let client = update.profile.window.profile;
+    let Key {
+        server,
+        port,
+        service,
+        outcome,
+        ..
+    } = key;
+    let user = key.user.as_deref().unwrap_or("unknown");
+    let id = format!("{server}/{port}/{service}/{outcome}/{user}");
+    Evidence {
+        victim: Some(*server),
+        subject: key.user.clone(),
+        dst_port: Some(*port),
+        protocol: Some(crate::services::TCP),
+        threat_level: ThreatLevel::Info,
+        confidence: Confidence::new(1.0),
+        description: format!(
+            "{outcome} {service} login of {client} at {server}, user {user}, {}.",
+            times(tally.count)
+        ),
+        explanation: Explanation {
+            features: vec![feature("logins", tally.count as f64, "logins").threshold(1.0)],
+            text: format!("{service} sends names and passwords readable by everybody on the way."),
+        },
+        ..grown(update, EvidenceType::Login, &id, tally)
+    }
+}

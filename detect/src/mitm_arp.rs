@@ -1,0 +1,151 @@
+//! ARP spoofing: a network card says that it has an address which is not its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lynceus_model::app::{AppEvent, Arp};
+use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Network;
+use crate::neighbours::{Mac, Neighbours};
+use crate::report::{With, evidence, feature, mac_text};
+use crate::unsolicited_arp::{BROADCAST, REPLY};
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`MitmArp`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// A claim and what proves it wrong come in the updates of several profiles, in any order within a refresh of the sensor;
+/// so both are kept, and each new piece is held against the others. What counts is their event time.
+#[derive(Debug)]
+pub struct MitmArp {
+    network: Arc<Network>,
+    neighbours: Neighbours,
+    /// Claims of each card, by the address claimed.
+    claims: BTreeMap<Mac, BTreeMap<IpAddr, Claim>>,
+}
+
+/// The last time that a card announced an address to everybody.
+#[derive(Debug)]
+struct Claim {
+    time: Timestamp,
+    said: bool,
+    /// As it will be said, but for the older address.
+    evidence: Evidence,
+}
+
+impl MitmArp {
+    /// Cards with claims, and addresses that one card claims, that are remembered. The rest is not judged.
+    const MAX_CARDS: usize = 4_096;
+    const MAX_CLAIMS: usize = 64;
+
+    #[must_use]
+    pub fn new(_: Config, context: &Context) -> Self {
+        Self {
+            network: Arc::clone(&context.network),
+            neighbours: Neighbours::default(),
+            claims: BTreeMap::new(),
+        }
+    }
+
+    fn claim(&mut self, update: &ProfileUpdate<'_>, arp: &Arp, time: Timestamp) {
+        let to_all = arp.target_mac == BROADCAST || arp.target_mac == [0; 6];
+        if arp.operation != REPLY || !to_all || self.network.gateways.contains(&arp.sender) {
+            return;
+        }
+        if self.claims.len() >= Self::MAX_CARDS && !self.claims.contains_key(&arp.sender_mac) {
+            return;
+        }
+        let claims = self.claims.entry(arp.sender_mac).or_default();
+        let same_window = |claim: &Claim| claim.evidence.window_start == update.profile.window.start;
+        if claims.len() >= Self::MAX_CLAIMS || claims.get(&arp.sender).is_some_and(same_window) {
+            return;
+        }
+        let key = mac_text(arp.sender_mac);
+        let claim = Claim {
+            time,
+            said: false,
+            evidence: Evidence {
+                subject: Some(key.clone()),
+                threat_level: ThreatLevel::Critical,
+                confidence: Confidence::new(0.2),
+                first: time,
+                last: time,
+                ..evidence(update, EvidenceType::MitmArpAttack, &key)
+            },
+        };
+        claims.insert(arp.sender, claim);
+    }
+
+    /// Judges the claims of a card that were not proved wrong so far.
+    fn judge(&mut self, mac: Mac) -> Vec<Evidence> {
+        let (Some(claims), Some(card)) = (self.claims.get_mut(&mac), self.neighbours.card(mac)) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (claimed, claim) in claims.iter_mut().filter(|(_, claim)| !claim.said) {
+            let older = card
+                .addresses
+                .iter()
+                .filter(|(ip, first)| *ip != claimed && ip.is_ipv4() && **first < claim.time)
+                .min_by_key(|(_, first)| **first);
+            if let Some((older, since)) = older.filter(|_| !card.many) {
+                claim.said = true;
+                found.push(tell(claim, *claimed, *older, *since, &mac_text(mac)));
+            }
+        }
+        found
+    }
+}
+
+impl Detector for MitmArp {
+    fn name(&self) -> &'static str {
+        "mitm_arp"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        let seen = self.neighbours.learn(update);
+        for record in update.apps {
+            if let AppEvent::Arp(arp) = &record.event
+                && seen.contains(&(arp.sender_mac, arp.sender))
+            {
+                self.claim(update, arp, record.time);
+            }
+        }
+        let cards: BTreeSet<Mac> = seen.into_iter().map(|(mac, _)| mac).collect();
+        cards.into_iter().flat_map(|mac| self.judge(mac)).collect()
+    }
+}
+
+fn tell(claim: &Claim, claimed: IpAddr, older: IpAddr, since: Timestamp, mac: &str) -> Evidence {
+    let seconds = claim.time.since(since).as_secs_f64();
+    Evidence {
+        description: format!(
+            "Possible man in the middle by ARP: the card {mac} says that it has {claimed}, and was seen with {older} before."
+        ),
+        explanation: Explanation {
+            features: vec![
+                feature("addresses of the card", 2.0, "addresses").threshold(2.0),
+                feature("time since the card had the older address", seconds, "seconds"),
+            ],
+            text: format!(
+                "An ARP answer to everybody binds {claimed} to {mac}, which had {older} before. Who wants to read what \
+                 others send does this; so does a host that changes its address, which is why the confidence is small."
+            ),
+        },
+        ..claim.evidence.clone()
+    }
+}
