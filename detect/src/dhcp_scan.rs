@@ -1,17 +1,18 @@
 //! DHCP scan: one client asks for many addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use lynceus_model::app::AppEvent;
+use lynceus_model::address::is_host;
+use lynceus_model::app::{AppEvent, AppRecord};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
-use lynceus_model::window::Stage;
+use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
 use crate::growing::PerWindow;
-use crate::report::{With, evidence, feature, mac_text, samples, span};
+use crate::report::{With, evidence, feature, mac_text, moved_to, samples, span};
 use crate::reported::Reported;
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -67,31 +68,33 @@ impl Detector for DhcpScan {
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        const INFORM: u8 = 8;
         const ASKS: [u8; 2] = [1, 3];
         let window = update.profile.window;
+        let nobody = WindowId {
+            profile: Ipv4Addr::UNSPECIFIED.into(),
+            start: window.start,
+        };
         let mut touched = BTreeSet::new();
         for record in update.apps {
             let AppEvent::Dhcp(dhcp) = &record.event else {
                 continue;
             };
-            let Some(address) = dhcp.requested.filter(|_| ASKS.contains(&dhcp.message_type)) else {
-                continue;
+            // Who informs itself says that it has the address already; each is another profile.
+            let (window, address) = match dhcp.message_type {
+                INFORM => (nobody, Some(record.tuple.originator.ip).filter(|ip| is_host(*ip))),
+                kind if ASKS.contains(&kind) => (window, dhcp.requested),
+                _ => continue,
             };
-            let clients = self.clients.of(window);
-            if clients.len() >= MAX_CLIENTS && !clients.contains_key(&dhcp.client_mac) {
-                continue;
+            if let Some(address) = address
+                && note(self.clients.of(window), dhcp.client_mac, address, record)
+            {
+                touched.insert((window, dhcp.client_mac));
             }
-            let asked = clients.entry(dhcp.client_mac).or_default();
-            if asked.len() >= MAX_ADDRESSES && !asked.contains_key(&address) {
-                continue;
-            }
-            let first = asked.entry(address).or_insert((record.time, record.community_id));
-            *first = (*first).min((record.time, record.community_id));
-            touched.insert(dhcp.client_mac);
         }
         let step = self.config.step.max(1);
         let mut found = Vec::new();
-        for client in touched {
+        for (window, client) in touched {
             let Some(asked) = self.clients.of(window).get(&client) else {
                 continue;
             };
@@ -100,7 +103,9 @@ impl Detector for DhcpScan {
                 .take_while(|size| *size <= asked.len() as u64);
             for size in sizes {
                 if self.reported.first_time(window, (client, size)) {
-                    found.push(describe(update, client, asked, size, step));
+                    let key = format!("{}/{size}", mac_text(client));
+                    let evidence = describe(update, client, asked, size, step);
+                    found.push(moved_to(evidence, update, window.profile, &key));
                 }
             }
         }
@@ -110,6 +115,20 @@ impl Detector for DhcpScan {
         }
         found
     }
+}
+
+/// Remembers that a client asked for, or has, an address; false if there is no room.
+fn note(clients: &mut Clients, client: [u8; 6], address: IpAddr, record: &AppRecord) -> bool {
+    if clients.len() >= MAX_CLIENTS && !clients.contains_key(&client) {
+        return false;
+    }
+    let asked = clients.entry(client).or_default();
+    if asked.len() >= MAX_ADDRESSES && !asked.contains_key(&address) {
+        return false;
+    }
+    let first = asked.entry(address).or_insert((record.time, record.community_id));
+    *first = (*first).min((record.time, record.community_id));
+    true
 }
 
 fn describe(
@@ -130,15 +149,17 @@ fn describe(
         dst_port: Some(67),
         threat_level: ThreatLevel::Medium,
         confidence: Confidence::new(0.8),
-        description: format!("DHCP scan: the client {mac} asked for {size} different addresses."),
+        description: format!(
+            "DHCP scan: the client {mac} asked for, or said it has, {size} different addresses."
+        ),
         explanation: Explanation {
             features: vec![
                 feature("addresses asked for", size as f64, "addresses").threshold(step as f64),
                 feature("time", last.since(first).as_secs_f64(), "seconds"),
             ],
             text: format!(
-                "One network card asked DHCP servers for {size} different addresses in this window. A client usually asks \
-                 for the address it had before, and then for the one it is offered."
+                "One network card named {size} different addresses to DHCP servers in this window. A client usually asks for \
+                 the address it had before, and then for the one it is offered."
             ),
         },
         flows: samples(rows.iter().filter_map(|(_, id)| *id)),

@@ -104,6 +104,10 @@ impl DifferentLocalnet {
         if client.ip != window.profile || !is_private(server.ip) || self.is_usual(flow, server) {
             return;
         }
+        // Neighbours in a range of their own, which is also watched.
+        if self.network.local.is_empty() && private_range(client.ip) == private_range(server.ip) {
+            return;
+        }
         let peers = self.windows.of(window);
         if peers.len() >= MAX_PEERS && !peers.contains_key(&server.ip) {
             return;
@@ -153,16 +157,20 @@ impl DifferentLocalnet {
 
     fn of_destination(&self, update: &ProfileUpdate<'_>, ip: IpAddr, peer: &Peer) -> Evidence {
         let source = update.profile.window.profile;
-        let (port, name) = (peer.port, protocol_name(peer.protocol));
         let local = self.text(ip);
+        let port = [TCP, UDP].contains(&peer.protocol).then_some(peer.port);
+        let on = match (port, protocol_name(peer.protocol)) {
+            (Some(port), name) => format!("port {port}/{name}"),
+            (None, name) => format!("by {name}"),
+        };
         Evidence {
             victim: Some(ip),
-            dst_port: Some(port),
+            dst_port: port,
             protocol: Some(peer.protocol),
             threat_level: ThreatLevel::High,
             confidence: Confidence::new(1.0),
             description: format!(
-                "Private address outside the local network {local}: {source} connected to {ip} port {port}/{name}."
+                "Private address outside the local network {local}: {source} connected to {ip} {on}."
             ),
             explanation: Explanation {
                 features: vec![feature("flows", peer.tally.count as f64, "flows").threshold(1.0)],

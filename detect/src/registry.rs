@@ -15,10 +15,10 @@ use crate::{
     malicious_url, multiple_user_agent, pastebin_download, self_signed_certificate, suspicious_user_agent,
     weird_http_method, young_domain,
 };
+use crate::{connection_without_dns, different_localnet, dns_without_connection, private_ip};
 use crate::{
     credential_stuffing, malicious_jarm, multiple_ssh_versions, password_guessing, smtp_login, ssh_successful,
 };
-use crate::{connection_without_dns, different_localnet, dns_without_connection, private_ip};
 use crate::{dhcp_scan, dns_arpa_scan, gre_scan, gre_tunnel, login, notice};
 use crate::{
     multiple_ports, non_http_80, non_ssl_443, port_zero, reconnection, slow_scan, tor_exit_node, unknown_port,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lynceus_model::address::is_target;
+use lynceus_model::address::{is_private, is_target};
 use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::{Flow, Service};
@@ -56,6 +56,34 @@ pub struct UnknownPort {
     /// Ports from which somebody sent by UDP: what comes to them is an answer, as to a question to a group (SSDP), or a
     /// peer of a call.
     udp_clients: Sightings<(IpAddr, u16)>,
+    /// Hosts that agree with each other on further ports.
+    arranged: Sightings<(IpAddr, IpAddr, Arranged)>,
+}
+
+/// What two hosts agree on further ports by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Arranged {
+    /// The endpoint mapper (135) and the port mapper (111): any port from 1024 on.
+    Calls,
+    /// SIP, H.323 and RTSP: media by UDP.
+    Media,
+}
+
+impl Arranged {
+    const fn by(port: u16) -> Option<Self> {
+        match port {
+            111 | 135 => Some(Self::Calls),
+            554 | 1720 | 5060 | 5061 | 8554 => Some(Self::Media),
+            _ => None,
+        }
+    }
+
+    const fn covers(self, protocol: u8, port: u16) -> bool {
+        match self {
+            Self::Calls => port >= 1024,
+            Self::Media => protocol == UDP && port >= 1024,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +94,7 @@ struct Window {
     /// Own UDP ports that asked a STUN server: calls.
     calls: BTreeSet<u16>,
     /// What decoders recognized on unknown ports.
-    contents: BTreeMap<(IpAddr, u16, u8), Service>,
+    contents: BTreeMap<(IpAddr, u16, u8), Content>,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +105,15 @@ struct Target {
     /// Known by content as peer-to-peer, call or file transfer.
     harmless: bool,
     /// Known by content as something else.
-    content: Option<Service>,
+    content: Option<Content>,
+}
+
+/// What a decoder or another analyzer read there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    service: Service,
+    /// The client called the server by a name.
+    named: bool,
 }
 
 /// Targets of a window; as many as a profile keeps attempts.
@@ -97,6 +133,7 @@ impl UnknownPort {
             windows: PerWindow::new(),
             announced: Sightings::new(MAX_ANNOUNCED),
             udp_clients: Sightings::new(MAX_ANNOUNCED),
+            arranged: Sightings::new(MAX_ANNOUNCED),
         }
     }
 
@@ -113,6 +150,11 @@ impl UnknownPort {
         }
         if ![TCP, UDP].contains(&protocol) {
             return;
+        }
+        if let Some(kind) = Arranged::by(server.port).filter(|_| flow.established()) {
+            for (a, b) in [(client.ip, server.ip), (server.ip, client.ip)] {
+                self.arranged.note((a, b, kind), flow.first, flow.last);
+            }
         }
         let known = service(server.port, protocol);
         if known.is_some() || self.config.known.contains(&server.port) {
@@ -148,7 +190,10 @@ impl UnknownPort {
             Service::BitTorrent | Service::Stun | Service::Rtp | Service::FtpData
         );
         if flow.service.is_recognized() {
-            target.content = Some(flow.service);
+            target.content = Some(Content {
+                service: flow.service,
+                named: false,
+            });
         }
         if begins || target.tally.count == 0 {
             target.tally.add(flow.first, flow.last, Some(flow.community_id));
@@ -167,6 +212,10 @@ impl UnknownPort {
         for (&(ip, port, protocol), target) in &mut window.targets {
             let (from, to) = (before(target.tally.first, FOLLOWS), target.tally.last);
             let called = |sightings: &Sightings<_>| sightings.seen(&(ip, port), from, to) == Answer::Yes;
+            let host = update.profile.window.profile;
+            let arranged = |kind: Arranged| {
+                kind.covers(protocol, port) && self.arranged.seen(&(host, ip, kind), from, to) == Answer::Yes
+            };
             let many = |own: &u16| {
                 window
                     .peers
@@ -175,6 +224,8 @@ impl UnknownPort {
             };
             let calls = |own: &u16| window.calls.contains(own);
             let exempt = target.harmless
+                || arranged(Arranged::Calls)
+                || arranged(Arranged::Media)
                 || (peer_to_peer && port >= 1024)
                 || (protocol == UDP && target.source_ports.iter().any(|own| many(own) || calls(own)))
                 || (protocol == TCP && called(&self.announced))
@@ -208,8 +259,10 @@ impl Detector for UnknownPort {
                 && service(server.port, protocol).is_none()
             {
                 let contents = &mut self.windows.of(update.profile.window).contents;
-                if contents.len() < MAX_TARGETS {
-                    contents.insert((server.ip, server.port, protocol), content);
+                let key = (server.ip, server.port, protocol);
+                if contents.len() < MAX_TARGETS || contents.contains_key(&key) {
+                    let known = contents.entry(key).or_insert(content);
+                    known.named |= content.named;
                 }
             }
         }
@@ -227,17 +280,26 @@ impl Detector for UnknownPort {
 }
 
 /// Protocol whose decoder read a message.
-const fn content(event: &AppEvent) -> Option<Service> {
-    Some(match event {
-        AppEvent::Dns(dns) if !dns.multicast => Service::Dns,
-        AppEvent::TlsClient(hello) if hello.quic => Service::Quic,
-        AppEvent::TlsClient(_) | AppEvent::TlsServer(_) | AppEvent::Certificate(_) => Service::Tls,
-        AppEvent::HttpRequest(_) | AppEvent::HttpResponse(_) => Service::Http,
-        AppEvent::Ssh(_) | AppEvent::SshKeyExchange(_) => Service::Ssh,
-        AppEvent::Smtp(_) => Service::Smtp,
-        AppEvent::Ftp(_) => Service::Ftp,
+fn content(event: &AppEvent) -> Option<Content> {
+    let is_name = |name: &Option<String>| {
+        // `Host` may have a port; an IPv6 address stands in brackets.
+        let host = name.as_deref().unwrap_or_default().trim_start_matches('[');
+        let host = host.split([']', ':']).next().unwrap_or_default();
+        host.contains(|letter: char| letter.is_ascii_alphabetic()) && host.contains('.')
+    };
+    let (service, named) = match event {
+        AppEvent::Dns(dns) if !dns.multicast => (Service::Dns, false),
+        AppEvent::TlsClient(hello) if hello.quic => (Service::Quic, is_name(&hello.server_name)),
+        AppEvent::TlsClient(hello) => (Service::Tls, is_name(&hello.server_name)),
+        AppEvent::TlsServer(_) | AppEvent::Certificate(_) => (Service::Tls, false),
+        AppEvent::HttpRequest(request) => (Service::Http, is_name(&request.host)),
+        AppEvent::HttpResponse(_) => (Service::Http, false),
+        AppEvent::Ssh(_) | AppEvent::SshKeyExchange(_) => (Service::Ssh, false),
+        AppEvent::Smtp(_) => (Service::Smtp, false),
+        AppEvent::Ftp(_) => (Service::Ftp, false),
         _ => return None,
-    })
+    };
+    Some(Content { service, named })
 }
 
 /// Many targets without answer on one port, or on one host.
@@ -260,14 +322,16 @@ fn describe(
     let source = update.profile.window.profile;
     let name = protocol_name(protocol);
     let (level, state) = match (target.established, target.content) {
-        (_, Some(_)) => (ThreatLevel::Low, "connected to"),
+        // A known protocol on an odd port of an own device, or of a server with a name, is usual.
+        (_, Some(content)) if content.named || is_private(ip) => (ThreatLevel::Low, "connected to"),
+        (_, Some(_)) => (ThreatLevel::Medium, "connected to"),
         (true, None) => (ThreatLevel::High, "connected to"),
         (false, None) => (ThreatLevel::Medium, "tried"),
     };
     let count = target.tally.count;
     let content = target.content.map_or_else(
         || "Nothing is known of the content".to_owned(),
-        |content| format!("The content is {}", crate::port_content::content(content)),
+        |content| format!("The content is {}", crate::port_content::content(content.service)),
     );
     Evidence {
         victim: Some(ip),
