@@ -117,6 +117,12 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper)> {
             JsonLines::open(directory).with_context(|| format!("sinks.jsonl: {}", directory.display()))?;
         sinks.push(Box::new(sink));
     }
+    let mut outputs = Vec::new();
+    for output in &config.outputs {
+        let started = output.start(&config.spools())?;
+        outputs.push((output.name.clone(), started.counters()));
+        sinks.push(Box::new(started));
+    }
     let facts = Arc::new(Facts::default());
     let (feeds, whitelist) = (config.feeds.clone(), config.whitelist.clone());
     let keeper = Keeper::start(feeds, whitelist, &config.feed_cache(), Arc::clone(&facts), None)?;
@@ -129,7 +135,9 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper)> {
         retention: config.retention(),
         checkpoint: CHECKPOINT,
     };
-    Ok((Collector::start(store, options)?, keeper))
+    let collector = Collector::start(store, options)?;
+    collector.shared().counters.set_outputs(outputs);
+    Ok((collector, keeper))
 }
 
 struct Services {

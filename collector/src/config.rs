@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::plaintext_is_safe;
 use crate::dispatch::EngineOptions;
 use crate::feeds::FeedConfig;
+use crate::output::OutputConfig;
 use crate::retention::Retention;
 use crate::store::{EmbeddedOptions, LogRetention, RedisOptions};
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub detect: DetectConfig,
     pub intake: Intake,
     pub sinks: Sinks,
+    /// Formats and receivers besides.
+    pub outputs: Vec<OutputConfig>,
     /// Whitelist file; read again when it changes.
     pub whitelist: Option<PathBuf>,
     /// Copies of fetched feeds; absent: `feeds` beside the embedded store.
@@ -125,6 +128,7 @@ impl Default for Config {
             detect: DetectConfig::default(),
             intake: Intake::default(),
             sinks: Sinks::default(),
+            outputs: Vec::new(),
             whitelist: None,
             feed_cache: None,
             feeds: Vec::new(),
@@ -284,6 +288,12 @@ impl Config {
             .unwrap_or_else(|| self.store.directory.join("feeds"))
     }
 
+    /// Folder of what waits for receivers.
+    #[must_use]
+    pub fn spools(&self) -> PathBuf {
+        self.store.directory.join("outputs")
+    }
+
     #[must_use]
     pub fn embedded(&self) -> EmbeddedOptions {
         EmbeddedOptions::new(&self.store.directory)
@@ -312,6 +322,13 @@ impl Config {
         );
         for feed in &self.feeds {
             feed.options()?;
+        }
+        for (place, output) in self.outputs.iter().enumerate() {
+            output.check()?;
+            let twice = self.outputs[..place]
+                .iter()
+                .any(|other| other.name == output.name);
+            ensure!(!twice, "outputs.name: {:?} is there twice", output.name);
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ impl FeedConfig {
     }
 }
 
-fn level(name: &str) -> Option<ThreatLevel> {
+pub(crate) fn level(name: &str) -> Option<ThreatLevel> {
     use ThreatLevel::{Critical, High, Info, Low, Medium};
     [Info, Low, Medium, High, Critical]
         .into_iter()

@@ -14,6 +14,7 @@ pub mod ingest;
 pub mod json;
 pub mod knowledge;
 pub mod metrics;
+pub mod output;
 pub mod pipeline;
 pub mod query;
 pub mod retention;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
 use lynceus_proto::v1;
 use tokio::sync::broadcast;
 
+use crate::output::OutputCounters;
 use crate::store::Position;
 
 /// State that the parts of one collector share.
@@ -43,6 +44,7 @@ pub struct Counters {
     pub expired_forced: AtomicU64,
     pub expired_rows: AtomicU64,
     refused: Mutex<BTreeMap<String, u64>>,
+    outputs: Mutex<Vec<(String, Arc<OutputCounters>)>>,
 }
 
 /// Changes kept for a watcher that is slow; then it is told how many it missed.
@@ -153,6 +155,16 @@ impl Counters {
                 *refused.entry(name.to_owned()).or_default() += 1;
             }
         }
+    }
+
+    pub(crate) fn set_outputs(&self, outputs: Vec<(String, Arc<OutputCounters>)>) {
+        *lock(&self.outputs) = outputs;
+    }
+
+    /// What became of the messages of each output.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<(String, Arc<OutputCounters>)> {
+        lock(&self.outputs).clone()
     }
 
     #[must_use]

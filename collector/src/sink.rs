@@ -14,7 +14,7 @@ pub use log::LogLine;
 /// Somebody who wants to hear of evidence and alerts, each once and in order.
 pub trait Sink: Send {
     /// Name in logs and metrics.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// # Errors
     /// It was not taken; it is not offered again.

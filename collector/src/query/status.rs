@@ -1,5 +1,7 @@
 //! How sensors and collector are doing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
 use lynceus_proto::v1;
@@ -81,6 +83,24 @@ impl QueryService {
         }
         let facts = self.live.facts();
         let feeds = facts.known().iter().map(feed).collect();
+        for (name, output) in self.shared.counters.outputs() {
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            for (what, count) in [
+                ("delivered", read(&output.delivered)),
+                ("retries", read(&output.retries)),
+                ("waiting_bytes", read(&output.waiting)),
+            ] {
+                totals.push(counter((&format!("output_{name}_{what}"), count)));
+            }
+            for (what, count) in [
+                ("rejected", read(&output.rejected)),
+                ("no_room", read(&output.refused)),
+            ] {
+                if count > 0 {
+                    refused.push(counter((&format!("output_{name}_{what}"), count)));
+                }
+            }
+        }
         v1::CollectorStatus {
             feeds,
             whitelist_entries: facts.whitelist().len() as u64,

@@ -37,7 +37,7 @@ impl JsonLines {
 }
 
 impl Sink for JsonLines {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "jsonl"
     }
 

@@ -12,7 +12,7 @@ use crate::sink::Sink;
 pub struct LogLine;
 
 impl Sink for LogLine {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "log"
     }
 

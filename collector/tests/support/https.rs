@@ -3,10 +3,14 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+type Stream = StreamOwned<ServerConnection, TcpStream>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -31,6 +35,7 @@ impl Answer {
 }
 
 pub(crate) struct Request {
+    #[allow(dead_code, reason = "some tests do not look where a request goes")]
     pub(crate) target: String,
     headers: Vec<(String, String)>,
     #[allow(dead_code, reason = "some tests look at bodies")]
@@ -50,10 +55,38 @@ impl Request {
 pub(crate) struct Server {
     address: SocketAddr,
     certificate: Vec<u8>,
+    pem: String,
 }
 
 impl Server {
     pub(crate) fn start(handle: impl Fn(&Request) -> Answer + Send + 'static) -> Self {
+        Self::with(move |stream| {
+            // A client that does not trust us goes away in the middle.
+            let _ = serve(stream, &handle);
+        })
+    }
+
+    /// Hands on what each connection sends first.
+    #[allow(dead_code, reason = "some tests speak HTTP only")]
+    pub(crate) fn raw() -> (Self, Receiver<Vec<u8>>) {
+        let (tell, told) = channel();
+        let server = Self::with(move |mut stream| {
+            let mut bytes = Vec::new();
+            // The client keeps the connection open, so the end is a pause.
+            let _ = stream.sock.set_read_timeout(Some(Duration::from_secs(2)));
+            let mut buffer = [0; 4096];
+            while let Ok(length) = stream.read(&mut buffer) {
+                bytes.extend_from_slice(&buffer[..length]);
+                if length == 0 {
+                    break;
+                }
+            }
+            let _ = tell.send(bytes);
+        });
+        (server, told)
+    }
+
+    fn with(handle: impl Fn(Stream) + Send + 'static) -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
@@ -69,20 +102,32 @@ impl Server {
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that does not trust us goes away in the middle.
-                let _ = serve(stream, &config, &handle);
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                handle(StreamOwned::new(connection, stream));
             }
         });
         Self {
             address,
             certificate: cert.der().to_vec(),
+            pem: cert.pem(),
         }
+    }
+
+    #[allow(dead_code, reason = "some tests trust by configuration")]
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    #[allow(dead_code, reason = "some tests speak HTTP only")]
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
+    #[allow(dead_code, reason = "some tests trust by a file")]
     /// Roots that trust this server and nobody else.
     pub(crate) fn roots(&self) -> ureq::tls::TlsConfig {
         let own = ureq::tls::Certificate::from_der(&self.certificate).to_owned();
@@ -92,13 +137,8 @@ impl Server {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    config: &Arc<ServerConfig>,
-    handle: &impl Fn(&Request) -> Answer,
-) -> std::io::Result<()> {
-    let connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
-    let mut reader = BufReader::new(StreamOwned::new(connection, stream));
+fn serve(stream: Stream, handle: &impl Fn(&Request) -> Answer) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let target = line.split(' ').nth(1).unwrap_or_default().to_owned();

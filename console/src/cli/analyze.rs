@@ -1,5 +1,6 @@
 //! `lynceus analyze`: capture files and flow logs through decoders, profiles and detectors.
 
+mod export;
 mod folder;
 mod summary;
 
@@ -17,6 +18,7 @@ use lynceus_sensor::profiler::Pipeline;
 use lynceus_sensor::source::files::FileSource;
 use lynceus_sensor::source::{Source as _, Status};
 
+use self::export::Export;
 use self::folder::Folder;
 use super::place::Zone;
 use super::settings::{Effective, Settings};
@@ -52,6 +54,10 @@ pub struct Options {
     /// profiles.jsonl, summary.json, and the store that `--from` opens
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Evidence and alerts in another format, one a line: eve, idmef, ecs, ocsf, stix, cef, slack, alerts-log, json; may
+    /// be given several times
+    #[arg(long, value_name = "FORMAT:FILE", value_parser = export::parse)]
+    export: Vec<Export>,
     /// Most rows of profiles and of evidence in the text
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use lynceus_collector::output::encode::Item;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::profiler::ProfilerCounters;
@@ -12,6 +13,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_sensor::flow_table::TableStats;
 
 use super::Options;
+use super::export::Exports;
 use super::folder::{Folder, Lines};
 use crate::cli::output;
 use crate::human::{self, Clock};
@@ -94,11 +96,14 @@ fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyho
         file: None,
     };
     let all = Wanted::default();
+    let mut exports = Exports::open(&options.export)?;
 
     out.open(folder, "evidence.jsonl")?;
     let mut written = Ok(());
     result.query.each_evidence(&all, |found| {
-        written = out.line(|line| finding::write_evidence(line, &found));
+        written = out
+            .line(|line| finding::write_evidence(line, &found))
+            .and_then(|()| exports.write(Item::Evidence(&found)));
         told.summary.evidence += 1;
         if told.evidence.len() < KEPT_EVIDENCE {
             told.evidence.push(found);
@@ -110,12 +115,15 @@ fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyho
     out.open(folder, "alerts.jsonl")?;
     let mut written = Ok(());
     result.query.each_alert(&all, |alert| {
-        written = out.line(|line| finding::write_alert(line, &alert));
+        written = out
+            .line(|line| finding::write_alert(line, &alert))
+            .and_then(|()| exports.write(Item::Alert(&alert)));
         told.summary.alerts += 1;
         told.alerts.push(alert);
         flow_of(&written)
     })?;
     written?;
+    exports.finish()?;
 
     out.flush()?;
     out.json = None;

@@ -27,7 +27,7 @@ impl Printer {
 }
 
 impl Sink for Printer {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "terminal"
     }
 
