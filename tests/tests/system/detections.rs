@@ -137,6 +137,32 @@ fn attacks_are_found_and_nothing_else() {
     }
 }
 
+/// Findings on application messages; other detectors may have more to say about these hosts.
+#[test]
+fn messages_show_attacks() {
+    let expected = [
+        (
+            "bruteforce-ssh",
+            "PASSWORD_GUESSING 192.168.56.1 192.168.56.103 22",
+        ),
+        ("dns-tunnel-iodine", "DNS_TUNNEL 10.0.2.30 53"),
+        ("dns-exfiltration", "DNS_TUNNEL 192.168.220.56 53"),
+        (
+            "log4shell",
+            "SUSPICIOUS_USER_AGENT 172.16.238.1 172.16.238.10 8080",
+        ),
+        (
+            "malware-emotet",
+            "EXECUTABLE_MIME_TYPE 10.4.20.102 107.161.178.210 80",
+        ),
+    ];
+    for (id, wanted) in expected {
+        let Some(analysis) = analyze(id) else { return };
+        let found = findings(&analysis, ThreatLevel::Low);
+        assert!(found.contains(wanted), "{id}: {found:#?}");
+    }
+}
+
 /// Info and low are said of normal hosts, too: what is odd but usual.
 #[test]
 fn normal_hosts_raise_nothing() {
