@@ -19,6 +19,8 @@ pub struct Config {
     pub enabled: bool,
     /// Characters in front of the registrable domain, dots left out, from which on a name can carry data.
     pub min_length: usize,
+    /// The same for queries whose answers can carry much: there data may flow down only.
+    pub min_length_wide: usize,
     /// Different such names; evidence comes here and at each ten times as many.
     pub min_names: u64,
     /// Bits per character, over the characters of all such names.
@@ -32,6 +34,7 @@ impl Default for Config {
         Self {
             enabled: true,
             min_length: 24,
+            min_length_wide: 4,
             min_names: 50,
             min_entropy: 3.0,
             min_share: 0.5,
@@ -39,8 +42,8 @@ impl Default for Config {
     }
 }
 
-/// What a tunnel cannot hide: names are long, each is another one, their characters are spread evenly. Types of queries
-/// that ask for much data (TXT, NULL, CNAME, MX, SRV, PRIVATE) make it surer.
+/// What a tunnel cannot hide: names are long or ask for much data (TXT, NULL, CNAME, MX, SRV, PRIVATE), each is another
+/// one, their characters are spread evenly.
 #[derive(Debug)]
 pub struct DnsTunnel {
     config: Config,
@@ -146,7 +149,12 @@ impl Detector for DnsTunnel {
                 ("", dns.name.as_str())
             };
             let bytes = carrier.bytes().filter(|byte| *byte != b'.').count();
-            let carries = bytes >= self.config.min_length && !is_reverse(carrier);
+            let least = if is_wide(dns) {
+                self.config.min_length_wide
+            } else {
+                self.config.min_length
+            };
+            let carries = bytes >= least && !is_reverse(carrier);
             // Only domains that data may be carried to find a place: a resolver asks for more domains than there are
             // places. Their share counts from the first such name on.
             if !carries && self.domains.get(window, &domain.to_owned()).is_none() {
@@ -218,21 +226,22 @@ fn describe(update: &ProfileUpdate<'_>, config: &Config, domain: &str, tally: &T
         ),
         explanation: Explanation {
             features: vec![
-                feature("different long names", count, "names").threshold(config.min_names as f64),
-                feature("mean length below the domain", length, "characters")
-                    .threshold(config.min_length as f64),
+                feature("different names that can carry data", count, "names")
+                    .threshold(config.min_names as f64),
+                feature("mean length below the domain", length, "characters").threshold(if wide >= 0.5 {
+                    config.min_length_wide
+                } else {
+                    config.min_length
+                }
+                    as f64),
                 feature("entropy of the names", entropy, "bits per character").threshold(config.min_entropy),
                 feature("queries for TXT, NULL, CNAME, MX or SRV", wide, "ratio").threshold(0.5),
-                feature(
-                    "different long names by query",
-                    (count / names.asked()).min(1.0),
-                    "ratio",
-                )
-                .threshold(config.min_share),
+                feature("such names by query", (count / names.asked()).min(1.0), "ratio")
+                    .threshold(config.min_share),
             ],
             text: format!(
-                "Hardly any of the names, {below}, was asked for twice, and names are long and evenly random: they carry \
-                 data to a name server."
+                "Hardly any of the names, {below}, was asked for twice, and their characters are evenly random: they \
+                 carry data to a name server, or ask it for data."
             ),
         },
         flows: tally.flows.clone(),
