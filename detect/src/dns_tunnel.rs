@@ -23,6 +23,8 @@ pub struct Config {
     pub min_length_wide: usize,
     /// Different such names; evidence comes here and at each ten times as many.
     pub min_names: u64,
+    /// Where names are shorter than `min_length` on average: share of messages for such types.
+    pub min_wide_share: f64,
     /// Bits per character, over the characters of all such names.
     pub min_entropy: f64,
     /// Share of messages whose name is such a name.
@@ -35,6 +37,7 @@ impl Default for Config {
             enabled: true,
             min_length: 24,
             min_length_wide: 4,
+            min_wide_share: 0.8,
             min_names: 50,
             min_entropy: 3.0,
             min_share: 0.5,
@@ -83,6 +86,7 @@ impl DnsTunnel {
 fn is_tunnel(config: &Config, names: &Names) -> bool {
     names.hashes.len() as u64 >= names.said.saturating_mul(10).max(config.min_names)
         && names.entropy() >= config.min_entropy
+        && (names.mean_length() >= config.min_length as f64 || names.wide_share() >= config.min_wide_share)
         && names.hashes.len() as f64 >= config.min_share * names.asked()
 }
 
@@ -117,6 +121,14 @@ impl Names {
             .map(|count| f64::from(*count) / all)
             .map(|share| -share * share.log2())
             .sum()
+    }
+
+    fn mean_length(&self) -> f64 {
+        self.bytes as f64 / self.hashes.len().max(1) as f64
+    }
+
+    fn wide_share(&self) -> f64 {
+        self.wide as f64 / self.messages.max(1) as f64
     }
 
     /// Questions, if each was seen with its answer.
@@ -200,10 +212,7 @@ fn is_reverse(carrier: &str) -> bool {
 fn describe(update: &ProfileUpdate<'_>, config: &Config, domain: &str, tally: &Tally<Names>) -> Evidence {
     let names = &tally.detail;
     let (count, entropy) = (names.hashes.len() as f64, names.entropy());
-    let (length, wide) = (
-        names.bytes as f64 / count,
-        names.wide as f64 / names.messages as f64,
-    );
+    let (length, wide) = (names.mean_length(), names.wide_share());
     let source = update.profile.window.profile;
     let at_least = at_least(update);
     // The domain of the names, or what they have in common.
@@ -235,7 +244,8 @@ fn describe(update: &ProfileUpdate<'_>, config: &Config, domain: &str, tally: &T
                 }
                     as f64),
                 feature("entropy of the names", entropy, "bits per character").threshold(config.min_entropy),
-                feature("queries for TXT, NULL, CNAME, MX or SRV", wide, "ratio").threshold(0.5),
+                feature("queries for TXT, NULL, CNAME, MX or SRV", wide, "ratio")
+                    .threshold(config.min_wide_share),
                 feature("such names by query", (count / names.asked()).min(1.0), "ratio")
                     .threshold(config.min_share),
             ],
