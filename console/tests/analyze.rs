@@ -81,7 +81,14 @@ fn an_ordinary_host_raises_nothing() {
         return;
     };
     let lines = json_lines(&lynceus(&["analyze", "--json", capture.to_str().unwrap()]));
-    assert_eq!(lines.len(), 1, "{lines:#?}");
+    // Info and low are said of ordinary hosts, too: unencrypted HTTP, and what else is odd but usual.
+    let usual = |line: &Value| line["threat_level"] == "info" || line["threat_level"] == "low";
+    let unusual: Vec<_> = lines
+        .iter()
+        .filter(|line| line["kind"] != "summary" && !usual(line))
+        .collect();
+    assert!(unusual.is_empty(), "{unusual:#?}");
+    assert_eq!(lines.last().unwrap()["alerts"], 0);
 }
 
 #[test]
