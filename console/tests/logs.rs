@@ -99,6 +99,140 @@ fn what_the_publishers_expect_is_found() {
     }
 }
 
+/// What the application logs of the collection hold, by type, attacker and victim; and what its publishers' own tool
+/// takes for exfiltration but is a printer that describes itself.
+#[test]
+fn messages_of_logs_give_evidence() {
+    for (name, wanted) in [
+        (
+            "slips-test14-zeek",
+            &[
+                ("BAD_SMTP_LOGIN", "10.1.11.101", "80.75.42.226"),
+                ("SMTP_LOGIN_BRUTEFORCE", "10.1.11.101", "80.75.42.226"),
+                ("SUSPICIOUS_USER_AGENT", "10.0.2.15", "195.113.232.72"),
+                ("EXECUTABLE_MIME_TYPE", "10.0.2.15", "147.32.80.7"),
+                ("EMPTY_CONNECTIONS", "10.0.2.15", ""),
+            ][..],
+        ),
+        (
+            "slips-test9-zeek",
+            &[
+                ("INCOMPATIBLE_CN", "10.0.2.15", "123.33.22.11"),
+                ("CN_URL_MISMATCH", "10.0.2.15", "123.33.22.11"),
+                ("MULTIPLE_SSH_VERSIONS", "192.168.1.247", ""),
+            ],
+        ),
+        (
+            "ctu-simda-dga",
+            &[("DGA_NXDOMAINS", "fd77:48a1:c0bb:0:b96c:506d:6c7f:e8be", "")],
+        ),
+        (
+            "ctu-ssh-honeypot",
+            &[(
+                "SSH_SUCCESSFUL",
+                "2001:718:2:1663::1ce",
+                "2001:718:2:1663:2d1c:6afd:7fc2:31f8",
+            )],
+        ),
+    ] {
+        let Some(path) = log(name) else { return };
+        let lines = lines(&analyze(&[&path], None));
+        for (kind, attacker, victim) in wanted {
+            let is = |line: &&Value| {
+                line["type"] == *kind
+                    && line["attacker"] == *attacker
+                    && line["victim"].as_str().unwrap_or_default() == *victim
+            };
+            assert!(
+                lines.iter().any(|line| is(&line)),
+                "{name}: no {kind} {attacker} {victim}"
+            );
+        }
+        // Each server of these logs that is Google's, Microsoft's or Twitter's is so.
+        let claims = lines
+            .iter()
+            .filter(|line| line["type"] == "INCOMPATIBLE_CN")
+            .count();
+        assert!(claims <= 1, "{name}: {claims}");
+    }
+    let Some(path) = log("slips-test10-zeek") else {
+        return;
+    };
+    let lines = lines(&analyze(&[&path], None));
+    assert!(lines.len() > 5 && lines.iter().all(|line| line["type"] != "HIGH_ENTROPY_DNS_ANSWER"));
+}
+
+/// One feed file, and the flows, names, URLs and fingerprints of a log that it lists.
+#[test]
+fn feeds_match() {
+    let Some(path) = log("slips-test9-zeek") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let feed = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let own = feed(
+        "own.csv",
+        "type,value,threat_level,description\n\
+         ja3s,e7d705a3286e19ea42f587b344ee6865,high,Standard tor client\n\
+         ip,194.132.197.0/24,critical,a network\n\
+         domain,msn.com,medium,a parent\n\
+         url,http://112.255.161.10/bin.sh,high,a loader\n",
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_lynceus"))
+        .args(["analyze", "--json", "--feed"])
+        .arg(&own)
+        .arg(&path)
+        .output()
+        .unwrap();
+    let lines = lines(&output);
+    for (kind, profile, level, confidence, subject) in [
+        (
+            "MALICIOUS_JA3S",
+            "123.33.22.11",
+            "high",
+            1.0,
+            "e7d705a3286e19ea42f587b344ee6865",
+        ),
+        (
+            "THREAT_INTELLIGENCE_TO_BLACKLISTED_IP",
+            "194.132.197.198",
+            "critical",
+            1.0,
+            "194.132.197.198",
+        ),
+        (
+            "THREAT_INTELLIGENCE_BLACKLISTED_DOMAIN",
+            "10.0.2.15",
+            "medium",
+            0.7,
+            "www.msn.com",
+        ),
+        (
+            "THREAT_INTELLIGENCE_MALICIOUS_URL",
+            "10.0.2.15",
+            "high",
+            0.7,
+            "http://112.255.161.10/bin.sh",
+        ),
+    ] {
+        let is = |line: &&Value| {
+            line["type"] == kind
+                && line["profile"] == profile
+                && line["threat_level"] == level
+                && line["confidence"] == confidence
+                && line["subject"] == subject
+        };
+        assert!(
+            lines.iter().any(|line| is(&line)),
+            "no {kind} {subject}: {lines:#?}"
+        );
+    }
+}
+
 #[test]
 fn every_row_of_every_log_is_read_or_refused_by_name() {
     for (name, rows, refused) in [

@@ -37,7 +37,9 @@ pub struct DgaNxdomains {
 }
 
 /// Domains remembered of one window. Confidence is 1 from 100 on.
-const MAX_DOMAINS: usize = 2_000;
+const MAX_DOMAINS: usize = 500;
+/// Windows with failed domains: at some 40 bytes a domain at most 160 MB.
+const MAX_WINDOWS: usize = 8_192;
 const NXDOMAIN: u8 = 3;
 
 impl DgaNxdomains {
@@ -45,7 +47,7 @@ impl DgaNxdomains {
     pub const fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
-            failed: Tallies::new(),
+            failed: Tallies::with_room(MAX_WINDOWS),
         }
     }
 }

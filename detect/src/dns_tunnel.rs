@@ -71,6 +71,8 @@ struct Names {
 
 /// Names of one domain that are told apart: two sizes of evidence.
 const MAX_NAMES: usize = 500;
+/// Domains of all windows: at some 10 kB each at most 160 MB.
+const MAX_DOMAINS: usize = 16_384;
 const LETTERS: usize = 37;
 
 impl DnsTunnel {
@@ -78,7 +80,7 @@ impl DnsTunnel {
     pub const fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
-            domains: Tallies::new(),
+            domains: Tallies::with_room(MAX_DOMAINS),
         }
     }
 }

@@ -126,13 +126,10 @@ impl Detector for IncompatibleUserAgent {
                 _ => {}
             }
         }
-        let vendor = self
-            .macs
-            .get(&window.profile)
-            .and_then(|mac| self.knowledge.vendor(*mac));
-        let maker = vendor.as_deref().and_then(Maker::of);
+        let (macs, knowledge) = (&self.macs, &self.knowledge);
         let found = self.agents.say(window, |system, tally| {
-            let (vendor, maker) = (vendor.as_deref()?, maker?);
+            let vendor = knowledge.vendor(*macs.get(&window.profile)?)?;
+            let (vendor, maker) = (vendor.as_str(), Maker::of(&vendor)?);
             (Maker::of_system(*system)? != maker).then(|| {
                 let Request { agent, host } = &tally.detail;
                 [Evidence {

@@ -80,13 +80,11 @@ impl Detector for SelfSignedCertificate {
 /// By its signature, or by what the analyzer that checked the chain said. A chain with an unknown root at its end
 /// (`self signed certificate in certificate chain`) is a private authority and no self-signed server.
 fn is_self_signed(certificate: &Certificate) -> bool {
-    certificate.self_signed.unwrap_or_else(|| {
-        let word = certificate
-            .validation
-            .as_deref()
-            .unwrap_or_default()
-            .to_lowercase();
-        (word.contains("self signed") || word.contains("self-signed"))
-            && !word.contains("in certificate chain")
-    })
+    let word = certificate
+        .validation
+        .as_deref()
+        .unwrap_or_default()
+        .to_lowercase();
+    let said = word.contains("self signed") || word.contains("self-signed");
+    !word.contains("in certificate chain") && certificate.self_signed.unwrap_or(said)
 }

@@ -59,14 +59,16 @@ struct Login {
 }
 
 /// Flows of a window that are waited for, and logs that are remembered; what is beyond is not said.
-const MAX_FLOWS: usize = 1_024;
+const MAX_FLOWS: usize = 128;
+/// Windows that are waited for: at some 64 kB each at most 260 MB.
+const MAX_WINDOWS: usize = 4_096;
 
 impl SshSuccessful {
     #[must_use]
     pub const fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
-            waiting: Tallies::new(),
+            waiting: Tallies::with_room(MAX_WINDOWS),
             servers: Tallies::new(),
         }
     }

@@ -30,6 +30,9 @@ pub(crate) struct Tallies<K, D = ()> {
     windows: BTreeMap<(Timestamp, WindowId), BTreeMap<K, Tally<D>>>,
     /// Windows that are over.
     closed: BTreeSet<(Timestamp, WindowId)>,
+    /// Keys of all windows, and how many there may be.
+    keys: usize,
+    room: usize,
 }
 
 impl<K: Ord, D: Default> Tallies<K, D> {
@@ -39,11 +42,20 @@ impl<K: Ord, D: Default> Tallies<K, D> {
     const MAX_CLOSED: usize = 1_024;
     /// Keys of a window: more findings of one type in one window are no use to anybody.
     const MAX_KEYS: usize = 1_024;
+    /// Keys of all windows: at 0.2 to 1.5 KB each some 20 to 100 MB, if everybody does it all the time.
+    const MAX_ALL_KEYS: usize = 65_536;
 
     pub(crate) const fn new() -> Self {
+        Self::with_room(Self::MAX_ALL_KEYS)
+    }
+
+    /// `keys` of all windows; fewer where the detail of each is large. Beyond, the oldest window goes.
+    pub(crate) const fn with_room(keys: usize) -> Self {
         Self {
             windows: BTreeMap::new(),
             closed: BTreeSet::new(),
+            keys: 0,
+            room: keys,
         }
     }
 
@@ -60,13 +72,17 @@ impl<K: Ord, D: Default> Tallies<K, D> {
         flow: Option<CommunityId>,
     ) -> Option<&mut Tally<D>> {
         let place = (window.start, window);
-        if self.windows.len() >= Self::MAX_WINDOWS && !self.windows.contains_key(&place) {
-            self.drop_oldest();
+        let known = self.windows.get(&place);
+        if known.is_none_or(|keys| !keys.contains_key(&key)) {
+            if known.is_some_and(|keys| keys.len() >= Self::MAX_KEYS) {
+                return None;
+            }
+            if self.keys >= self.room || (known.is_none() && self.windows.len() >= Self::MAX_WINDOWS) {
+                self.drop_oldest();
+            }
+            self.keys += 1;
         }
         let keys = self.windows.entry(place).or_default();
-        if keys.len() >= Self::MAX_KEYS && !keys.contains_key(&key) {
-            return None;
-        }
         let tally = keys.entry(key).or_insert_with(|| Tally {
             count: 0,
             first,
@@ -140,15 +156,20 @@ impl<K: Ord, D: Default> Tallies<K, D> {
             if self.closed.len() > Self::MAX_CLOSED
                 && let Some(oldest) = self.closed.pop_first()
             {
-                self.windows.remove(&oldest);
+                self.forget(oldest);
             }
         }
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((place, _)) = self.windows.pop_first() {
+        if let Some(place) = self.windows.keys().next().copied() {
             self.closed.remove(&place);
+            self.forget(place);
         }
+    }
+
+    fn forget(&mut self, place: (Timestamp, WindowId)) {
+        self.keys -= self.windows.remove(&place).map_or(0, |keys| keys.len());
     }
 }
 
@@ -185,4 +206,60 @@ pub(crate) const fn is_step(count: u64, least: u64, factor: u64) -> bool {
         step = step.saturating_mul(factor);
     }
     step == count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(start: i64) -> WindowId {
+        WindowId {
+            profile: std::net::IpAddr::from([10, 0, 0, 1]),
+            start: Timestamp(start),
+        }
+    }
+
+    #[test]
+    fn room_is_bounded() {
+        let mut tallies = Tallies::<u64>::with_room(3_000);
+        let span = (Timestamp(0), Timestamp(1));
+        for start in 0..9 {
+            for key in 0..2_000 {
+                let taken = tallies.add(window(start), key, span, None).is_some();
+                assert_eq!(taken, key < 1_024, "a window has room for 1,024 keys");
+            }
+            assert!(tallies.keys <= 3_000);
+            assert_eq!(
+                tallies.keys,
+                tallies.windows.values().map(BTreeMap::len).sum::<usize>()
+            );
+        }
+        // The oldest went, the newest is whole.
+        assert!(tallies.get(window(0), &0).is_none() && tallies.get(window(8), &1_023).is_some());
+    }
+
+    #[test]
+    fn counts_and_says_what_grew() {
+        let mut tallies = Tallies::<u8, u32>::new();
+        for (key, time) in [(1, 5), (1, 3), (2, 4)] {
+            tallies.add(window(0), key, (Timestamp(time), Timestamp(time)), None);
+        }
+        let mut said = Vec::new();
+        let mut say = |tallies: &mut Tallies<u8, u32>| {
+            tallies.say(window(0), |key, tally| {
+                said.push((*key, tally.count, tally.first.0, tally.last.0));
+                Some([])
+            });
+        };
+        say(&mut tallies);
+        tallies.add(window(0), 2, (Timestamp(9), Timestamp(9)), None);
+        say(&mut tallies);
+        assert_eq!(said, [(1, 2, 3, 5), (2, 1, 4, 4), (2, 2, 4, 9)]);
+    }
+
+    #[test]
+    fn steps() {
+        let reached: Vec<u64> = (0..=100).filter(|count| is_step(*count, 10, 2)).collect();
+        assert_eq!(reached, [10, 20, 40, 80]);
+    }
 }
