@@ -146,6 +146,10 @@ fn beyond(status: &SensorStatus) -> Vec<Line> {
 
 /// `eth0 ingress`
 fn place(point: &PointStatus) -> String {
+    // Logs have rows and no direction.
+    if point.hook == "log" {
+        return point.interface.clone();
+    }
     format!(
         "{} {}",
         point.interface,

@@ -13,6 +13,7 @@ mod settings;
 mod signal;
 mod size;
 pub mod status;
+pub mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ enum Command {
     /// Prints the bidirectional flows of capture files or live interfaces as JSON Lines
     Flows(flows::Options),
     Live(live::Options),
+    Watch(watch::Options),
     Analyze(analyze::Options),
     Profiles(profiles::Options),
     Evidence(evidence::Options),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Flows(options) => flows::run(&options),
         Command::Live(options) => live::run(&options),
+        Command::Watch(options) => watch::run(&options),
         Command::Analyze(options) => analyze::run(&options),
         Command::Profiles(options) => profiles::run(&options),
         Command::Evidence(options) => evidence::run(&options),

@@ -373,3 +373,50 @@ fn nfdump_files_and_its_csv() {
     assert_eq!(printed.last().unwrap()["packets"], 4_652);
     assert_eq!(printed.last().unwrap()["refused"], summary["refused"]);
 }
+
+/// Zeek writes conn.log piece by piece and rotates it; the watch says what `analyze` says of the whole.
+#[test]
+fn a_growing_directory_is_watched() {
+    let Some(whole) = log("slips-scan-horizontal/conn.log") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let conn = folder.path().join("conn.log");
+    let text = fs::read_to_string(&whole).unwrap();
+    let (header, rows): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('#'));
+    let header = header.join("\n");
+    let watch = Command::new(env!("CARGO_BIN_EXE_lynceus"))
+        .arg("watch")
+        .arg(folder.path())
+        .args(["--json", "--for", "6"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (first, second) = rows.split_at(rows.len() / 2);
+    fs::write(&conn, format!("{header}\n{}\n", first.join("\n"))).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    fs::rename(&conn, folder.path().join("conn.2026-01-31-00-00-00.log")).unwrap();
+    fs::write(&conn, format!("{header}\n{}\n", second.join("\n"))).unwrap();
+    let output = watch.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let law = said
+        .lines()
+        .find(|line| line.contains("rows of logs"))
+        .unwrap_or_default();
+    assert!(
+        law.contains("balanced") && law.contains(&format!(" {} ", rows.len())),
+        "{said}"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        found(&lines, "HORIZONTAL_PORT_SCAN", "10.0.2.112"),
+        1,
+        "{text} {said}"
+    );
+}

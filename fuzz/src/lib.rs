@@ -2,12 +2,16 @@
 //! takes any bytes and panics only where the product is wrong.
 
 use std::io::Cursor;
+use std::net::SocketAddr;
 
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
 use lynceus_sensor::clock::WallClock;
 use lynceus_sensor::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
+use lynceus_sensor::source::files::{FileSource, LogFormat};
+use lynceus_sensor::source::netflow::Records;
 use lynceus_sensor::source::pcap::CaptureReader;
+use lynceus_sensor::source::{Source as _, Status};
 use sensor_ebpf::flow::{FlowKey, FlowRecord, Handshake, HookDirection, Point, Side, SideCounters};
 use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 
@@ -15,7 +19,16 @@ use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 3] = [("parse", parse), ("capture", capture), ("records", records)];
+pub const TARGETS: [Target; 8] = [
+    ("parse", parse),
+    ("capture", capture),
+    ("records", records),
+    ("zeek", zeek),
+    ("suricata", suricata),
+    ("argus", argus),
+    ("nfdump", nfdump),
+    ("netflow", netflow),
+];
 
 const LINKS: [Link; 6] = [
     Link::Ethernet,
@@ -87,6 +100,56 @@ pub fn records(data: &[u8]) {
         }
     }
     assert_eq!(drain(&mut table, &mut flows), counted);
+}
+
+/// A log of Zeek, TSV or JSON.
+pub fn zeek(data: &[u8]) {
+    log(LogFormat::Zeek, data);
+}
+
+/// Suricata's `eve.json`.
+pub fn suricata(data: &[u8]) {
+    log(LogFormat::Suricata, data);
+}
+
+/// What Argus' `ra` prints.
+pub fn argus(data: &[u8]) {
+    log(LogFormat::Argus, data);
+}
+
+/// CSV of nfdump, through the flow table.
+pub fn nfdump(data: &[u8]) {
+    log(LogFormat::NfdumpCsv, data);
+}
+
+/// Reads to the end: every packet that a row states is in one report, and every report is a line of JSON's worth.
+fn log(format: LogFormat, data: &[u8]) {
+    let Ok(mut source) = FileSource::log(format, "fuzz", Cursor::new(data.to_vec())) else { return };
+    let (mut events, mut packets) = (Vec::new(), 0u64);
+    loop {
+        let status = source.next(&mut events);
+        packets = events.drain(..).fold(packets, |sum, event| sum.saturating_add(event.packets()));
+        if matches!(status, Ok(Status::Ended)) {
+            break;
+        }
+    }
+    assert_eq!(packets, source.log_packets());
+    assert!(source.points(packets).iter().all(|point| point.unaccounted() == 0));
+}
+
+/// Datagrams of one exporter, each behind its length in two bytes: every packet of a record is in one report.
+pub fn netflow(data: &[u8]) {
+    let mut records = Records::new().expect("bounds");
+    let (mut flows, mut rest) = (Vec::new(), data);
+    let from = SocketAddr::from(([192, 0, 2, 1], 2055));
+    while let [high, low, bytes @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(bytes.len());
+        records.datagram(&bytes[..length], from, &mut flows);
+        rest = &bytes[length..];
+    }
+    records.tick(records.newest(), &mut flows);
+    while records.finish(&mut flows) {}
+    assert_eq!(records.status().points[0].unaccounted(), 0);
 }
 
 fn record(bytes: &[u8]) -> FlowRecord {

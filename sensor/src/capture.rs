@@ -8,7 +8,9 @@ use lynceus_model::time::Timestamp;
 use crate::config::CaptureConfig;
 use crate::flow_table::FlowTableConfig;
 use crate::source::files::FileSource;
+use crate::source::follow::FollowSource;
 use crate::source::kernel::{KernelConfig, KernelSource};
+use crate::source::netflow::NetflowSource;
 use crate::source::{Event, Source, Status};
 
 /// How long one look at a pipe may take: a small part of the delay that a batch may have.
@@ -19,10 +21,13 @@ pub enum Capture {
     /// With the packets of the flows that were handed out.
     Files(Box<FileSource>, u64),
     Kernel(Box<KernelSource>),
+    /// A growing directory of Zeek.
+    Logs(Box<FollowSource>),
+    Netflow(Box<NetflowSource>),
 }
 
 impl Capture {
-    /// Opens files, or attaches to the interfaces.
+    /// Opens files, directory or socket, or attaches to the interfaces.
     ///
     /// # Errors
     /// What cannot be observed and why.
@@ -38,6 +43,12 @@ impl Capture {
             }
             return Ok(Self::Kernel(Box::new(source)));
         }
+        if let Some(address) = config.netflow {
+            return Ok(Self::Netflow(Box::new(NetflowSource::bind(address)?)));
+        }
+        if let Some(directory) = &config.watch {
+            return Ok(Self::Logs(Box::new(FollowSource::start(directory)?)));
+        }
         let source = FileSource::open(&config.files, FlowTableConfig::default(), Some(PIPE_PATIENCE));
         Ok(Self::Files(Box::new(source), 0))
     }
@@ -47,6 +58,8 @@ impl Capture {
         match self {
             Self::Files(source, _) => source.stop(),
             Self::Kernel(source) => source.stop(),
+            Self::Logs(source) => source.stop(),
+            Self::Netflow(source) => source.stop(),
         }
     }
 
@@ -60,6 +73,13 @@ impl Capture {
                 ..SensorStatus::default()
             },
             Self::Kernel(source) => source.status(),
+            Self::Logs(source) => SensorStatus {
+                name: "logs".to_owned(),
+                points: vec![source.counts().point("rows of logs")],
+                losses: source.counts().losses(),
+                ..SensorStatus::default()
+            },
+            Self::Netflow(source) => source.status(),
         }
     }
 }
@@ -74,6 +94,8 @@ impl Source for Capture {
                 status
             }
             Self::Kernel(source) => source.next(events),
+            Self::Logs(source) => source.next(events),
+            Self::Netflow(source) => source.next(events),
         }
     }
 
@@ -81,13 +103,13 @@ impl Source for Capture {
         match self {
             Self::Files(source, _) => source.watermark(),
             Self::Kernel(source) => source.watermark(),
+            Self::Logs(source) => source.watermark(),
+            Self::Netflow(source) => source.watermark(),
         }
     }
 
     fn origin(&self) -> Option<Timestamp> {
-        match self {
-            // A sensor's windows are those of the fleet, whatever it reads.
-            Self::Files(..) | Self::Kernel(_) => None,
-        }
+        // A sensor's windows are those of the fleet, whatever it reads.
+        None
     }
 }

@@ -41,8 +41,14 @@ pub struct CaptureConfig {
     pub interfaces: Vec<String>,
     /// How to attach to them.
     pub hook: HookChoice,
-    /// Capture files, read one after the other; `-` is standard input. The sensor ends after the last one.
+    /// Captures and flow logs, read one after the other; `-` is standard input. The sensor ends after the last one.
     pub files: Vec<PathBuf>,
+    /// Address that exporters send NetFlow v5, v9 and IPFIX to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netflow: Option<SocketAddr>,
+    /// Directory of Zeek's logs, which are read while they grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -224,10 +230,25 @@ impl Config {
     /// # Errors
     /// Names the key.
     pub fn check(&self) -> anyhow::Result<()> {
-        match (self.capture.interfaces.is_empty(), self.capture.files.is_empty()) {
-            (true, true) => bail!("capture: nothing to observe; name interfaces or files"),
-            (false, false) => bail!("capture: interfaces and files at once; the one is live, the other past"),
-            (true, false) | (false, true) => {}
+        let capture = &self.capture;
+        let named = [
+            ("interfaces", !capture.interfaces.is_empty()),
+            ("files", !capture.files.is_empty()),
+            ("netflow", capture.netflow.is_some()),
+            ("watch", capture.watch.is_some()),
+        ];
+        let named: Vec<_> = named
+            .iter()
+            .filter(|(_, is)| *is)
+            .map(|(name, _)| *name)
+            .collect();
+        match named[..] {
+            [] => bail!("capture: nothing to observe; name interfaces, files, netflow or watch"),
+            [_] => {}
+            _ => bail!(
+                "capture: {} at once; a sensor has one source",
+                named.join(" and ")
+            ),
         }
         ensure!(
             Limits::SEGMENT_BYTES.contains(&self.spool.segment.0),
@@ -389,6 +410,8 @@ mod tests {
     fn the_document_names_every_key() {
         let document = include_str!("../../docs/config.md");
         let mut config = Config::default();
+        config.capture.netflow = Some(SocketAddr::from(([127, 0, 0, 1], 2055)));
+        config.capture.watch = Some("logs".into());
         config.collector.tls = Some(TlsConfig {
             ca: "a".into(),
             certificate: "b".into(),

@@ -2,9 +2,11 @@
 
 mod argus;
 pub mod files;
+pub mod follow;
 mod input;
 pub mod kernel;
 pub mod log;
+pub mod netflow;
 mod nfdump;
 pub mod pcap;
 mod recognize;

@@ -1,10 +1,11 @@
 //! `lynceus live`: sensor and collector in one process, with the terminal UI or with lines as they come.
 
-mod capture;
+pub(super) mod capture;
 mod own;
 mod printer;
 
 use std::io::{self, IsTerminal as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +16,11 @@ use anyhow::Context;
 use clap::Args;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_sensor::capture::Capture as Observed;
 use lynceus_sensor::kernel::attach::HookChoice;
+use lynceus_sensor::profiler::ProfileSettings;
 use lynceus_sensor::source::kernel::KernelSource;
+use lynceus_sensor::source::netflow::NetflowSource;
 
 use self::capture::Capture;
 use self::own::Identity;
@@ -42,14 +46,31 @@ const ROWS: usize = 20;
   sudo lynceus live -i eth0
   sudo lynceus live -i eth0 --store /var/lib/lynceus/live      keeps what it finds; shown again at the next start
   sudo lynceus live -i eth0 -i wlan0 --no-console --for 60
-  sudo lynceus live -i eth0 --json | jq 'select(.kind == \"alert\")'")]
+  sudo lynceus live -i eth0 --json | jq 'select(.kind == \"alert\")'
+  lynceus live --netflow 0.0.0.0:2055")]
 pub struct Options {
     /// Network interface to watch; may be given several times
-    #[arg(long, short, value_name = "IFACE", required = true)]
+    #[arg(
+        long,
+        short,
+        value_name = "IFACE",
+        required_unless_present = "netflow",
+        conflicts_with = "netflow"
+    )]
     interface: Vec<String>,
     /// Where to hook into the kernel
     #[arg(long, value_enum, default_value_t)]
     hook: HookChoice,
+    /// Receive NetFlow v5, v9 and IPFIX from exporters at this address instead (needs no root)
+    #[arg(long, value_name = "ADDR")]
+    netflow: Option<SocketAddr>,
+    #[command(flatten)]
+    session: Session,
+}
+
+/// What all commands that go on until Ctrl-C share.
+#[derive(Args)]
+pub(super) struct Session {
     /// Keep everything in this folder; without it, what was found is gone at the end
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -73,6 +94,52 @@ pub struct Options {
 /// # Errors
 /// An interface cannot be watched, the store cannot be opened, or standard output cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    if let Some(address) = options.netflow {
+        let watched = Watched {
+            title: format!("netflow {address}"),
+            profiles: capture::profiles_of_logs,
+            me: Vec::new(),
+        };
+        return session(&options.session, watched, || {
+            let source = NetflowSource::bind(address)?;
+            say(&format!("receiving NetFlow on {}", source.address()?));
+            Ok(Observed::Netflow(Box::new(source)))
+        });
+    }
+    let names = options.interface.join(", ");
+    let watched = Watched {
+        title: format!("live {names}"),
+        profiles: capture::profiles,
+        me: own::addresses(),
+    };
+    session(&options.session, watched, || {
+        let source = KernelSource::start(capture::config(&options.interface, options.hook))?;
+        for hooks in source.hooks() {
+            say(&format!("observing {hooks}"));
+        }
+        say(&format!("capturing on {names}"));
+        Ok(Observed::Kernel(Box::new(source)))
+    })
+}
+
+/// What a session watches.
+pub(super) struct Watched {
+    pub(super) title: String,
+    /// How profiles are cut for the screen.
+    pub(super) profiles: fn(ProfileSettings) -> ProfileSettings,
+    /// Addresses of this machine, where it is the one that is watched.
+    pub(super) me: Vec<IpAddr>,
+}
+
+/// Runs a source until Ctrl-C, with the terminal UI or with lines, and prints the closing tables.
+///
+/// # Errors
+/// The source cannot be opened or fails, the store cannot be opened, or standard output cannot be written.
+pub(super) fn session(
+    options: &Session,
+    watched: Watched,
+    open: impl FnOnce() -> anyhow::Result<Observed>,
+) -> anyhow::Result<Outcome> {
     let with_console = !options.no_console && !options.json && io::stdout().is_terminal();
     if !with_console {
         tell_warnings();
@@ -97,23 +164,19 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
             .collect(),
     )?;
     let stop = signal::stop_flag()?;
-    let source = KernelSource::start(capture::config(&options.interface, options.hook))?;
-    for hooks in source.hooks() {
-        say(&format!("observing {hooks}"));
-    }
-    say(&format!("capturing on {}", options.interface.join(", ")));
-    let query = local.query(true, own::addresses())?;
-    let profiles = capture::profiles(settings.profiles(identity.sensor));
+    let source = open()?;
+    let query = local.query(true, watched.me.clone())?;
+    let profiles = (watched.profiles)(settings.profiles(identity.sensor));
     let until = options
         .seconds
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let capture = Capture::new(source, profiles, local, until);
     let done = if with_console {
-        beside_console(capture, query, &stop, options)?
+        beside_console(capture, query, &stop, watched.title, options)?
     } else {
         capture.run(&stop)?
     };
-    close(done.local.query(false, own::addresses())?, &done.status, options)
+    close(done.local.query(false, watched.me)?, &done.status, options)
 }
 
 /// Messages of the library (an interface went away, the clock was set) go to standard error. On the screen they would
@@ -134,7 +197,8 @@ fn beside_console(
     capture: Capture,
     query: Query,
     stop: &Arc<AtomicBool>,
-    options: &Options,
+    title: String,
+    options: &Session,
 ) -> anyhow::Result<capture::Done> {
     let worker = thread::Builder::new()
         .name("capture".to_owned())
@@ -143,7 +207,6 @@ fn beside_console(
             move || capture.run(&stop)
         })
         .context("start the capture thread")?;
-    let title = format!("live {}", options.interface.join(", "));
     let shown = tui::run(
         title,
         options.zone.clock(),
@@ -159,7 +222,7 @@ fn beside_console(
 }
 
 /// The closing tables.
-fn close(query: Query, status: &SensorStatus, options: &Options) -> anyhow::Result<Outcome> {
+fn close(query: Query, status: &SensorStatus, options: &Session) -> anyhow::Result<Outcome> {
     let clock = options.zone.clock();
     let law = accounting::report(std::slice::from_ref(status), &clock);
     if options.json {

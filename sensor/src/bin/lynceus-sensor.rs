@@ -1,11 +1,12 @@
 //! The sensor daemon: observes, profiles, and ships to the collector. `docs/config.md` describes its configuration.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
 use lynceus_sensor::app;
-use lynceus_sensor::config::Config;
+use lynceus_sensor::config::{CaptureConfig, Config};
 
 /// Observes traffic and ships profiles to the collector.
 #[derive(Debug, Parser)]
@@ -15,11 +16,17 @@ struct Options {
     #[arg(short, long)]
     config: Option<PathBuf>,
     /// Interface to observe instead of those in the configuration; several allowed.
-    #[arg(short, long, conflicts_with = "file")]
+    #[arg(short, long, group = "source")]
     interface: Vec<String>,
-    /// Capture file instead of those in the configuration; `-` is standard input.
-    #[arg(short, long)]
+    /// Capture or flow log instead of those in the configuration; `-` is standard input.
+    #[arg(short, long, group = "source")]
     file: Vec<PathBuf>,
+    /// Receive NetFlow v5, v9 and IPFIX at this address, as 127.0.0.1:2055.
+    #[arg(long, value_name = "ADDR", group = "source")]
+    netflow: Option<SocketAddr>,
+    /// Read the logs of Zeek in this directory while they grow.
+    #[arg(long, value_name = "DIR", group = "source")]
+    watch: Option<PathBuf>,
     /// Address of the collector instead of that in the configuration.
     #[arg(long)]
     collector: Option<String>,
@@ -36,13 +43,16 @@ fn main() -> anyhow::Result<()> {
         .map(Config::read)
         .transpose()?
         .unwrap_or_default();
-    if !options.file.is_empty() {
-        config.capture.files = options.file;
-        config.capture.interfaces.clear();
-    }
-    if !options.interface.is_empty() {
-        config.capture.interfaces = options.interface;
-        config.capture.files.clear();
+    let named = !options.file.is_empty() || !options.interface.is_empty();
+    if named || options.netflow.is_some() || options.watch.is_some() {
+        // One source is named here; those of the file are not meant.
+        config.capture = CaptureConfig {
+            interfaces: options.interface,
+            hook: config.capture.hook,
+            files: options.file,
+            netflow: options.netflow,
+            watch: options.watch,
+        };
     }
     if let Some(url) = options.collector {
         config.collector.url = url;

@@ -1,6 +1,7 @@
 //! Files of any format that is known, one after the other, as one source.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub struct FileSource {
     total_bytes: u64,
 }
 
+/// Formats of logs, for what is not to be recognized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Zeek,
+    Suricata,
+    Argus,
+    NfdumpCsv,
+}
+
 /// Neighbors of the same format while they are collected.
 enum Group {
     Captures(VecDeque<Place>),
@@ -71,6 +81,29 @@ impl FileSource {
             newest: Timestamp::MIN,
             total_bytes: paths.iter().map(|path| size(path)).sum(),
         }
+    }
+
+    /// A log of this format from anything; `name` is for errors.
+    ///
+    /// # Errors
+    /// Its first bytes cannot be read.
+    pub fn log(format: LogFormat, name: &str, read: impl io::Read + Send + 'static) -> io::Result<Self> {
+        let place = Place::Open(name.to_owned(), Box::new(Input::new(read)?));
+        let part = match format {
+            LogFormat::Zeek => LogSource::new(zeek::logs_of(
+                [(zeek::Kind::of_name(Path::new(name)), [place].into())].into(),
+            )),
+            LogFormat::Suricata => one_log(Box::new(Suricata), [place].into()),
+            LogFormat::Argus => one_log(Box::new(Argus::default()), [place].into()),
+            LogFormat::NfdumpCsv => one_log(Box::new(Nfdump::default()), [place].into()),
+        };
+        Ok(Self {
+            parts: vec![Part::Logs(Box::new(part))],
+            at: 0,
+            origin: None,
+            newest: Timestamp::MIN,
+            total_bytes: 0,
+        })
     }
 
     /// Whether an error of [`Source::next`] says that a file is damaged: what is readable was read, and the next call
@@ -291,11 +324,15 @@ impl Collected {
                     Format::Argus => Box::new(Argus::default()),
                     _ => Box::new(Nfdump::default()),
                 };
-                Part::Logs(Box::new(LogSource::new(vec![Log { places, parser }])))
+                Part::Logs(Box::new(one_log(parser, places)))
             }
         };
         self.parts.push(part);
     }
+}
+
+fn one_log(parser: Box<dyn Parser>, places: VecDeque<Place>) -> LogSource {
+    LogSource::new(vec![Log { places, parser }])
 }
 
 /// Size on disk of a file, or of the files in a directory.

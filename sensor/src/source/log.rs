@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 use lynceus_model::status::{Counter, Loss, PointStatus};
 use lynceus_model::time::Timestamp;
 
+use self::fault::Faults;
 pub use self::fault::LogFault;
-use self::fault::{Faults, LONGEST_LINE};
-pub(crate) use self::fault::{Reason, Refusal, bad};
+pub(crate) use self::fault::{LONGEST_LINE, Reason, Refusal, bad};
 pub(crate) use self::merge::{Merge, Row, What};
 use super::input::{Input, Line, Place};
 use super::{Event, Source, Status};

@@ -1,15 +1,16 @@
-//! The capture itself: kernel source through profiler into the collector of this process.
+//! The capture itself: a source that goes on, through profiler into the collector of this process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lynceus_model::status::SensorStatus;
+use lynceus_sensor::capture::Capture as Observed;
 use lynceus_sensor::flow_table::{Expiry, FlowTableConfig, Timeouts};
 use lynceus_sensor::kernel::attach::HookChoice;
 use lynceus_sensor::profiler::{Pipeline, ProfileSettings, first_report};
 use lynceus_sensor::source::Status;
-use lynceus_sensor::source::kernel::{KernelConfig, KernelSource};
+use lynceus_sensor::source::kernel::KernelConfig;
 
 use crate::local::Local;
 
@@ -35,6 +36,14 @@ pub(super) fn profiles(settings: ProfileSettings) -> ProfileSettings {
     }
 }
 
+/// The same where flows come from a log: when they are over.
+pub(in crate::cli) fn profiles_of_logs(settings: ProfileSettings) -> ProfileSettings {
+    ProfileSettings {
+        refresh: REFRESH,
+        ..settings
+    }
+}
+
 pub(super) fn config(interfaces: &[String], hook: HookChoice) -> KernelConfig {
     KernelConfig {
         interfaces: interfaces.to_vec(),
@@ -49,7 +58,7 @@ pub(super) fn config(interfaces: &[String], hook: HookChoice) -> KernelConfig {
 
 /// A capture that is ready to run.
 pub(super) struct Capture {
-    pipeline: Pipeline<KernelSource>,
+    pipeline: Pipeline<Observed>,
     local: Local,
     until: Option<Instant>,
 }
@@ -62,7 +71,7 @@ pub(super) struct Done {
 
 impl Capture {
     pub(super) const fn new(
-        source: KernelSource,
+        source: Observed,
         profiles: ProfileSettings,
         local: Local,
         until: Option<Instant>,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Display;
 
 /// Longest line that is read: an HTTP row with its longest URI has some kilobytes.
-pub(super) const LONGEST_LINE: usize = 1 << 20;
+pub(crate) const LONGEST_LINE: usize = 1 << 20;
 /// Bad lines of a file that are named one by one; the rest is summed up at the end of the file.
 const NAMED_LINES: u64 = 5;
 

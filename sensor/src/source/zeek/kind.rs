@@ -58,6 +58,13 @@ const NAMES: [(&str, Kind); 21] = [
 ];
 
 impl Kind {
+    pub(crate) const COUNT: usize = Self::Unused as usize + 1;
+
+    /// Logs that are read, by name.
+    pub(crate) fn names() -> impl Iterator<Item = (&'static str, Self)> {
+        NAMES.into_iter()
+    }
+
     /// Of `#path` or `_path`: a name that is not known is a log that is not read.
     pub(crate) fn of_path(path: &str) -> Option<Self> {
         if path.is_empty() || path == "-" {
