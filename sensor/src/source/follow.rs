@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use lynceus_model::time::Timestamp;
 
-use super::log::{LONGEST_LINE, LogCounts, Merge, Parser as _, Reason, Row, What};
+use super::log::{LONGEST_LINE, LogCounts, Merge, Parser as _, Reason, Row, What, parse};
 use super::zeek::{Kind, Zeek};
 use super::{Event, Source, Status};
 
@@ -204,6 +204,8 @@ struct Tail {
     file: File,
     id: (u64, u64),
     parser: Zeek,
+    /// Of the line that is being read.
+    rows: Vec<Row>,
     at: u64,
     line: u64,
     /// The beginning of a line whose end is not written yet.
@@ -225,6 +227,7 @@ impl Tail {
             id: id(&file.metadata()?),
             file,
             parser: Zeek::new(Some(kind)),
+            rows: Vec::new(),
             at: 0,
             line: 0,
             partial: Vec::new(),
@@ -274,8 +277,11 @@ impl Tail {
 
     fn take(&mut self, line: &[u8], rows: &mut Vec<Row>, counts: &mut LogCounts) {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-        match self.parser.line(&line, rows) {
-            Ok(row) => counts.rows += u64::from(row),
+        match parse(&mut self.parser, &line, &mut self.rows) {
+            Ok(row) => {
+                counts.rows += u64::from(row);
+                rows.append(&mut self.rows);
+            }
             Err(refusal) if refusal.reason == Reason::BadLine => self.refuse(&refusal.why, counts),
             Err(refusal) => {
                 counts.rows += 1;

@@ -18,7 +18,7 @@ use lynceus_model::time::Timestamp;
 use self::fault::Faults;
 pub use self::fault::LogFault;
 pub(crate) use self::fault::{LONGEST_LINE, Reason, Refusal, bad};
-pub(crate) use self::merge::{Merge, Row, What};
+pub(crate) use self::merge::{LARGEST_COUNTER, Merge, Row, What};
 use super::input::{Input, Line, Place};
 use super::{Event, Source, Status};
 
@@ -32,6 +32,16 @@ pub(crate) trait Parser: Send {
 
     /// Reads a line into rows. `false`: it was a header or a comment, no row.
     fn line(&mut self, line: &str, rows: &mut Vec<Row>) -> Result<bool, Refusal>;
+}
+
+/// Reads a line, and refuses numbers that no flow can have.
+pub(crate) fn parse(parser: &mut dyn Parser, line: &str, rows: &mut Vec<Row>) -> Result<bool, Refusal> {
+    let taken = parser.line(line, rows)?;
+    if rows.iter().all(Row::is_plausible) {
+        return Ok(taken);
+    }
+    rows.clear();
+    Err(bad(format!("a counter is larger than {LARGEST_COUNTER}")))
 }
 
 /// One log, which may be in several files that follow each other.
@@ -178,7 +188,7 @@ impl LogSource {
             }
         };
         let text = String::from_utf8_lossy(line);
-        match reader.log.parser.line(&text, &mut self.rows) {
+        match parse(&mut *reader.log.parser, &text, &mut self.rows) {
             Ok(false) => {}
             Ok(true) => self.counts.rows += 1,
             Err(refusal) => {

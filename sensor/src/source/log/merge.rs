@@ -23,6 +23,9 @@ pub(crate) enum What {
     Detached(Box<Detached>),
 }
 
+/// Packets or bytes of one side of a flow: 281 terabytes.
+pub(crate) const LARGEST_COUNTER: u64 = 1 << 48;
+
 /// A row with its place in time.
 pub(crate) struct Row {
     /// When its flow was last seen, or its message was seen.
@@ -41,6 +44,21 @@ impl Row {
             begin: update.flow.first,
             uid: None,
             what: What::Flow(Box::new(update)),
+        }
+    }
+
+    /// Sums of counters must not overflow, whatever a log says.
+    pub(crate) fn is_plausible(&self) -> bool {
+        let fits = |counters: [u64; 2]| counters.iter().all(|counter| *counter <= LARGEST_COUNTER);
+        match &self.what {
+            What::Flow(update) => [&update.flow.out, &update.flow.back]
+                .into_iter()
+                .all(|totals| fits([totals.packets, totals.bytes])),
+            What::Record(record) => record
+                .sides
+                .iter()
+                .all(|side| fits([side.packets, side.ip_bytes])),
+            What::App(_) | What::Detached(_) => true,
         }
     }
 

@@ -9,6 +9,7 @@ use netflow_parser::static_versions::v5;
 use netflow_parser::{FieldValue, IpfixField, IpfixFlowRecord, V9FlowRecord};
 use rustc_hash::{FxHashMap, FxHasher};
 
+use crate::source::log::LARGEST_COUNTER;
 use crate::source::log::facts::{Ends, ICMP, ICMPV6};
 use crate::source::nfdump::Half;
 
@@ -246,7 +247,8 @@ impl Facts {
     /// The flow of the record; `None` if it is about something else.
     pub(super) fn half(&self, clock: Clock) -> Option<Half> {
         let (source, destination) = (self.source?, self.destination?);
-        if self.out[0] + self.back[0] == 0 {
+        let counters = self.out.iter().chain(&self.back);
+        if self.out[0].max(self.back[0]) == 0 || counters.clone().any(|counter| *counter > LARGEST_COUNTER) {
             return None;
         }
         let ports = match (self.protocol, self.icmp) {

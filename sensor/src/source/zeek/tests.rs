@@ -121,7 +121,15 @@ fn bad_lines_are_named_and_nothing_else_is_lost() {
     let short = "101.0\tC2\t10.0.0.1";
     let no_time = ROW.replace("100.5", "yesterday");
     let no_state = ROW.replace("\tSF\t", "\tXX\t");
-    let rows = [ROW, short, no_time.as_str(), ROW, no_state.as_str()];
+    let huge = ROW.replace("\t473\t", "\t18446744073709551615\t");
+    let rows = [
+        ROW,
+        short,
+        no_time.as_str(),
+        ROW,
+        no_state.as_str(),
+        huge.as_str(),
+    ];
     let found = read(vec![log("conn.log", tsv(&rows))]);
     assert_eq!(
         found.faults,
@@ -129,13 +137,14 @@ fn bad_lines_are_named_and_nothing_else_is_lost() {
             "conn.log: line 8: 3 columns, and #fields names 18",
             "conn.log: line 9: `ts` is `yesterday`, not a time",
             "conn.log: line 11: `conn_state` is `XX`, not a state of Zeek",
+            "conn.log: line 12: a counter is larger than 281474976710656",
         ]
     );
     assert_eq!(flows(&found.events).len(), 2);
-    assert_eq!(found.counts.rows, 5);
+    assert_eq!(found.counts.rows, 6);
     assert_eq!(
         found.counts.refused_by_reason().collect::<Vec<_>>(),
-        [("bad_line", 3)]
+        [("bad_line", 4)]
     );
     let many = read(vec![log("conn.log", tsv(&[short; 100]))]);
     assert_eq!(many.faults.len(), 6);
