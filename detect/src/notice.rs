@@ -61,7 +61,7 @@ impl Notice {
 
     /// Type, level and confidence.
     fn verdict(&self, notice: &Said) -> (EvidenceType, ThreatLevel, f64) {
-        if notice.analyzer == "suricata" {
+        if suricata(notice) {
             let level = match notice.severity {
                 Some(1) => ThreatLevel::High,
                 Some(2) => ThreatLevel::Medium,
@@ -91,7 +91,8 @@ impl Notice {
             other => other,
         };
         let source = update.profile.window.profile;
-        let said = if notice.message.is_empty() {
+        // Suricata's message is no more than the category of the rule.
+        let said = if notice.message.is_empty() || suricata(notice) {
             &notice.name
         } else {
             &notice.message
@@ -122,6 +123,10 @@ impl Notice {
             ..grown(update, kind, &id, tally)
         }
     }
+}
+
+fn suricata(notice: &Said) -> bool {
+    notice.analyzer == "suricata"
 }
 
 /// A scan has no single victim or no single port; what guesses passwords is said once for each host.

@@ -1,6 +1,6 @@
 //! Who opened a flow: what a capture shows first may be an answer.
 
-use lynceus_model::flow::{ConnState, Endpoint, Flow};
+use lynceus_model::flow::{ConnState, Endpoint, Flow, Totals};
 
 use crate::services::{TCP, listens};
 
@@ -8,23 +8,32 @@ use crate::services::{TCP, listens};
 /// because the capture began later, sees one side only, or comes from a log with one line for each direction. Then the
 /// first packet came from a port with a service to one without, or neither has one and TCP was seen without its begin.
 pub(crate) fn opened(flow: &Flow) -> Option<(Endpoint, Endpoint)> {
-    const SYN: u8 = 2;
     let (client, server) = flow.client_server();
     let protocol = flow.tuple.protocol;
     let listens = |port| listens(port, protocol).is_some();
-    let sent = if flow.roles_turned() {
-        &flow.back
-    } else {
-        &flow.out
-    };
-    let begun = match (protocol, sent.tcp_flags) {
-        // No flags are known: the state says whether the begin was seen.
-        (TCP, 0) => {
-            let one_way = flow.back.packets == 0 && flow.state == ConnState::Sf;
-            flow.state != ConnState::Oth && !(one_way && listens(client.port))
-        }
-        (TCP, flags) => flags & SYN != 0,
+    let one_way = flow.back.packets == 0 && flow.state == ConnState::Sf;
+    let begun = match protocol {
+        TCP if one_way && sent(flow).tcp_flags == 0 => !listens(client.port),
+        TCP => begin_seen(flow),
         _ => !listens(client.port),
     };
     (begun || listens(server.port)).then_some((client, server))
+}
+
+/// Whether the client's SYN of a TCP flow was seen; where no flags are known, what the state says.
+pub(crate) fn begin_seen(flow: &Flow) -> bool {
+    const SYN: u8 = 2;
+    match sent(flow).tcp_flags {
+        0 => flow.state != ConnState::Oth,
+        flags => flags & SYN != 0,
+    }
+}
+
+/// What the client sent.
+const fn sent(flow: &Flow) -> &Totals {
+    if flow.roles_turned() {
+        &flow.back
+    } else {
+        &flow.out
+    }
 }
