@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
+use crate::names::shown;
 use crate::report::pair;
 use crate::tally::{Tallies, grown};
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -93,7 +94,7 @@ impl Detector for MaliciousFingerprint {
             for (kind, hash, indicator) in self.fingerprints(&record.event) {
                 let server = record.tuple.responder;
                 if let Some(listed) = look_up(self.knowledge.as_ref(), indicator)
-                    && let Some(tally) = self.seen.note(window, (kind, server.ip, hash.to_owned()), record)
+                    && let Some(tally) = self.seen.note(window, (kind, server.ip, shown(hash)), record)
                 {
                     tally.detail.get_or_insert((listed, server.port));
                 }

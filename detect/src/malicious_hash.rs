@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
+use crate::names::shown;
 use crate::report::pair;
 use crate::tally::{Tallies, grown};
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -97,7 +98,7 @@ impl Detector for MaliciousHash {
                 continue;
             };
             let server = record.tuple.responder;
-            if let Some(tally) = self.seen.note(window, (kind, server.ip, hash), record) {
+            if let Some(tally) = self.seen.note(window, (kind, server.ip, shown(&hash)), record) {
                 let port = server.port;
                 tally.detail.get_or_insert(Hit { listed, port, bytes });
             }

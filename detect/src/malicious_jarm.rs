@@ -9,6 +9,7 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, ThreatLevel};
 use crate::config::OnlyEnabled;
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
+use crate::names::shown;
 use crate::report::pair;
 use crate::tally::{Tallies, grown};
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -47,7 +48,7 @@ impl Detector for MaliciousJarm {
                 && let Some(listed) = look_up(self.knowledge.as_ref(), Indicator::Jarm(&jarm))
                 && let Some(tally) = self.servers.note(window, (server.ip, server.port), record)
             {
-                tally.detail.get_or_insert((jarm, listed));
+                tally.detail.get_or_insert_with(|| (shown(&jarm), listed));
             }
         }
         let found = self.servers.say(window, |(server, port), tally| {

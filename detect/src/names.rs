@@ -42,21 +42,32 @@ const MAX_SHOWN: usize = 200;
 
 /// Text that somebody else chose: no control characters, not too long.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(MAX_SHOWN)
-        .map(|character| {
-            if character.is_control() {
-                '\u{fffd}'
-            } else {
-                character
-            }
-        })
-        .collect();
+    let mut shown: String = text.chars().take(MAX_SHOWN).map(visible).collect();
     if text.chars().nth(MAX_SHOWN).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// The same for a whole text of an evidence, which may hold several such.
+pub(crate) fn clean(text: &mut String) {
+    const MAX: usize = 10 * MAX_SHOWN;
+    if let Some((at, _)) = text.char_indices().nth(MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
+    if text.chars().any(|character| visible(character) != character) {
+        *text = text.chars().map(visible).collect();
+    }
+}
+
+/// Control characters, and marks that turn the direction of what follows, could make a screen show another text.
+const fn visible(character: char) -> char {
+    match character {
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' => '\u{fffd}',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        other => other,
+    }
 }
 
 /// Host of a `Host` header or URI authority: lower case, without port.
@@ -111,6 +122,12 @@ mod tests {
         assert_eq!((entropy(""), entropy("aaaa")), (0.0, 0.0));
         assert_eq!(entropy("abcdefgh"), 3.0);
         assert_eq!(shown("a\u{7}b"), "a\u{fffd}b");
+        let mut text = format!("{}\u{202e}\n", "x".repeat(5_000));
+        clean(&mut text);
+        assert_eq!(text.chars().count(), 10 * MAX_SHOWN + 1);
+        text = "a\u{202e}\nb".to_owned();
+        clean(&mut text);
+        assert_eq!(text, "a\u{fffd}\u{fffd}b");
         assert_eq!(shown(&"x".repeat(300)).chars().count(), MAX_SHOWN + 1);
     }
 }

@@ -5,6 +5,7 @@ use lynceus_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
+use crate::names::clean;
 use crate::{Context, Detector, History, ProfileUpdate};
 use crate::{arp_outside_localnet, device_changing_ip, mitm_arp, unsolicited_arp};
 use crate::{arp_scan, data_upload, horizontal_scan, icmp_scan, long_connection, vertical_scan};
@@ -138,6 +139,7 @@ impl Registry {
         self.detectors
             .iter_mut()
             .flat_map(|detector| detector.inspect(update, history))
+            .map(presentable)
             .collect()
     }
 
@@ -146,8 +148,18 @@ impl Registry {
         self.detectors
             .iter_mut()
             .flat_map(|detector| detector.tick(now))
+            .map(presentable)
             .collect()
     }
+}
+
+/// Whatever a detector took out of traffic or logs: no control characters, and of a length that people read.
+fn presentable(mut evidence: Evidence) -> Evidence {
+    let texts = [&mut evidence.description, &mut evidence.explanation.text];
+    for text in texts.into_iter().chain(evidence.subject.as_mut()) {
+        clean(text);
+    }
+    evidence
 }
 
 impl std::fmt::Debug for Registry {
