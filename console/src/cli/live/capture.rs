@@ -5,7 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lynceus_model::status::SensorStatus;
+use lynceus_model::time::Timestamp;
 use lynceus_sensor::capture::Capture as Observed;
+use lynceus_sensor::clock;
 use lynceus_sensor::flow_table::{Expiry, FlowTableConfig, Timeouts};
 use lynceus_sensor::kernel::attach::HookChoice;
 use lynceus_sensor::profiler::{Pipeline, ProfileSettings, first_report};
@@ -61,6 +63,7 @@ pub(super) struct Capture {
     pipeline: Pipeline<Observed>,
     local: Local,
     until: Option<Instant>,
+    started: Timestamp,
 }
 
 /// What is left of a capture: nothing is attached any more, everything is judged.
@@ -70,7 +73,7 @@ pub(super) struct Done {
 }
 
 impl Capture {
-    pub(super) const fn new(
+    pub(super) fn new(
         source: Observed,
         profiles: ProfileSettings,
         local: Local,
@@ -80,7 +83,17 @@ impl Capture {
             pipeline: Pipeline::new(source, profiles),
             local,
             until,
+            started: clock::now(),
         }
+    }
+
+    /// The source's accounting; a source of logs does not tell when it was read.
+    fn status(&self) -> SensorStatus {
+        let mut status = self.pipeline.source().status();
+        if status.read_at == Timestamp::default() {
+            (status.started, status.read_at) = (self.started, clock::now());
+        }
+        status
     }
 
     /// Runs until the flag is set or the time is over, then takes what is left.
@@ -101,7 +114,7 @@ impl Capture {
             if Instant::now() >= next_refresh {
                 next_refresh = Instant::now() + REFRESH;
                 self.local.send()?;
-                self.local.status(self.pipeline.source().status())?;
+                self.local.status(self.status())?;
             }
             match status {
                 Status::Ended => break,
@@ -110,7 +123,7 @@ impl Capture {
             }
         }
         self.local.flush()?;
-        let status = self.pipeline.source().status();
+        let status = self.status();
         self.local.status(status.clone())?;
         Ok(Done {
             local: self.local,
