@@ -84,6 +84,13 @@ mod ssh_shape;
 mod tally;
 mod user_agent;
 
+// On rhythm and habit.
+pub mod beaconing;
+pub mod command_and_control;
+mod generations;
+pub mod https_anomaly;
+pub mod letters_model;
+
 pub use context::Context;
 pub use registry::{DetectConfig, Registry};
 

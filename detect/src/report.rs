@@ -191,3 +191,14 @@ pub(crate) fn protocol_name(protocol: u8) -> Cow<'static, str> {
         number => Cow::Owned(format!("protocol {number}")),
     }
 }
+
+/// Not on the Internet: private use, shared address space, unique local.
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_private() || a == 100 && (64..128).contains(&b)
+        }
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}

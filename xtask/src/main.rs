@@ -14,6 +14,7 @@ mod setup;
 mod shell;
 mod test;
 mod toolchain;
+mod train;
 
 /// Chores of the lynceus repository.
 #[derive(Parser)]
@@ -37,6 +38,8 @@ enum Command {
     Lint,
     /// Everything CI checks: the lints, then the tests
     Ci,
+    /// Trains the model on behavioral letters into detect/data, the same bytes on every machine
+    Train(train::Options),
     /// Measures against the baselines of docs/benchmarks.md, side by side in one run
     #[command(subcommand)]
     Bench(bench::Command),
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Lint => ci::lint(),
         Command::Ci => ci::run(),
+        Command::Train(options) => train::run(&options),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -41,9 +41,24 @@ pub(crate) struct Case {
     pub app: Vec<AppSpec>,
     #[serde(default)]
     pub arp: Vec<ArpSpec>,
+    /// What two sensors share between them.
+    #[serde(default)]
+    pub split: Split,
     /// All evidence that must come, no more and no less.
     #[serde(default)]
     pub expect: Vec<Expect>,
+}
+
+/// Each sensor sees all of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Split {
+    #[default]
+    Flows,
+    /// For rhythms: letters are written by one sensor for a tuple.
+    Tuples,
+    /// For what is learnt of an address in the order of time.
+    Clients,
 }
 
 /// One flow, or `repeat` flows that differ by the steps.
@@ -96,6 +111,9 @@ pub(crate) struct FlowSpec {
     step_source: u16,
     #[serde(default)]
     step_first: f64,
+    /// Instead of `step_first`: times between the first packets, again and again.
+    #[serde(default)]
+    gaps: Vec<f64>,
 }
 
 /// The tunnel around a flow; `kind` is `gre` or `vxlan`.
@@ -230,7 +248,8 @@ impl FlowSpec {
     }
 
     fn reports(&self, n: u64, events: &mut Vec<(Timestamp, Event)>) {
-        let first = seconds(self.first + self.step_first * n as f64);
+        let gaps: f64 = self.gaps.iter().cycle().take(n as usize).sum();
+        let first = seconds(self.first + self.step_first * n as f64 + gaps);
         let icmp = self.icmp_type.map(|kind| (kind, 0));
         let port = self.port + self.step_port * n as u16;
         let tuple = FiveTuple {

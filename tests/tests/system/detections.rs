@@ -128,7 +128,7 @@ fn attacks_are_found_and_nothing_else() {
                 "UNKNOWN_PORT 192.168.2.186 192.168.2.21 1234",
             ],
         ),
-        ("cc-slips-1", &[]),
+        ("cc-slips-1", &["BEACONING 147.32.80.37 141.193.213.21 443"]),
     ];
     for (id, wanted) in expected {
         let Some(analysis) = analyze(id) else { return };

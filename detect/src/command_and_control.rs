@@ -1,0 +1,404 @@
+//! Command and control: a channel whose behavioral letters look like those of a program that waits for orders.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::address::is_target;
+use lynceus_model::evidence::{
+    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, ThreatLevel,
+};
+use lynceus_model::profile::{Cell, LetterKey, Letters, TupleKey};
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::{SensorId, Stage, WindowId};
+use serde::{Deserialize, Serialize};
+
+use crate::generations::Generations;
+use crate::letters_model::{Model, Reader};
+use crate::report::{With, evidence, feature, is_private, samples};
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`CommandAndControl`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+    /// The model's score, 0 to 1, above which a channel is reported; `data/letters_model.toml` says how it was chosen.
+    pub min_score: f64,
+    /// Characters at which it is as sure as it gets.
+    pub sure_at: u64,
+    /// Shorter gaps, on average, are a program in a loop; letters cannot tell milliseconds from seconds.
+    #[serde(with = "humantime_serde")]
+    pub min_gap: Duration,
+    /// Also servers with private addresses: printers, directories and monitoring are called by the clock.
+    pub internal: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_score: 0.999691,
+            sure_at: 100,
+            min_gap: Duration::from_millis(100),
+            internal: false,
+        }
+    }
+}
+
+/// Reads the letters of every outgoing TCP tuple as they grow, refused attempts included, and judges at every third
+/// character. A channel is one finding that grows, with its mirror image in the profile of the server.
+#[derive(Debug)]
+pub struct CommandAndControl {
+    config: Config,
+    readers: Generations<(WindowId, SensorId, LetterKey), Reader>,
+    channels: Generations<Key, Channel>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    client: IpAddr,
+    server: IpAddr,
+    port: u16,
+}
+
+/// What was found of a channel.
+#[derive(Clone, Copy, Debug)]
+struct Channel {
+    /// Where the finding stands, however long the channel goes on.
+    home: WindowId,
+    number: i64,
+    first: Timestamp,
+    /// Highest score so far.
+    score: f32,
+    /// The window that was read last, and what was found in it and in all before it.
+    window: WindowId,
+    here: Length,
+    before: Length,
+    /// Characters when it was last said, and how often it was.
+    said: u64,
+    times: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Length {
+    characters: u64,
+    flows: u64,
+}
+
+/// The letters of a tuple up to where they were judged a channel last.
+struct Judged {
+    score: f32,
+    /// Characters at the first and at the last time.
+    first: usize,
+    last: usize,
+}
+
+impl CommandAndControl {
+    /// Twice this many texts are kept half read, about 20 MB; one that is forgotten is read again from its beginning.
+    const MAX_READERS: usize = 65_536;
+    /// Twice this many channels are kept; one that is forgotten is a new finding in the window where it is read next.
+    const MAX_CHANNELS: usize = 8_192;
+
+    #[must_use]
+    pub fn new(config: Config, _: &Context) -> Self {
+        Self {
+            config,
+            readers: Generations::new(Self::MAX_READERS),
+            channels: Generations::new(Self::MAX_CHANNELS),
+        }
+    }
+
+    /// Reads what is new of a text.
+    fn read(&mut self, window: WindowId, sensor: SensorId, key: LetterKey, text: &str) -> Option<Judged> {
+        let id = (window, sensor, key);
+        if text.len() < Reader::MIN_CHARACTERS {
+            return None;
+        }
+        if self.readers.touch(id).is_none() {
+            self.readers.insert(id, Reader::default());
+        }
+        let reader = self.readers.touch(id)?;
+        let mut judged: Option<Judged> = None;
+        for character in text.bytes().skip(reader.length()) {
+            let score = reader.read(Model::shipped(), character);
+            let Some(score) = score.filter(|score| f64::from(*score) > self.config.min_score) else {
+                continue;
+            };
+            let length = reader.length();
+            judged = Some(judged.map_or(
+                Judged {
+                    score,
+                    first: length,
+                    last: length,
+                },
+                |judged| Judged {
+                    score: judged.score.max(score),
+                    last: length,
+                    ..judged
+                },
+            ));
+        }
+        judged
+    }
+
+    /// Notes what was read and says what is new enough.
+    fn note(
+        &mut self,
+        update: &ProfileUpdate<'_>,
+        key: LetterKey,
+        letters: &Letters,
+        judged: Option<&Judged>,
+    ) -> Vec<Evidence> {
+        let window = update.profile.window;
+        let id = Key {
+            client: window.profile,
+            server: key.ip,
+            port: key.port,
+        };
+        let mut found = Vec::new();
+        if self.channels.touch(id).is_none() {
+            let Some(judged) = judged.filter(|_| gap(update, &key) >= self.config.min_gap) else {
+                return found;
+            };
+            let channel = Channel {
+                home: window,
+                number: update.number,
+                first: times(update, &key).0,
+                score: judged.score,
+                window,
+                // The first word is what it was when the letters first looked so, however deltas were cut.
+                here: Length {
+                    characters: judged.first as u64,
+                    flows: flows_in(letters, judged.first),
+                },
+                before: Length::default(),
+                said: 0,
+                times: 0,
+            };
+            self.channels.insert(id, channel);
+        }
+        let closed = update.stage == Stage::Closed;
+        let Some(channel) = self.channels.touch(id) else {
+            return found;
+        };
+        if channel.times == 0 {
+            found.extend(say(&self.config, update, &key, channel, letters));
+        }
+        if let Some(judged) = judged {
+            channel.grow(window, letters, judged);
+        }
+        let all = channel.characters();
+        if all >= channel.said + channel.said / 2 || closed && all > channel.said {
+            found.extend(say(&self.config, update, &key, channel, letters));
+        }
+        found
+    }
+}
+
+impl Channel {
+    fn grow(&mut self, window: WindowId, letters: &Letters, judged: &Judged) {
+        if window.start > self.window.start {
+            self.before.characters += self.here.characters;
+            self.before.flows += self.here.flows;
+            (self.here, self.window) = (Length::default(), window);
+        }
+        if window == self.window && judged.last as u64 > self.here.characters {
+            self.here = Length {
+                characters: judged.last as u64,
+                flows: flows_in(letters, judged.last),
+            };
+        }
+        self.score = self.score.max(judged.score);
+    }
+
+    const fn characters(&self) -> u64 {
+        self.before.characters + self.here.characters
+    }
+}
+
+impl Detector for CommandAndControl {
+    fn name(&self) -> &'static str {
+        "command_and_control"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        let mut found = Vec::new();
+        if update.stage == Stage::Partial {
+            return found;
+        }
+        let window = update.profile.window;
+        for (sensor, key, letters) in update.profile.letters.entries() {
+            let known = key.port == DNS || !self.config.internal && is_private(key.ip);
+            if key.incoming || key.protocol != TCP || !is_target(key.ip) || known {
+                continue;
+            }
+            let judged = self.read(window, sensor, *key, &letters.text);
+            if judged.is_some() || update.stage == Stage::Closed {
+                found.extend(self.note(update, *key, letters, judged.as_ref()));
+            }
+            if update.stage == Stage::Closed {
+                self.readers.remove(&(window, sensor, *key));
+            }
+        }
+        found
+    }
+}
+
+const TCP: u8 = 6;
+/// Tunnels through DNS have a detector of their own.
+const DNS: u16 = 53;
+
+/// The finding and its mirror image, as they are now.
+fn say(
+    config: &Config,
+    update: &ProfileUpdate<'_>,
+    key: &LetterKey,
+    channel: &mut Channel,
+    letters: &Letters,
+) -> [Evidence; 2] {
+    let client = channel.home.profile;
+    let (server, port) = (key.ip, key.port);
+    let (revision, characters) = (channel.times, channel.characters());
+    (channel.times, channel.said) = (revision + 1, characters);
+    let flows = channel.before.flows + channel.here.flows;
+    let id_key = format!("{server}|{port}|{}", key.protocol);
+    let there = WindowId {
+        profile: server,
+        start: channel.home.start,
+    };
+    let kind = EvidenceType::CommandAndControlChannel;
+    let other_key = format!("from|{client}|{id_key}");
+    let (here_id, there_id) = (
+        EvidenceId::new(update.sensor, kind, channel.home, &id_key),
+        EvidenceId::new(update.sensor, kind, there, &other_key),
+    );
+    let (_, last, ids) = times(update, key);
+    let at_least = if update.profile.not_carried.letters > 0 {
+        "at least "
+    } else {
+        ""
+    };
+    let of_client = Evidence {
+        id: here_id,
+        window_start: channel.home.start,
+        window: channel.number,
+        victim: Some(server),
+        dst_port: Some(port),
+        protocol: Some(key.protocol),
+        threat_level: ThreatLevel::High,
+        confidence: Confidence::new(characters as f64 / config.sure_at.max(1) as f64),
+        description: format!(
+            "C&C channel: {client} calls {server} port {port}/tcp in the manner of a program that waits for orders: \
+             {at_least}{flows} flows, score {:.4}.",
+            channel.score
+        ),
+        explanation: explain(config, channel, letters),
+        flows: samples(ids),
+        first: channel.first,
+        last: last.max(channel.first),
+        revision,
+        related: vec![there_id],
+        ..evidence(update, kind, &id_key)
+    };
+    let of_server = Evidence {
+        id: there_id,
+        profile: server,
+        attacker: server,
+        attacker_side: AttackerSide::Destination,
+        victim: Some(client),
+        related: vec![here_id],
+        ..of_client.clone()
+    };
+    [of_client, of_server]
+}
+
+fn explain(config: &Config, channel: &Channel, letters: &Letters) -> Explanation {
+    let text = letters.text.as_bytes();
+    let read = &text[..text.len().min(channel.here.characters as usize)];
+    let of = |set: &[u8]| read.iter().filter(|letter| set.contains(letter)).count() as f64;
+    let (strong, weak) = (of(b"abcdefghi"), of(b"ABCDEFGHI"));
+    let other = of(b"rstuvwxyzRSTUVWXYZ123456789");
+    let all = (strong + weak + other).max(1.0);
+    let small = of(b"abcABCrstRST123") / all;
+    let tail = String::from_utf8_lossy(&read[read.len().saturating_sub(48)..]);
+    Explanation {
+        features: vec![
+            feature("score of the letters", f64::from(channel.score), "of 1").threshold(config.min_score),
+            feature("letters", channel.characters() as f64, "characters")
+                .threshold(Reader::MIN_CHARACTERS as f64),
+            feature(
+                "flows",
+                (channel.before.flows + channel.here.flows) as f64,
+                "flows",
+            ),
+            feature("strongly periodic", strong / all, "share of flows"),
+            feature("weakly periodic", weak / all, "share of flows"),
+            feature("at most 250 bytes", small, "share of flows"),
+        ],
+        text: format!(
+            "The behavioral letters of this tuple end with {tail}: {:.0} % of the flows came after gaps that differ by at \
+             most 5 %, {:.0} % by at most 30 %. A sequence model trained on made-up channels and good programs gives \
+             {:.4}; {} is the limit. Confidence is the number of characters over {}.",
+            100.0 * strong / all,
+            100.0 * weak / all,
+            channel.score,
+            config.min_score,
+            config.sure_at
+        ),
+    }
+}
+
+/// Mean time between the flows of a tuple, where its rows are known.
+fn gap(update: &ProfileUpdate<'_>, key: &LetterKey) -> Duration {
+    let rows = rows(update, key);
+    let flows: u64 = rows.iter().map(|cell| cell.counts.flows).sum();
+    let first = rows.iter().map(|cell| cell.earliest.first).min();
+    let last = rows.iter().map(|cell| cell.last).max();
+    match first.zip(last) {
+        Some((first, last)) if flows > 1 => last.since(first).div_f64((flows - 1) as f64),
+        _ => Duration::MAX,
+    }
+}
+
+/// First and last time of a tuple as far as its rows tell, and the flows that the rows name.
+fn times(
+    update: &ProfileUpdate<'_>,
+    key: &LetterKey,
+) -> (Timestamp, Timestamp, Vec<lynceus_model::flow::CommunityId>) {
+    let profile = update.profile;
+    let (start, end) = profile
+        .span
+        .unwrap_or((profile.window.start, profile.window.start));
+    let rows = rows(update, key);
+    (
+        rows.iter().map(|cell| cell.earliest.first).min().unwrap_or(start),
+        rows.iter().map(|cell| cell.last).max().unwrap_or(end),
+        rows.iter().map(|cell| cell.earliest.community_id).collect(),
+    )
+}
+
+/// Established and not established.
+fn rows<'a>(update: &ProfileUpdate<'a>, key: &LetterKey) -> Vec<&'a Cell> {
+    let states = [true, false].into_iter();
+    states
+        .filter_map(|established| {
+            let row = TupleKey {
+                established,
+                protocol: key.protocol,
+                port: key.port,
+                ip: key.ip,
+            };
+            let mut rows = update.profile.out_tuples.rows();
+            rows.find(|(known, _)| **known == row).map(|(_, cell)| cell)
+        })
+        .collect()
+}
+
+/// Flows that the first so many characters stand for: each has one letter or digit.
+fn flows_in(letters: &Letters, characters: usize) -> u64 {
+    let text = letters.text.as_bytes();
+    let read = &text[..text.len().min(characters)];
+    read.iter()
+        .filter(|character| character.is_ascii_alphabetic() || (b'1'..=b'9').contains(character))
+        .count() as u64
+}

@@ -1,0 +1,413 @@
+//! HTTPS anomaly: a client whose TLS connections are not as its own usual ones.
+
+mod baseline;
+mod drift;
+mod host;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::app::{AppEvent, AppRecord};
+use lynceus_model::evidence::{
+    Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
+};
+use lynceus_model::flow::{CommunityId, FlowUpdate, Service};
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::{Stage, WindowId};
+use serde::{Deserialize, Serialize};
+
+use self::host::{Anomaly, Host, Server};
+use crate::generations::Generations;
+use crate::report::{evidence, samples};
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`HttpsAnomaly`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+    /// Hours with TLS connections from which only is learnt.
+    pub training_hours: u64,
+    /// Distances from the usual, in usual deviations.
+    pub hourly_threshold: f64,
+    pub flow_threshold: f64,
+    /// Confidence from which on it is medium.
+    pub medium_at: f64,
+    /// How long a connection waits for its flow report and for connections that began earlier.
+    #[serde(with = "humantime_serde")]
+    pub reorder_wait: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            training_hours: 2,
+            hourly_threshold: 3.0,
+            flow_threshold: 3.5,
+            medium_at: 0.8,
+            reorder_wait: Duration::from_secs(660),
+        }
+    }
+}
+
+/// Joins each ClientHello with the flow it travelled in and judges the connections of a client in the order of time.
+#[derive(Debug)]
+pub struct HttpsAnomaly {
+    config: Config,
+    waiting: BTreeMap<IpAddr, BTreeMap<CommunityId, Half>>,
+    waits: usize,
+    refused: u64,
+    hosts: Generations<IpAddr, Host>,
+    servers: Generations<(IpAddr, u64), Server>,
+    /// Findings of open windows by window and server.
+    said: BTreeMap<WindowId, BTreeMap<String, Said>>,
+}
+
+/// What is known of a connection so far.
+#[derive(Clone, Debug)]
+struct Half {
+    seen: Timestamp,
+    window: WindowId,
+    hello: Option<Hello>,
+    ja3s: Option<u64>,
+    /// IP bytes of both sides, as first reported.
+    bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Hello {
+    time: Timestamp,
+    window: WindowId,
+    number: i64,
+    name: Option<String>,
+    address: IpAddr,
+    port: u16,
+    ja3: Option<u64>,
+}
+
+/// A TLS connection with all that is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub time: Timestamp,
+    pub window: WindowId,
+    pub number: i64,
+    pub community_id: CommunityId,
+    pub server_hash: u64,
+    pub ja3: Option<u64>,
+    pub ja3s: Option<u64>,
+    pub bytes: u64,
+}
+
+/// A finding about one server in one window, which grows.
+#[derive(Clone, Debug)]
+struct Said {
+    revision: u32,
+    confidence: f64,
+    first: Timestamp,
+    flows: Vec<CommunityId>,
+    count: u64,
+}
+
+impl HttpsAnomaly {
+    /// Connections that wait: some 25 MB. Beyond, new ones are left out and counted.
+    const MAX_WAITING: usize = 131_072;
+    /// Twice this many clients, each up to some 35 KB; a client that is forgotten is trained anew.
+    const MAX_HOSTS: usize = 1_024;
+    /// Twice this many pairs of client and server, each up to 5 KB; one that is forgotten is new again.
+    const MAX_SERVERS: usize = 8_192;
+    /// Servers with findings in a window.
+    const MAX_SAID: usize = 1_024;
+
+    #[must_use]
+    pub fn new(config: Config, _: &Context) -> Self {
+        Self {
+            config,
+            waiting: BTreeMap::new(),
+            waits: 0,
+            refused: 0,
+            hosts: Generations::new(Self::MAX_HOSTS),
+            servers: Generations::new(Self::MAX_SERVERS),
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Connections that were left out because too many waited.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn half(&mut self, window: WindowId, id: CommunityId, seen: Timestamp) -> Option<&mut Half> {
+        let waiting = self.waiting.entry(window.profile).or_default();
+        if !waiting.contains_key(&id) {
+            if self.waits >= Self::MAX_WAITING {
+                self.refused += 1;
+                return None;
+            }
+            self.waits += 1;
+        }
+        Some(waiting.entry(id).or_insert(Half {
+            seen,
+            window,
+            hello: None,
+            ja3s: None,
+            bytes: None,
+        }))
+    }
+
+    fn hear(&mut self, update: &ProfileUpdate<'_>, record: &AppRecord) {
+        let window = update.profile.window;
+        let Some(id) = record.community_id else { return };
+        match &record.event {
+            AppEvent::TlsClient(client) if !client.quic => {
+                if let Some(half) = self.half(window, id, record.time) {
+                    half.hello = Some(Hello {
+                        time: record.time,
+                        window,
+                        number: update.number,
+                        name: client.server_name.clone(),
+                        address: record.tuple.responder.ip,
+                        port: record.tuple.responder.port,
+                        ja3: hash_of(&client.ja3),
+                    });
+                }
+            }
+            AppEvent::TlsServer(server) if !server.quic => {
+                if let Some(half) = self.half(window, id, record.time) {
+                    half.ja3s = hash_of(&server.ja3s);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn weigh(&mut self, window: WindowId, report: &FlowUpdate) {
+        let flow = &report.flow;
+        let known = self
+            .waiting
+            .get(&window.profile)
+            .is_some_and(|waiting| waiting.contains_key(&flow.community_id));
+        if report.part == 0
+            && (known || flow.service == Service::Tls)
+            && let Some(half) = self.half(window, flow.community_id, flow.first)
+        {
+            half.bytes = Some(flow.out.bytes.saturating_add(flow.back.bytes));
+        }
+    }
+
+    /// The whole connections of a client that are due, in the order of time; halves that are due are dropped.
+    fn due(&mut self, client: IpAddr, due: impl Fn(&Half) -> bool) -> Vec<(Hello, Connection)> {
+        let Some(waiting) = self.waiting.get_mut(&client) else {
+            return Vec::new();
+        };
+        let before = waiting.len();
+        let mut found = Vec::new();
+        waiting.retain(|id, half| {
+            let is_due = due(half);
+            if is_due && let (Some(hello), Some(bytes)) = (half.hello.take(), half.bytes) {
+                let name = hello.name.clone().unwrap_or_else(|| hello.address.to_string());
+                let connection = Connection {
+                    time: hello.time,
+                    window: hello.window,
+                    number: hello.number,
+                    community_id: *id,
+                    server_hash: hash(&name),
+                    ja3: hello.ja3,
+                    ja3s: half.ja3s,
+                    bytes,
+                };
+                found.push((hello, connection));
+            }
+            !is_due
+        });
+        self.waits -= before - waiting.len();
+        if waiting.is_empty() {
+            self.waiting.remove(&client);
+        }
+        found.sort_by_key(|(_, connection)| (connection.time, connection.community_id));
+        found
+    }
+
+    fn judge(&mut self, update: &ProfileUpdate<'_>, hello: &Hello, connection: &Connection) -> Vec<Evidence> {
+        let client = update.profile.window.profile;
+        if self.hosts.touch(client).is_none() {
+            self.hosts.insert(client, Host::new(&self.config));
+        }
+        let Some(host) = self.hosts.touch(client) else {
+            return Vec::new();
+        };
+        let before = host.trained(&self.config);
+        let hourly = host.turn(&self.config, connection);
+        let just_trained = !before && host.trained(&self.config);
+        if just_trained {
+            self.servers.each(|(owner, _), server| {
+                if *owner == client {
+                    server.calibrate();
+                }
+            });
+        }
+        let known = self.servers.remove(&(client, connection.server_hash));
+        let (server, anomaly) = host.count(&self.config, connection, known);
+        self.servers.insert((client, connection.server_hash), server);
+        let mut found: Vec<Evidence> = hourly
+            .map(|anomaly| describe(&self.config, update, None, &anomaly, 0))
+            .into_iter()
+            .collect();
+        found.extend(anomaly.and_then(|anomaly| self.about_server(update, hello, anomaly)));
+        found
+    }
+
+    /// Anomalies with one server in one window are one finding; it is said again when there are half as many more.
+    fn about_server(
+        &mut self,
+        update: &ProfileUpdate<'_>,
+        hello: &Hello,
+        mut anomaly: Anomaly,
+    ) -> Option<Evidence> {
+        let name = hello.name.clone().unwrap_or_else(|| hello.address.to_string());
+        let servers = self.said.entry(anomaly.window).or_default();
+        if !servers.contains_key(&name) && servers.len() >= Self::MAX_SAID {
+            return None;
+        }
+        let new = Said {
+            revision: 0,
+            confidence: 0.0,
+            first: anomaly.first,
+            flows: Vec::new(),
+            count: 0,
+        };
+        let said = servers.entry(name).or_insert(new);
+        said.count += 1;
+        said.flows = samples(said.flows.iter().chain(&anomaly.flows).copied());
+        said.confidence = said.confidence.max(anomaly.confidence);
+        if said.count > 1
+            && !(said.count.is_power_of_two() || said.count % 3 == 0 && (said.count / 3).is_power_of_two())
+        {
+            return None;
+        }
+        (anomaly.first, anomaly.all_flows) = (said.first, said.count);
+        (anomaly.confidence, anomaly.flows) = (said.confidence, said.flows.clone());
+        said.revision += 1;
+        Some(describe(
+            &self.config,
+            update,
+            Some(hello),
+            &anomaly,
+            said.revision - 1,
+        ))
+    }
+}
+
+impl Detector for HttpsAnomaly {
+    fn name(&self) -> &'static str {
+        "https_anomaly"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        let window = update.profile.window;
+        update.apps.iter().for_each(|record| self.hear(update, record));
+        update.flows.iter().for_each(|report| self.weigh(window, report));
+        let now = update.profile.span.map_or(Timestamp::MIN, |(_, last)| last);
+        let (wait, closed) = (self.config.reorder_wait, update.stage == Stage::Closed);
+        let due = self.due(window.profile, |half| {
+            half.seen.saturating_add(wait) <= now || closed && half.window.start <= window.start
+        });
+        let found = due
+            .iter()
+            .flat_map(|(hello, connection)| self.judge(update, hello, connection))
+            .collect();
+        if closed {
+            self.said.remove(&window);
+        }
+        found
+    }
+}
+
+fn describe(
+    config: &Config,
+    update: &ProfileUpdate<'_>,
+    hello: Option<&Hello>,
+    anomaly: &Anomaly,
+    revision: u32,
+) -> Evidence {
+    let kind = EvidenceType::MaliciousFlow;
+    let client = anomaly.window.profile;
+    let (scope, key) = match hello {
+        Some(hello) => {
+            let name = hello.name.clone().unwrap_or_else(|| hello.address.to_string());
+            (format!("with {name}"), format!("https|server|{name}"))
+        }
+        None => (
+            "over an hour".to_owned(),
+            format!("https|hour|{}", anomaly.first.0),
+        ),
+    };
+    let medium = anomaly.confidence >= config.medium_at;
+    let reasons: Vec<String> = anomaly.reasons.iter().map(reason).collect();
+    let reasons = reasons.join("; ");
+    Evidence {
+        id: EvidenceId::new(update.sensor, kind, anomaly.window, &key),
+        window_start: anomaly.window.start,
+        window: anomaly.number,
+        victim: hello.map(|hello| hello.address),
+        subject: hello.and_then(|hello| hello.name.clone()),
+        dst_port: hello.map(|hello| hello.port),
+        protocol: Some(6),
+        threat_level: if medium {
+            ThreatLevel::Medium
+        } else {
+            ThreatLevel::Low
+        },
+        confidence: Confidence::new(anomaly.confidence),
+        description: format!(
+            "HTTPS anomaly: {client} does not use TLS {scope} as it usually does: {reasons}."
+        ),
+        explanation: Explanation {
+            features: anomaly.reasons.iter().map(feature_of).collect(),
+            text: format!(
+                "{reasons}. Usual is what this address itself did before; the first {} hours with TLS are only learnt \
+                 from. Connections: {}.",
+                config.training_hours, anomaly.all_flows
+            ),
+        },
+        flows: samples(anomaly.flows.iter().copied()),
+        first: anomaly.first,
+        last: anomaly.last,
+        revision,
+        ..evidence(update, kind, &key)
+    }
+}
+
+fn feature_of(reason: &host::Reason) -> Feature {
+    Feature {
+        name: Cow::Borrowed(reason.name),
+        value: reason.value,
+        unit: Cow::Borrowed(reason.unit),
+        baseline: reason.usual,
+        threshold: Some(reason.threshold),
+    }
+}
+
+fn reason(reason: &host::Reason) -> String {
+    match reason.usual {
+        Some(usual) if !reason.unit.is_empty() => format!(
+            "{} {:.0}, usually {usual:.0} ({:.1} deviations off, {:.1} is the limit)",
+            reason.name, reason.value, reason.score, reason.threshold
+        ),
+        _ => reason.name.to_owned(),
+    }
+}
+
+fn hash_of(text: &str) -> Option<u64> {
+    (!text.is_empty()).then(|| hash(text))
+}
+
+/// FNV-1a.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
