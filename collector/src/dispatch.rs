@@ -211,6 +211,7 @@ impl Dispatch {
                 other => other?,
             }
         }
+        effects.close();
         self.say(&effects);
         if !effects.changes.is_empty() {
             self.store

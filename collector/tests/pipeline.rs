@@ -14,14 +14,15 @@ use lynceus_collector::ingest::Accepted;
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
 use lynceus_collector::sink::JsonLines;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store};
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, KeyRange, MemoryStore, Order, Store, Table};
 use lynceus_model::evidence::EvidenceType;
+use lynceus_model::time::Timestamp;
 use lynceus_proto::batch::Batch;
 use lynceus_proto::v1;
 use lynceus_proto::v1::query_server::Query as _;
 use state::{State, log_counts};
 use tonic::Request;
-use traffic::{PLAN, SENSOR, batches, updates};
+use traffic::{PLAN, SENSOR, batches, beacon, updates};
 
 fn options() -> DispatchOptions {
     DispatchOptions {
@@ -61,6 +62,35 @@ fn a_scan_becomes_evidence_and_an_alert_however_batches_are_cut() {
     for size in [1, 7] {
         let cut = run(Arc::new(MemoryStore::new(0)), &batches(&updates, size));
         assert_eq!(cut, whole, "batches of {size}");
+    }
+}
+
+#[test]
+fn a_finding_that_grows_stands_once_as_it_is_at_the_end() {
+    let updates = beacon();
+    let whole = run(Arc::new(MemoryStore::new(0)), &batches(&updates, usize::MAX));
+    let found: Vec<_> = whole
+        .evidence
+        .iter()
+        .filter(|evidence| evidence.kind == EvidenceType::Beaconing)
+        .collect();
+    let [beacon] = found.as_slice() else {
+        panic!("one channel is one finding: {found:?}")
+    };
+    assert!(
+        beacon.revision > 5 && beacon.description.contains("600 flows"),
+        "{beacon:?}"
+    );
+    assert_eq!(beacon.window, 1);
+    assert_eq!(beacon.last, Timestamp::from_secs(5_990));
+    for size in [1, 7] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&EmbeddedOptions::new(directory.path())).unwrap());
+        let cut = run(Arc::clone(&store) as Arc<dyn Store>, &batches(&updates, size));
+        assert_eq!(cut, whole, "batches of {size}");
+        // Its place in the order of time moved with it.
+        let by_time = store.scan(Table::EvidenceByTime, &KeyRange::all(), Order::Ascending, 100);
+        assert_eq!(by_time.unwrap().len(), whole.evidence.len());
     }
 }
 

@@ -1,11 +1,12 @@
 //! From updates to windows, evidence and alerts. One thread, no clock: everything follows from the log.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
-use lynceus_model::evidence::Evidence;
+use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, Stage, WindowId, WindowUpdate};
 use lynceus_proto::v1;
@@ -60,6 +61,49 @@ pub(super) struct Effects {
     /// Known ones that grew, as they are now.
     pub(super) grown: Vec<Evidence>,
     pub(super) alerts: Vec<Alert>,
+    /// Evidence to be written, in the order in which it came; the last revision of each.
+    rows: Vec<Touched>,
+    places: HashMap<EvidenceId, usize>,
+}
+
+/// A row of evidence that is new or grew.
+#[derive(Debug)]
+struct Touched {
+    row: EvidenceRow,
+    /// As it is in the store.
+    stored: Option<EvidenceRow>,
+}
+
+impl Effects {
+    fn touch(&mut self, row: EvidenceRow, stored: Option<EvidenceRow>) {
+        match self.places.get(&row.evidence.id) {
+            Some(at) => self.rows[*at].row = row,
+            None => {
+                self.places.insert(row.evidence.id, self.rows.len());
+                self.rows.push(Touched { row, stored });
+            }
+        }
+    }
+
+    fn touched(&self, id: EvidenceId) -> Option<&Touched> {
+        self.places.get(&id).map(|at| &self.rows[*at])
+    }
+
+    /// No more comes: each row is written once, so no key is put and removed in one go.
+    pub(super) fn close(&mut self) {
+        self.places.clear();
+        for Touched { row, stored } in std::mem::take(&mut self.rows) {
+            let moved = stored
+                .as_ref()
+                .filter(|stored| stored.evidence.last != row.evidence.last);
+            self.changes.extend(moved.map(rows::forget_time_of));
+            self.changes.extend(rows::put_evidence(&row));
+            match stored {
+                None => self.evidence.push(row.evidence),
+                Some(_) => self.grown.push(row.evidence),
+            }
+        }
+    }
 }
 
 pub(super) struct Engine {
@@ -261,27 +305,32 @@ impl Engine {
         if position <= hot.loaded_at {
             return Ok(());
         }
-        let said = effects.evidence.iter().any(|other| other.id == evidence.id);
-        let stored = store.get(Table::Evidence, &rows::evidence_key(id, evidence.id))?;
-        let is_new = stored.is_none() && !said;
-        let mut grown = false;
-        let row = match stored {
-            // What was said stays as it was said, unless the finding grew.
-            Some(value) => {
-                let mut row = rows::read_evidence(&value)?;
-                if evidence.revision > row.evidence.revision {
-                    effects.changes.push(rows::forget_time_of(&row));
-                    row.evidence = evidence;
-                    grown = true;
-                }
-                row
+        let (known, stored) = match effects.touched(evidence.id) {
+            Some(touched) => (Some(touched.row.clone()), touched.stored.clone()),
+            None => {
+                let value = store.get(Table::Evidence, &rows::evidence_key(id, evidence.id))?;
+                let stored = value.as_deref().map(rows::read_evidence).transpose()?;
+                (stored.clone(), stored)
             }
-            None => EvidenceRow {
-                position,
-                order: hot.row.evidence,
-                weight: AlertPolicy::weight(&evidence),
-                evidence,
-            },
+        };
+        let (row, changed) = match known {
+            // What was said stays as it was said, unless the finding grew.
+            Some(mut row) => {
+                let grown = evidence.revision > row.evidence.revision;
+                if grown {
+                    row.evidence = evidence;
+                }
+                (row, grown)
+            }
+            None => {
+                let row = EvidenceRow {
+                    position,
+                    order: hot.row.evidence,
+                    weight: AlertPolicy::weight(&evidence),
+                    evidence,
+                };
+                (row, true)
+            }
         };
         // An id that this run of the window has seen adds nothing; the accumulator knows.
         let before = self.accumulator.evidence(id);
@@ -292,12 +341,8 @@ impl Engine {
             hot.row.run = self.replay.run;
             (hot.dirty, hot.changed) = (true, true);
         }
-        if is_new {
-            effects.changes.extend(rows::put_evidence(&row));
-            effects.evidence.push(row.evidence);
-        } else if grown {
-            effects.changes.extend(rows::put_evidence(&row));
-            effects.grown.push(row.evidence);
+        if changed {
+            effects.touch(row, stored);
         }
         if let Some(alert) = alert {
             hot.row.alerts += 1;

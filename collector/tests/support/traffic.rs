@@ -36,9 +36,38 @@ pub(crate) fn updates(hosts: u8, ports: u16) -> Vec<WindowUpdate> {
                 profiler.observe(flow(number, at, scanner, target, 20 + port, ConnState::S0));
                 let browser = Ipv4Addr::new(10, 0, 0, 1 + (number % 9) as u8);
                 let server = Ipv4Addr::new(93, 184, 216, (number % 3) as u8);
+                // People have no rhythm.
+                let at = at.saturating_add(Duration::from_millis(scattered(number)));
                 profiler.observe(flow(1_000_000 + number, at, browser, server, 443, ConnState::Sf));
             }
         }
+    }
+    profiler.finish();
+    let mut updates = Vec::new();
+    profiler.drain(&mut updates);
+    updates
+}
+
+/// Milliseconds up to a quarter of a minute.
+const fn scattered(number: u64) -> u64 {
+    let mut word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word >> 50
+}
+
+/// Window updates of a host that calls a dead server every ten seconds over two windows.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn beacon() -> Vec<WindowUpdate> {
+    let mut profiler = Profiler::new(ProfilerConfig {
+        sensor: SENSOR,
+        plan: PLAN,
+        ..ProfilerConfig::default()
+    });
+    let (client, server) = (Ipv4Addr::new(10, 0, 0, 7), Ipv4Addr::new(198, 51, 100, 9));
+    for number in 0..600 {
+        let at = Timestamp::from_secs(10 * number as i64);
+        profiler.observe(flow(number, at, client, server, 4444, ConnState::Rej));
     }
     profiler.finish();
     let mut updates = Vec::new();
