@@ -284,7 +284,8 @@ impl HttpsAnomaly {
         said.flows = samples(said.flows.iter().chain(&anomaly.flows).copied());
         said.confidence = said.confidence.max(anomaly.confidence);
         if said.count > 1
-            && !(said.count.is_power_of_two() || said.count % 3 == 0 && (said.count / 3).is_power_of_two())
+            && !(said.count.is_power_of_two()
+                || said.count.is_multiple_of(3) && (said.count / 3).is_power_of_two())
         {
             return None;
         }

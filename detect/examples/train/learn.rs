@@ -112,14 +112,14 @@ fn step_back(
         gradient[CANDIDATE_BIAS + n] += to_candidate * reset;
         earlier[n] = back[n] * update;
     }
-    for n in 0..HIDDEN {
+    for (n, earlier) in earlier.iter_mut().enumerate() {
         let row = RECURRENT + n * GATES;
         let mut sum = 0.0;
         for (gate, error) in sums.iter().enumerate() {
             gradient[row + gate] += error * before.0[n];
             sum += error * model.0[row + gate];
         }
-        earlier[n] += sum;
+        *earlier += sum;
     }
     earlier
 }
