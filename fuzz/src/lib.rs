@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
 use lynceus_sensor::clock::WallClock;
+use lynceus_sensor::decode::{Read, tls, x509};
 use lynceus_sensor::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
 use lynceus_sensor::source::files::{FileSource, LogFormat};
 use lynceus_sensor::source::netflow::Records;
@@ -19,7 +20,7 @@ use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("parse", parse),
     ("capture", capture),
     ("records", records),
@@ -28,6 +29,7 @@ pub const TARGETS: [Target; 8] = [
     ("argus", argus),
     ("nfdump", nfdump),
     ("netflow", netflow),
+    ("flight", flight),
 ];
 
 const LINKS: [Link; 6] = [
@@ -189,6 +191,20 @@ fn record(bytes: &[u8]) -> FlowRecord {
             ack: None,
         },
         outer: None,
+    }
+}
+
+/// What a TLS server sends behind its hello, up to its certificate. The first two bytes say how much of it belongs to the
+/// hello's record.
+pub fn flight(data: &[u8]) {
+    let [high, low, bytes @ ..] = data else { return };
+    let Ok(Read::Done { value, consumed }) = tls::read_certificate(bytes, u16::from_be_bytes([*high, *low])) else {
+        return;
+    };
+    assert!(consumed <= bytes.len());
+    if let Some(Ok(certificate)) = value.map(|der| x509::read(&der)) {
+        assert_eq!(certificate.sha256.map(|digits| digits.len()), Some(64));
+        assert!(!certificate.subject.chars().any(|letter| letter.is_ascii_control()));
     }
 }
 

@@ -18,6 +18,7 @@ pub mod ja4;
 pub mod quic;
 pub mod ssh;
 pub mod tls;
+pub mod x509;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -91,10 +92,11 @@ pub enum Protocol {
     SshKeyExchange,
     Dhcp,
     Arp,
+    Certificate,
 }
 
 impl Protocol {
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Dns,
         Self::Tls,
@@ -104,6 +106,7 @@ impl Protocol {
         Self::SshKeyExchange,
         Self::Dhcp,
         Self::Arp,
+        Self::Certificate,
     ];
 
     /// Place in [`DecodeCounters::malformed`].
@@ -123,6 +126,7 @@ impl Protocol {
             Self::SshKeyExchange => "ssh_key_exchange",
             Self::Dhcp => "dhcp",
             Self::Arp => "arp",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -154,12 +158,26 @@ impl<T> Read<T> {
 /// Reads payload heads of many flows.
 #[derive(Debug)]
 pub struct Decoder {
-    streams: Generations<FlowKey, [Direction; 2]>,
+    streams: Generations<FlowKey, Stream>,
     quic: Generations<FlowKey, QuicFlow>,
     queries: Generations<(FlowKey, u16), Query>,
     query_age: Duration,
     counters: DecodeCounters,
     scratch: Vec<u8>,
+}
+
+/// What is remembered of a TCP flow.
+#[derive(Debug, Default)]
+struct Stream {
+    directions: [Direction; 2],
+    session: Session,
+}
+
+/// What one message of a TCP flow says about later ones.
+#[derive(Debug, Default)]
+struct Session {
+    /// Name that the last ClientHello asked for.
+    server_name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +225,7 @@ impl Decoder {
             counters: &mut self.counters,
             queries: &mut self.queries,
             query_age: self.query_age,
+            session: None,
             emit,
         };
         match head.key.protocol {
@@ -224,7 +243,8 @@ impl Decoder {
                     dns_port: on_port(&head.key, 53),
                     from_client: head.sender == client,
                 };
-                flow[head.sender as usize].segment(segment, &mut out);
+                out.session = Some(&mut flow.session);
+                flow.directions[head.sender as usize].segment(segment, &mut out);
             }
             UDP => datagram(head, &mut self.quic, &mut self.scratch, &mut out),
             0 if head.key.low_port == ARP_ETHER_TYPE => arp_packet(head, &mut out),
@@ -299,6 +319,8 @@ struct Out<'a, 'e> {
     counters: &'a mut DecodeCounters,
     queries: &'a mut Generations<(FlowKey, u16), Query>,
     query_age: Duration,
+    /// Of a TCP flow.
+    session: Option<&'a mut Session>,
     emit: &'e mut dyn FnMut(AppRecord),
 }
 
@@ -310,6 +332,9 @@ impl Sink for Out<'_, '_> {
             && !message.multicast
         {
             self.join_query(message);
+        }
+        if let Some(session) = &mut self.session {
+            session.join(&mut event);
         }
         let originator = self.originator.unwrap_or_else(|| match is_answer(&event) {
             Some(true) => other(sender),
@@ -367,8 +392,22 @@ impl Out<'_, '_> {
     }
 }
 
-fn unfinished(flow: &[Direction; 2]) -> u64 {
-    flow.iter().filter(|direction| direction.is_incomplete()).count() as u64
+impl Session {
+    /// Puts into a message what an earlier one of its flow told.
+    fn join(&mut self, event: &mut AppEvent) {
+        match event {
+            AppEvent::TlsClient(hello) => self.server_name.clone_from(&hello.server_name),
+            AppEvent::Certificate(certificate) => certificate.server_name.clone_from(&self.server_name),
+            _ => {}
+        }
+    }
+}
+
+fn unfinished(flow: &Stream) -> u64 {
+    flow.directions
+        .iter()
+        .filter(|direction| direction.is_incomplete())
+        .count() as u64
 }
 
 /// Whether the responder sends such a message; `None` where both sides do.

@@ -5,13 +5,15 @@ use lynceus_model::app::AppEvent;
 
 use super::assembler::{Assembler, Full};
 use super::http::{self, Body};
-use super::{Malformed, Protocol, Read, dns, ssh, tls};
+use super::{Malformed, Protocol, Read, dns, ssh, tls, x509};
 
 /// Bytes that wait for the rest of their message; the selector's widest stretch.
 const MAX_PENDING: usize = 16_384;
 /// A segment that is this far behind belongs to a new connection on the same ports, not to a retransmission.
 const FAR_BEHIND: u32 = 1 << 20;
 
+/// Later versions encrypt the certificate; the drafts of 1.3 have numbers above it, too.
+const TLS_1_2: u16 = 0x0303;
 /// Where a body should begin, this is the next response.
 const STATUS_LINE: &[u8] = b"HTTP/1.";
 
@@ -35,6 +37,8 @@ enum Phase {
     Short,
     /// `pending` begins with a message of this protocol.
     Message(Protocol),
+    /// The certificate of a TLS server follows; so many bytes of the record that began before are still to come.
+    Flight(u16),
     /// So many bytes of a body until the next head may come.
     Body(u64),
     /// The same, and none of them came yet. The answer to a HEAD request states a length and has no body.
@@ -63,6 +67,13 @@ pub(super) trait Sink {
     /// Bytes of an unfinished message were given up.
     fn incomplete(&mut self);
     fn repeated(&mut self);
+}
+
+impl Phase {
+    /// A message is begun.
+    const fn waits(self) -> bool {
+        matches!(self, Self::Message(_) | Self::Flight(_) | Self::Short)
+    }
 }
 
 impl Direction {
@@ -125,7 +136,9 @@ impl Direction {
                     self.begin(segment, sink);
                 }
             }
-            Phase::Seeking | Phase::Short | Phase::Message(_) => self.keep(segment, offset, opens, sink),
+            Phase::Seeking | Phase::Short | Phase::Message(_) | Phase::Flight(_) => {
+                self.keep(segment, offset, opens, sink);
+            }
         }
     }
 
@@ -144,7 +157,7 @@ impl Direction {
         let (phase, read) = advance(start, segment.bytes, segment, sink);
         self.base = self.base.wrapping_add(read as u32);
         self.phase = phase;
-        if matches!(phase, Phase::Message(_) | Phase::Short) && !segment.cut {
+        if phase.waits() && !segment.cut {
             let rest = &segment.bytes[read..];
             if self.pending.insert(0, rest, MAX_PENDING) == Err(Full) {
                 self.give_up(sink);
@@ -175,7 +188,7 @@ impl Direction {
         self.base = self.base.wrapping_add(read as u32);
         self.pending.consume(read);
         self.phase = phase;
-        if !matches!(phase, Phase::Message(_) | Phase::Short) {
+        if !phase.waits() {
             self.pending.clear();
         }
         if segment.cut {
@@ -202,7 +215,7 @@ impl Direction {
     /// The rest of a segment is missing in the capture: the message will never be whole.
     fn end_cut(&mut self, sink: &mut impl Sink) {
         match self.phase {
-            Phase::Message(_) | Phase::Short | Phase::Seeking => {
+            Phase::Message(_) | Phase::Flight(_) | Phase::Short | Phase::Seeking => {
                 sink.incomplete();
                 self.pending.clear();
                 self.phase = Phase::Idle;
@@ -244,6 +257,22 @@ fn advance(start: Phase, bytes: &[u8], segment: Segment<'_>, sink: &mut impl Sin
                 Class::TooShort => return (Phase::Short, at),
                 Class::Other => Phase::Idle,
             },
+            Phase::Flight(left) => match tls::read_certificate(rest, left) {
+                Ok(Read::Done { value, consumed }) => {
+                    at += consumed;
+                    match value.map(|der| x509::read(&der)) {
+                        Some(Ok(certificate)) => sink.event(AppEvent::Certificate(Box::new(certificate))),
+                        Some(Err(Malformed)) => sink.malformed(Protocol::Certificate),
+                        None => {}
+                    }
+                    Phase::Idle
+                }
+                Ok(Read::NeedMore) => return (phase, at),
+                Err(Malformed) => {
+                    sink.malformed(Protocol::Certificate);
+                    Phase::Idle
+                }
+            },
             Phase::Message(protocol) => match message(protocol, rest, segment) {
                 Ok(Read::Done { value, consumed }) => {
                     at += consumed;
@@ -272,7 +301,13 @@ fn message(
 ) -> Result<Read<(AppEvent, Phase)>, Malformed> {
     let then = |read: Read<AppEvent>, phase| read.map(|event| (event, phase));
     match protocol {
-        Protocol::Tls => Ok(then(tls::read_hello(bytes)?, Phase::Idle)),
+        Protocol::Tls => Ok(tls::read_hello(bytes)?.map(|(hello, left)| {
+            let phase = match &hello {
+                AppEvent::TlsServer(hello) if hello.version <= TLS_1_2 => Phase::Flight(left),
+                _ => Phase::Idle,
+            };
+            (hello, phase)
+        })),
         Protocol::Ssh => Ok(then(
             ssh::read_banner(bytes)?,
             Phase::Message(Protocol::SshKeyExchange),
@@ -306,7 +341,7 @@ fn message(
                 consumed: 2 + present.len(),
             })
         }
-        Protocol::Quic | Protocol::Dhcp | Protocol::Arp => Err(Malformed),
+        Protocol::Quic | Protocol::Dhcp | Protocol::Arp | Protocol::Certificate => Err(Malformed),
     }
 }
 

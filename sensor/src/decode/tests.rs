@@ -199,3 +199,65 @@ proptest! {
         prop_assert_eq!(decoder.counters().heads, heads.len() as u64);
     }
 }
+
+#[test]
+fn a_certificate_knows_the_name_that_was_asked_for() {
+    let key_pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["host.example".into()]).unwrap();
+    let certificate = params.self_signed(&key_pair).unwrap();
+    let der = certificate.der();
+    let message =
+        |kind: u8, body: &[u8]| [&(body.len() as u32 | u32::from(kind) << 24).to_be_bytes(), body].concat();
+    let record = |payload: &[u8]| {
+        let length = (payload.len() as u16).to_be_bytes();
+        [&[22, 3, 3], length.as_slice(), payload].concat()
+    };
+    let names = b"\0\0\0\x11\0\x0f\0\0\x0chost.example";
+    let mut hello = vec![3, 3];
+    hello.extend([0; 33]);
+    hello.extend([0, 2, 0xc0, 0x2f, 1, 0, 0, names.len() as u8]);
+    hello.extend(names);
+    let length = |bytes: usize| (bytes as u32).to_be_bytes()[1..].to_vec();
+    let chain = [length(der.len() + 3), length(der.len()), der.to_vec()].concat();
+    let mut answer = vec![3, 3];
+    answer.extend([0; 33]);
+    answer.extend([0xc0, 0x2f, 0, 0, 0]);
+    let flight = record(&[message(2, &answer), message(11, &chain)].concat());
+
+    let (mut decoder, key) = (Decoder::default(), key(TCP, 443));
+    decode(
+        &mut decoder,
+        &head(key, CLIENT, &record(&message(1, &hello))),
+        1,
+        Some(CLIENT),
+    );
+    let mut told = Vec::new();
+    let (first, second) = flight.split_at(flight.len() / 2);
+    told.extend(decode(&mut decoder, &head(key, SERVER, first), 2, Some(CLIENT)));
+    let rest = Head {
+        tcp_seq: 1 + first.len() as u32,
+        ..head(key, SERVER, second)
+    };
+    told.extend(decode(&mut decoder, &rest, 3, Some(CLIENT)));
+    let [hello, record] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(matches!(hello.event, AppEvent::TlsServer(_)));
+    let AppEvent::Certificate(certificate) = &record.event else {
+        panic!("{record:?}");
+    };
+    assert_eq!(certificate.server_name.as_deref(), Some("host.example"));
+    assert_eq!(certificate.names, ["host.example"]);
+    assert!(record.from_responder);
+    assert_eq!(record.tuple.responder.port, 443);
+    assert_eq!(record.time, Timestamp::from_secs(3));
+
+    // Cut in the capture: nothing is told, and it is counted.
+    let cut = Head {
+        payload_len: flight.len() as u32,
+        ..head(self::key(TCP, 8443), SERVER, first)
+    };
+    assert_eq!(decode(&mut decoder, &cut, 4, Some(CLIENT)).len(), 1);
+    assert_eq!(decoder.counters().incomplete, 1);
+    assert_eq!(decoder.counters().malformed, [0; Protocol::COUNT]);
+}

@@ -9,7 +9,7 @@ mod record;
 use lynceus_model::app::{AppEvent, TlsClient, TlsServer};
 
 pub use self::hello::{ClientHello, ServerHello};
-pub use self::record::read_hello;
+pub use self::record::{read_certificate, read_hello};
 use super::{Malformed, Read, ja3, ja4};
 
 /// Protocol names kept of one ALPN extension; browsers send two or three.
@@ -17,6 +17,7 @@ const MAX_ALPN: usize = 16;
 
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
+const CERTIFICATE: u8 = 11;
 
 /// Reads a handshake message: type, 24-bit length, body.
 ///

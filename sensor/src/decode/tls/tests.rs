@@ -59,7 +59,7 @@ fn specification_hello() -> Vec<u8> {
 fn client_of(bytes: &[u8]) -> TlsClient {
     match read_hello(bytes) {
         Ok(Read::Done {
-            value: AppEvent::TlsClient(hello),
+            value: (AppEvent::TlsClient(hello), _),
             consumed,
         }) => {
             assert!(consumed <= bytes.len());
@@ -136,7 +136,7 @@ fn a_server_hello() {
         .concat(),
     ));
     let Ok(Read::Done {
-        value: AppEvent::TlsServer(hello),
+        value: (AppEvent::TlsServer(hello), 0),
         ..
     }) = read_hello(&record(&handshake(SERVER_HELLO, &body)))
     else {
@@ -164,6 +164,67 @@ fn what_is_no_hello() {
 fn grease() {
     assert!(is_grease(0x0a0a) && is_grease(0xfafa));
     assert!(!is_grease(0x0a1a) && !is_grease(0x1301));
+}
+
+#[test]
+fn the_first_certificate_of_a_flight() {
+    let chain = b"\0\0\x0b\0\0\x03abc\0\0\x02de";
+    let message = handshake(CERTIFICATE, chain);
+    let found = |value: Option<&[u8]>, consumed| {
+        Ok(Read::Done {
+            value: value.map(<[u8]>::to_vec),
+            consumed,
+        })
+    };
+    // In the rest of the hello's record, in one of its own, cut into records of two bytes.
+    assert_eq!(read_certificate(&message, 18), found(Some(b"abc"), 18));
+    let own = record(&message);
+    assert_eq!(read_certificate(&own, 0), found(Some(b"abc"), own.len()));
+    let pieces: Vec<u8> = message.chunks(2).flat_map(record).collect();
+    assert_eq!(read_certificate(&pieces, 0), found(Some(b"abc"), 7 * 7));
+    for cut in 0..48 {
+        assert_eq!(
+            read_certificate(&pieces[..cut], 0),
+            Ok(Read::NeedMore),
+            "cut at {cut}"
+        );
+    }
+    // A resumed session, no certificate at all, and lengths that lie.
+    assert_eq!(read_certificate(b"\x14\x03\x03\0\x01\x01", 0), found(None, 0));
+    let ticket = record(&handshake(4, b"ticket"));
+    assert_eq!(read_certificate(&ticket, 0), found(None, ticket.len()));
+    let none = record(&handshake(CERTIFICATE, &[0, 0, 0]));
+    assert_eq!(read_certificate(&none, 0), found(None, none.len()));
+    let lie = record(&handshake(CERTIFICATE, b"\0\0\x05\0\0\x03abc"));
+    assert_eq!(read_certificate(&lie, 0), Err(Malformed));
+}
+
+#[test]
+fn a_hello_says_what_is_left_of_its_record() {
+    let hello = specification_hello();
+    let whole = record(&[hello.as_slice(), b"rest"].concat());
+    let Ok(Read::Done { value, consumed }) = read_hello(&whole) else {
+        panic!("not read");
+    };
+    assert_eq!((value.1, consumed), (4, whole.len() - 4));
+    let (first, second) = hello.split_at(100);
+    let second = [second, b"rest".as_slice()].concat();
+    let cut = [record(first), record(&second)].concat();
+    let Ok(Read::Done { value, consumed }) = read_hello(&cut) else {
+        panic!("not read");
+    };
+    assert_eq!((value.1, consumed), (4, cut.len() - 4));
+}
+
+proptest! {
+    #[test]
+    fn flights_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), left in 0u16..400) {
+        if let Ok(Read::Done { consumed, .. }) = read_certificate(&bytes, left) {
+            prop_assert!(consumed <= bytes.len());
+        }
+        let framed = record(&handshake(CERTIFICATE, &bytes));
+        let _ = read_certificate(&framed, 0);
+    }
 }
 
 proptest! {
