@@ -13,13 +13,22 @@ mod content;
 
 pub use self::arp::{ARP_ETHER_TYPE, ARP_HEAD_BYTES, ARP_LINK_BYTES, ArpPlace, arp_place, select_arp};
 pub use self::content::Content;
-use self::content::{is_datagram_port, may_be_datagram, may_open, tcp_content, udp_content};
+use self::content::{
+    is_datagram_port, is_line_port, is_typed_port, may_be_datagram, may_open, tcp_content, udp_content,
+};
 use crate::flow::Side;
 use crate::parse::{Fragment, Frame, Packet};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SYN: u8 = 0x02;
+
+/// What goes up of a direction's first segment that opens no message: enough for a greeting or a handshake.
+pub const FIRST_BYTES: u16 = 128;
+/// Packets and bytes of each that go up of a direction that is typed: option negotiation and three logins, one character
+/// a packet.
+const TYPED_PACKETS: u8 = 64;
+const TYPED_BYTES: u32 = 512;
 
 /// Bounds of the selector.
 #[repr(C)]
@@ -258,10 +267,10 @@ pub fn may_matter<F: Frame>(frame: &F, offered: &Offered) -> bool {
     if offered.tcp_flags & SYN != 0 {
         return true;
     }
-    if offered.protocol == TCP && offered.on_port(53) {
+    if offered.protocol == TCP && (offered.on_port(53) || is_line_port(offered) || is_typed_port(offered)) {
         return true;
     }
-    if offered.protocol == UDP && is_datagram_port(offered) {
+    if offered.protocol == UDP && (is_datagram_port(offered) || offered.on_port(123)) {
         return true;
     }
     let Some([first]) = frame.load::<1>(offered.payload_offset as usize) else {
@@ -343,6 +352,9 @@ fn decide_tcp(
             return Choice::Pass;
         }
     }
+    if content.is(Content::TYPED) {
+        return take_typed(offered, side, admit);
+    }
     let before = *side;
     if content.is(Content::OPENS) {
         // A retransmission of the stretch's own first bytes is paid from the stretch.
@@ -360,10 +372,10 @@ fn decide_tcp(
         let offset = seq.wrapping_sub(side.start);
         match side.state {
             OPEN if offset < u32::from(side.span) * 64 => {}
-            // In place and readable, but nothing that is wanted.
+            // In place and readable, but no message that is wanted.
             SYN_SEEN | UNDECIDED if offset == 0 && content.is(Content::OTHER) => {
                 side.state = CLOSED;
-                return Choice::Pass;
+                return take_first(offered, admit);
             }
             // The first bytes are still to come, or too few of them came to tell.
             SYN_SEEN | UNDECIDED if offset < u32::from(limits.bytes) => side.state = UNDECIDED,
@@ -375,6 +387,43 @@ fn decide_tcp(
         *side = before;
     }
     choice
+}
+
+/// The first bytes of a direction. A refused source gets no second try: what comes later is not the first.
+#[inline(always)]
+fn take_first(offered: &Offered, admit: impl FnOnce() -> bool) -> Choice {
+    if !admit() {
+        return Choice::Refuse(HeadRefused::SourceRate);
+    }
+    Choice::Take {
+        bytes: if offered.payload_len < FIRST_BYTES as u32 {
+            offered.payload_len as u16
+        } else {
+            FIRST_BYTES
+        },
+    }
+}
+
+#[inline(always)]
+fn take_typed(offered: &Offered, side: &mut SideHeads, admit: impl FnOnce() -> bool) -> Choice {
+    if side.packets > TYPED_PACKETS {
+        return Choice::Pass;
+    }
+    if side.packets == TYPED_PACKETS {
+        side.packets += 1;
+        return Choice::Refuse(HeadRefused::FlowPackets);
+    }
+    if !admit() {
+        return Choice::Refuse(HeadRefused::SourceRate);
+    }
+    side.packets += 1;
+    Choice::Take {
+        bytes: if offered.payload_len < TYPED_BYTES {
+            offered.payload_len as u16
+        } else {
+            TYPED_BYTES as u16
+        },
+    }
 }
 
 #[inline(always)]

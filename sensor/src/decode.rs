@@ -16,6 +16,7 @@ pub mod http;
 pub mod ja3;
 pub mod ja4;
 pub mod quic;
+pub mod service;
 pub mod ssh;
 pub mod tls;
 pub mod x509;
@@ -24,7 +25,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use lynceus_model::app::{AppEvent, AppRecord, Dns};
-use lynceus_model::flow::{Endpoint, FiveTuple};
+use lynceus_model::flow::{Endpoint, FiveTuple, Service};
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::event::{HEAD_BYTES, Head};
 use sensor_ebpf::flow::{FlowKey, Side};
@@ -210,13 +211,16 @@ impl Decoder {
     /// `time` is the head's time as event time; `originator` the side that sent the flow's first packet, where known
     /// (else the message tells: who asks is the originator). Heads of one flow come in the order of capture; their TCP
     /// segments may be out of order.
+    ///
+    /// Returns what the head says of the flow's application protocol; the best word of all its heads counts, see
+    /// [`FlowTable::note`](crate::flow_table::FlowTable::note).
     pub fn decode(
         &mut self,
         head: &Head<'_>,
         time: Timestamp,
         originator: Option<Side>,
         emit: &mut dyn FnMut(AppRecord),
-    ) {
+    ) -> Service {
         self.counters.heads += 1;
         let mut out = Out {
             head,
@@ -226,6 +230,7 @@ impl Decoder {
             queries: &mut self.queries,
             query_age: self.query_age,
             session: None,
+            service: Service::Unseen,
             emit,
         };
         match head.key.protocol {
@@ -247,9 +252,16 @@ impl Decoder {
                 flow.directions[head.sender as usize].segment(segment, &mut out);
             }
             UDP => datagram(head, &mut self.quic, &mut self.scratch, &mut out),
-            0 if head.key.low_port == ARP_ETHER_TYPE => arp_packet(head, &mut out),
-            _ => {}
+            0 if head.key.low_port == ARP_ETHER_TYPE => {
+                arp_packet(head, &mut out);
+                return Service::Unseen;
+            }
+            _ => return Service::Unseen,
         }
+        if out.service == Service::Unseen && !head.bytes.is_empty() {
+            out.service = service::recognize(head.key.protocol, head.bytes);
+        }
+        out.service
     }
 
     #[must_use]
@@ -282,6 +294,12 @@ fn datagram(
             Ok(message) => out.event(AppEvent::Dhcp(message)),
             Err(Malformed) => out.malformed(Protocol::Dhcp),
         }
+    } else if matches!(
+        service::recognize(UDP, head.bytes),
+        Service::Stun | Service::BitTorrent | Service::Ntp
+    ) || on_port(key, 123)
+    {
+        // They tell the protocol of the flow and have no decoder.
     } else if head.bytes.first().is_some_and(|first| first & 0x80 != 0) {
         let incomplete = &mut out.counters.incomplete;
         let flow = flows.entry(*key, out.time, |flow| {
@@ -294,7 +312,7 @@ fn datagram(
         if outcome.malformed {
             out.malformed(Protocol::Quic);
         }
-    } else {
+    } else if http::may_be_head(head.bytes) == Some(true) {
         match http::read_head(head.bytes, true) {
             Ok(Read::Done { value, .. }) => out.event(value.0),
             Ok(Read::NeedMore) | Err(Malformed) => out.malformed(Protocol::Http),
@@ -321,12 +339,15 @@ struct Out<'a, 'e> {
     query_age: Duration,
     /// Of a TCP flow.
     session: Option<&'a mut Session>,
+    /// What the messages of this head say of the flow.
+    service: Service,
     emit: &'e mut dyn FnMut(AppRecord),
 }
 
 impl Sink for Out<'_, '_> {
     fn event(&mut self, mut event: AppEvent) {
         self.counters.events += 1;
+        self.service = service::of_event(&event);
         let sender = self.head.sender;
         if let AppEvent::Dns(message) = &mut event
             && !message.multicast

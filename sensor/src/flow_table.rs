@@ -14,6 +14,7 @@ mod fragments;
 mod index;
 mod records;
 mod report;
+mod services;
 mod settings;
 mod slab;
 mod state;
@@ -33,6 +34,7 @@ use self::entry::{Entry, Handshake};
 use self::fragments::Fragments;
 use self::index::{Hash, Index};
 use self::records::LiveTable;
+use self::services::Waiting;
 pub use self::settings::{Expiry, FlowTableConfig, TableFull, TableStats, Timeouts, WhenFull};
 use self::slab::Slab;
 use self::state::SYN;
@@ -85,6 +87,8 @@ pub struct FlowTable {
     shortest_idle: i64,
     stats: TableStats,
     live: LiveTable,
+    /// Words of the decoders on flows whose records are still to come.
+    waiting: Waiting,
 }
 
 impl FlowTable {
@@ -112,6 +116,7 @@ impl FlowTable {
             },
             stats: TableStats::default(),
             live: LiveTable::new(),
+            waiting: services::waiting(),
         }
     }
 

@@ -23,8 +23,10 @@ impl Content {
     pub(super) const OPENS: Self = Self::kind(3);
     /// UDP: a message that stands alone.
     pub(super) const MESSAGE: Self = Self::kind(4);
-    /// UDP: an Initial of QUIC.
+    /// UDP: what tells the protocol of the flow: an Initial of QUIC, a beginning of STUN, NTP or BitTorrent's DHT.
     pub(super) const INITIAL: Self = Self::kind(5);
+    /// TCP: a piece of a dialogue that is typed, as of Telnet.
+    pub(super) const TYPED: Self = Self::kind(6);
 
     const fn kind(kind: u32) -> Self {
         Self { kind, span: 0 }
@@ -69,9 +71,26 @@ pub(super) fn tcp_content<F: Frame>(frame: &F, offered: &Offered) -> Content {
         return Content::OTHER;
     };
     let on_dns = offered.on_port(53);
+    if is_typed_port(offered) {
+        return Content::TYPED;
+    }
+    let on_lines = is_line_port(offered);
     // Most packets end here.
-    if !may_open(first) && !on_dns {
+    if !may_open(first) && !on_dns && !on_lines {
         return Content::OTHER;
+    }
+    if on_lines
+        && offered.payload_len >= 5
+        && let Some(bytes) = frame.load::<5>(at)
+        && is_line(&bytes)
+    {
+        // Each command and each reply stands in a packet of its own.
+        let length = if offered.payload_len < 2048 {
+            offered.payload_len
+        } else {
+            2048
+        };
+        return Content::opens(length as u16);
     }
     if offered.payload_len < 9 {
         return if on_dns || matches!(first, 0x16 | b'A'..=b'Z') {
@@ -120,13 +139,16 @@ pub(super) fn udp_content<F: Frame>(frame: &F, offered: &Offered) -> Content {
     let Some([first]) = frame.load::<1>(at) else {
         return Content::NOTHING;
     };
-    if !may_be_datagram(first) {
+    if !may_be_datagram(first) && !offered.on_port(123) {
         return Content::NOTHING;
     }
     let Some(bytes) = frame.load::<9>(at) else {
         return Content::NOTHING;
     };
-    if is_quic_initial(&bytes) {
+    if is_quic_initial(&bytes) || is_stun(&bytes) || is_dht(&bytes) {
+        return Content::INITIAL;
+    }
+    if offered.on_port(123) && offered.payload_len >= 48 {
         return Content::INITIAL;
     }
     // SSDP: HTTP in datagrams.
@@ -190,10 +212,57 @@ const fn capital(byte: u8) -> bool {
     byte.is_ascii_uppercase()
 }
 
-/// Long header of QUIC, or a capital letter.
+/// Long header of QUIC, a capital letter, STUN (its first two bits are zero, its types small), a dictionary of bencode.
 #[inline(always)]
 pub(super) const fn may_be_datagram(first: u8) -> bool {
-    first & 0x80 != 0 || capital(first)
+    first & 0x80 != 0 || capital(first) || matches!(first, 0 | 1 | b'd')
+}
+
+/// Commands of three or four letters and replies of three digits: FTP, SMTP, submission.
+#[inline(always)]
+pub(super) const fn is_line_port(offered: &Offered) -> bool {
+    line_port(offered.low_port) || line_port(offered.high_port)
+}
+
+#[inline(always)]
+const fn line_port(port: u16) -> bool {
+    matches!(port, 21 | 25 | 587)
+}
+
+/// Telnet, and where the routers' malware looks for it too.
+#[inline(always)]
+pub(super) const fn is_typed_port(offered: &Offered) -> bool {
+    typed_port(offered.low_port) || typed_port(offered.high_port)
+}
+
+#[inline(always)]
+const fn typed_port(port: u16) -> bool {
+    matches!(port, 23 | 2323)
+}
+
+/// `220 `, `220-`, `USER `, `PWD\r\n`, `QUIT\r`.
+#[inline(always)]
+const fn is_line(first: &[u8; 5]) -> bool {
+    let [a, b, c, d, e] = *first;
+    let digits = a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit();
+    let letters = a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_alphabetic();
+    digits && matches!(d, b' ' | b'-')
+        || letters && (matches!(d, b' ' | b'\r') || d.is_ascii_alphabetic() && matches!(e, b' ' | b'\r'))
+}
+
+/// Magic cookie (RFC 8489 §5) behind type and length.
+#[inline(always)]
+const fn is_stun(first: &[u8; 9]) -> bool {
+    first[0] & 0xc0 == 0 && u32::from_be_bytes([first[4], first[5], first[6], first[7]]) == 0x2112_a442
+}
+
+/// Query (`d1:ad2:id`), answer or error of BEP 5.
+#[inline(always)]
+const fn is_dht(first: &[u8; 9]) -> bool {
+    matches!(
+        first,
+        b"d1:ad2:id" | b"d1:rd2:id" | [b'd', b'2', b':', b'i', b'p', ..] | [b'd', b'1', b':', b'e', b'l', ..]
+    )
 }
 
 #[inline(always)]

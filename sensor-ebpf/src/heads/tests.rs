@@ -112,18 +112,67 @@ fn segments_out_of_order_and_a_lone_record_header_are_taken() {
 }
 
 #[test]
-fn a_stream_of_something_else_costs_nothing_and_stays_closed() {
+fn of_a_stream_of_something_else_only_the_first_bytes_are_taken() {
+    let mut flow = FlowHeads::default();
+    let long = [7; 500];
+    let choices = tcp(
+        &mut flow,
+        4444,
+        &[
+            (99, SYN, b""),
+            (100, 16, &long),
+            (600, 16, &long),
+            (100, 16, &long),
+        ],
+    );
+    let first = Choice::Take { bytes: FIRST_BYTES };
+    assert_eq!(choices, [Choice::Pass, first, Choice::Pass, Choice::Pass]);
+    // Without its SYN nobody knows whether they are the first.
+    let choices = tcp(&mut FlowHeads::default(), 4444, &[(100, 16, &long)]);
+    assert_eq!(choices, [Choice::Pass]);
+}
+
+#[test]
+fn commands_and_replies_are_taken_by_line_and_mail_is_not() {
     let mut flow = FlowHeads::default();
     let choices = tcp(
         &mut flow,
         25,
         &[
-            (99, SYN, b""),
-            (100, 16, b"220 mail ready"),
-            (114, 16, b"250 and some"),
+            (100, 24, b"EHLO client.example\r\n"),
+            (121, 24, b"DATA\r\n"),
+            // The span of a stretch is in units of 64 bytes.
+            (127, 24, &[b'x'; 100]),
+            (227, 24, b"From: somebody\r\nand so on"),
+            (252, 24, b"QUIT\r\n"),
+            (258, 24, b"221 2.0.0 Bye\r\n"),
         ],
     );
-    assert_eq!(choices, [Choice::Pass; 3]);
+    let taken = |bytes| Choice::Take { bytes };
+    assert_eq!(
+        choices,
+        [taken(21), taken(6), taken(100), Choice::Pass, taken(6), taken(15)]
+    );
+}
+
+#[test]
+fn what_is_typed_is_bounded_by_packets() {
+    let mut flow = FlowHeads::default();
+    let taken = |flow: &mut FlowHeads, count: u32| {
+        (0..count)
+            .map(|index| tcp(flow, 23, &[(index, 24, b"x")])[0])
+            .collect::<Vec<_>>()
+    };
+    let choices = taken(&mut flow, 70);
+    assert!(
+        choices[..64]
+            .iter()
+            .all(|choice| *choice == Choice::Take { bytes: 1 })
+    );
+    assert_eq!(choices[64], Choice::Refuse(HeadRefused::FlowPackets));
+    assert!(choices[65..].iter().all(|choice| *choice == Choice::Pass));
+    tcp(&mut flow, 23, &[(500, SYN, b"")]);
+    assert_eq!(taken(&mut flow, 1), [Choice::Take { bytes: 1 }]);
 }
 
 #[test]
@@ -198,7 +247,13 @@ fn datagrams_by_port_or_content() {
         (4444, &initial, true),
         (443, &version_2, true),
         (443, &handshake, false),
-        (123, &[0x23; 48], false),
+        (123, &[0x23; 48], true),
+        (1230, &[0x23; 48], false),
+        (123, &[0x23; 12], false),
+        (50_000, b"\0\x01\0\0\x21\x12\xa4\x42............", true),
+        (50_000, b"\0\x01\0\0\x21\x12\xa4\x43............", false),
+        (6881, b"d1:ad2:id20:", true),
+        (6881, b"d4:spam3:egg", false),
     ] {
         let choice = select(
             &Bytes(bytes),
@@ -253,7 +308,7 @@ fn arp_is_found_behind_vlan_tags() {
 /// What the kernel programs skip for a flow that the selector knows nothing of: nothing may be lost by it.
 #[test]
 fn the_first_look_leaves_out_only_what_changes_nothing() {
-    let contents: [&[u8]; 12] = [
+    let contents: [&[u8]; 15] = [
         b"",
         b"x",
         b"G",
@@ -266,10 +321,13 @@ fn the_first_look_leaves_out_only_what_changes_nothing() {
         &[0xc3, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6],
         &[0, 9, 1, 2, 1, 0, 0, 1, 0, 0, 0],
         &[0x23; 48],
+        b"220 hello",
+        b"d1:ad2:id20:",
+        b"\0\x01\0\0\x21\x12\xa4\x42....",
     ];
     let (mut skipped, mut looked) = (0, 0);
     for protocol in [TCP, UDP, 1] {
-        for port in [443, 53, 67, 5353, 1900] {
+        for port in [443, 53, 67, 5353, 1900, 21, 23, 123] {
             for flags in [0, SYN, 0x10] {
                 for bytes in contents {
                     let packet = packet(protocol, port, 7, flags, bytes.len());

@@ -77,8 +77,9 @@ impl Phase {
 }
 
 impl Direction {
+    /// A message is begun. What is looked at for a beginning may be none.
     pub(super) fn is_incomplete(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() && self.phase != Phase::Seeking
     }
 
     pub(super) fn segment(&mut self, mut segment: Segment<'_>, sink: &mut impl Sink) {

@@ -1,5 +1,6 @@
 //! What the table keeps of a flow: three cache lines, of which a UDP packet touches two.
 
+use lynceus_model::flow::Service;
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::parse::Packet;
@@ -17,9 +18,7 @@ pub(super) struct Entry {
     /// Sender of the first packet.
     pub(super) origin: Side,
     pub(super) handshake: Handshake,
-    /// Type and code of the first ICMP packet; meaningful where `has_icmp`.
-    pub(super) icmp: (u8, u8),
-    pub(super) has_icmp: bool,
+    pub(super) content: Content,
     /// The place holds a flow.
     pub(super) used: bool,
 
@@ -33,6 +32,46 @@ pub(super) struct Entry {
 }
 
 const _: () = assert!(size_of::<Entry>() == 192);
+
+/// What the payload of a flow is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Content {
+    #[default]
+    Unseen,
+    /// Type and code of the first ICMP packet.
+    Icmp(u8, u8),
+    /// By its first payload heads.
+    Service(Service),
+}
+
+impl Content {
+    pub(super) fn of(icmp: Option<(u8, u8)>) -> Self {
+        icmp.map_or(Self::Unseen, |(kind, code)| Self::Icmp(kind, code))
+    }
+
+    /// The first head that a decoder knew decides: a mail session that turns to TLS stays one.
+    pub(super) fn note(&mut self, service: Service) {
+        match self {
+            Self::Unseen if service != Service::Unseen => *self = Self::Service(service),
+            Self::Service(known) if !known.is_recognized() => *known = service.max(*known),
+            _ => {}
+        }
+    }
+
+    pub(super) const fn icmp(self) -> Option<(u8, u8)> {
+        match self {
+            Self::Icmp(kind, code) => Some((kind, code)),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn service(self) -> Service {
+        match self {
+            Self::Service(service) => service,
+            _ => Service::Unseen,
+        }
+    }
+}
 
 /// What one side sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,8 +120,7 @@ impl Entry {
             last: time,
             origin: packet.sender,
             used: true,
-            icmp: packet.icmp.unwrap_or_default(),
-            has_icmp: packet.icmp.is_some(),
+            content: Content::of(packet.icmp),
             rare: packet.outer.map(|outer| {
                 Box::new(Rare {
                     outer: Some(outer),

@@ -15,7 +15,7 @@ use lynceus_model::flow::{FlowEnd, FlowUpdate, SeenAt};
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::flow::{FlowKey, FlowRecord, HookDirection, Point, Side, SideCounters};
 
-use super::entry::{Counts, Entry, Handshake, Rare};
+use super::entry::{Content, Counts, Entry, Handshake, Rare};
 use super::index::Hash;
 use super::slab::Slab;
 use super::state::{self, SYN};
@@ -133,6 +133,7 @@ impl FlowTable {
                     self.report(slot, end, ended);
                     self.entries[slot] = Entry::of_record(record, first);
                     self.begin_live(slot, record);
+                    self.take_word(slot);
                 } else {
                     self.settle_origin(slot, record, first);
                 }
@@ -144,6 +145,7 @@ impl FlowTable {
                     self.live.places.grow();
                 }
                 self.begin_live(slot, record);
+                self.take_word(slot);
                 slot
             }
         };
@@ -228,7 +230,9 @@ impl FlowTable {
             return;
         }
         entry.origin = record.origin;
-        entry.icmp = icmp(&record.key, record.origin).unwrap_or_default();
+        if let Some((kind, code)) = icmp(&record.key, record.origin) {
+            entry.content = Content::Icmp(kind, code);
+        }
         live.origin_from = from;
     }
 
@@ -304,15 +308,13 @@ impl FlowTable {
 
 impl Entry {
     fn of_record(record: &FlowRecord, first: Timestamp) -> Self {
-        let icmp = icmp(&record.key, record.origin);
         Self {
             key: record.key,
             first,
             last: first,
             origin: record.origin,
             used: true,
-            icmp: icmp.unwrap_or_default(),
-            has_icmp: icmp.is_some(),
+            content: Content::of(icmp(&record.key, record.origin)),
             rare: record.outer.map(|outer| {
                 Box::new(Rare {
                     outer: Some(outer),

@@ -57,7 +57,7 @@ fn flow(entry: &Entry, rtt: Option<Duration>) -> Flow {
         out: totals(entry, origin),
         back: totals(entry, other),
         state: state::of(key.protocol, entry.seen(origin), entry.seen(other)),
-        icmp: entry.has_icmp.then_some(entry.icmp),
+        icmp: entry.content.icmp(),
         vlan: key
             .vlan
             .iter()
@@ -67,7 +67,7 @@ fn flow(entry: &Entry, rtt: Option<Duration>) -> Flow {
         tunnel: tunnel(entry),
         rtt,
         seen_at: Vec::new(),
-        service: lynceus_model::flow::Service::Unseen,
+        service: entry.content.service(),
         reported: None,
     }
 }

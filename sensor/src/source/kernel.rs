@@ -166,7 +166,8 @@ impl KernelSource {
             if self.first_points.is_first(&head) {
                 let time = self.clock.wall(head.time);
                 let mut emit = |record| events.push(Event::App(Box::new(record)));
-                self.decoder.decode(&head, time, None, &mut emit);
+                let service = self.decoder.decode(&head, time, None, &mut emit);
+                self.table.note_live(&head.key, service, time);
             }
         }
         taken

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use lynceus_model::app::AppRecord;
-use lynceus_model::flow::FlowUpdate;
+use lynceus_model::flow::{FlowUpdate, Service};
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::heads::HeadLimits;
 use sensor_ebpf::parse::{Degraded, KERNEL_LEVELS, Packet, Refused, Slice, USER_LEVELS, parse};
@@ -263,7 +263,10 @@ impl PcapSource {
                 Some(apps) => {
                     let place = self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
                     let (heads, originator) = self.table.heads(place);
-                    apps.packet(&frame, &packet, heads, originator, raw.time);
+                    let service = apps.packet(&frame, &packet, heads, originator, raw.time);
+                    if service != Service::Unseen {
+                        self.table.note(place, service);
+                    }
                     if apps.records.len() >= FLOWS_PER_CALL {
                         break;
                     }

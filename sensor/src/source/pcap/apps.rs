@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lynceus_model::app::AppRecord;
+use lynceus_model::flow::Service;
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::event::{HEAD_BYTES, Head};
 use sensor_ebpf::flow::{FlowKey, HookDirection, Point, Side};
@@ -61,7 +62,7 @@ impl Apps {
         self.decoder.counters()
     }
 
-    /// Offers a packet with a flow.
+    /// Offers a packet with a flow; returns what it says of the flow's application protocol.
     #[inline]
     pub(super) fn packet(
         &mut self,
@@ -70,21 +71,31 @@ impl Apps {
         flow: &mut FlowHeads,
         originator: Side,
         time: Timestamp,
-    ) {
+    ) -> Service {
         let (sources, limits) = (&mut self.sources, &self.limits);
         let admit = || {
             let bucket = sources.entry(heads::source_of(packet), time, |_| {});
             bucket.take(nanos(time), limits)
         };
         match heads::select(frame, packet, flow, limits, admit) {
-            Choice::Pass => {}
-            Choice::Refuse(reason) => self.counts.refused[reason as usize] += 1,
+            Choice::Pass => Service::Unseen,
+            Choice::Refuse(reason) => {
+                self.counts.refused[reason as usize] += 1;
+                Service::Unseen
+            }
             Choice::Take { bytes } => self.take(frame, packet, bytes, originator, time),
         }
     }
 
     /// Hands a payload to the decoders in the pieces in which the kernel sends it.
-    fn take(&mut self, frame: &Slice<'_>, packet: &Packet, bytes: u16, originator: Side, time: Timestamp) {
+    fn take(
+        &mut self,
+        frame: &Slice<'_>,
+        packet: &Packet,
+        bytes: u16,
+        originator: Side,
+        time: Timestamp,
+    ) -> Service {
         self.counts.taken += 1;
         let payload = frame
             .bytes
@@ -92,6 +103,7 @@ impl Apps {
             .unwrap_or_default();
         let payload = &payload[..payload.len().min(usize::from(bytes))];
         let records = &mut self.records;
+        let mut service = Service::Unseen;
         for (piece, bytes) in payload.chunks(HEAD_BYTES).enumerate() {
             let before = (piece * HEAD_BYTES) as u32;
             let head = Head {
@@ -104,9 +116,14 @@ impl Apps {
                 payload_len: packet.payload_len - before,
                 bytes,
             };
-            self.decoder
+            let said = self
+                .decoder
                 .decode(&head, time, Some(originator), &mut |record| records.push(record));
+            if !service.is_recognized() {
+                service = service.max(said);
+            }
         }
+        service
     }
 
     /// Offers an ARP packet, which has no flow.
