@@ -2,11 +2,12 @@
 //! takes any bytes and panics only where the product is wrong.
 
 use std::io::Cursor;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
 use lynceus_sensor::clock::WallClock;
+use lynceus_sensor::decode::dialogue::{ftp, smtp, telnet};
 use lynceus_sensor::decode::{Read, tls, x509};
 use lynceus_sensor::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
 use lynceus_sensor::source::files::{FileSource, LogFormat};
@@ -20,7 +21,7 @@ use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("parse", parse),
     ("capture", capture),
     ("records", records),
@@ -30,6 +31,7 @@ pub const TARGETS: [Target; 9] = [
     ("nfdump", nfdump),
     ("netflow", netflow),
     ("flight", flight),
+    ("dialogue", dialogue),
 ];
 
 const LINKS: [Link; 6] = [
@@ -205,6 +207,26 @@ pub fn flight(data: &[u8]) {
     if let Some(Ok(certificate)) = value.map(|der| x509::read(&der)) {
         assert_eq!(certificate.sha256.map(|digits| digits.len()), Some(64));
         assert!(!certificate.subject.chars().any(|letter| letter.is_ascii_control()));
+    }
+}
+
+/// Dialogues of lines: each turn ends with a zero byte, client and server take turns.
+pub fn dialogue(data: &[u8]) {
+    let server = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let (mut mail, mut files, mut typed) = (smtp::Session::default(), ftp::Session::default(), telnet::Session::default());
+    for (turn, bytes) in data.split(|byte| *byte == 0).enumerate() {
+        if turn % 2 == 0 {
+            mail.client(bytes);
+            files.client(bytes);
+            typed.client(bytes);
+        } else {
+            mail.server(bytes, |event| assert!(event.reply_code.is_some_and(|code| code < 1000)));
+            files.server(bytes, server, |event| {
+                assert!(event.command != "PASS" || event.argument.is_none());
+                assert!(event.data.is_none_or(|data| data.port != 0));
+            });
+            typed.server(bytes);
+        }
     }
 }
 

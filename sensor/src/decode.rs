@@ -11,6 +11,7 @@ mod stream;
 
 pub mod arp;
 pub mod dhcp;
+pub mod dialogue;
 pub mod dns;
 pub mod http;
 pub mod ja3;
@@ -31,6 +32,7 @@ use sensor_ebpf::event::{HEAD_BYTES, Head};
 use sensor_ebpf::flow::{FlowKey, Side};
 use sensor_ebpf::heads::{ARP_ETHER_TYPE, ARP_LINK_BYTES};
 
+use self::dialogue::{Dialogue, Piece};
 pub(crate) use self::generations::Generations;
 use self::quic::QuicFlow;
 use self::stream::{Direction, Segment, Sink};
@@ -172,6 +174,8 @@ pub struct Decoder {
 struct Stream {
     directions: [Direction; 2],
     session: Session,
+    /// On the ports of FTP, SMTP and Telnet.
+    dialogue: Option<Box<Dialogue>>,
 }
 
 /// What one message of a TCP flow says about later ones.
@@ -248,6 +252,21 @@ impl Decoder {
                     dns_port: on_port(&head.key, 53),
                     from_client: head.sender == client,
                 };
+                if let Some(usual) = dialogue::usual(&head.key) {
+                    let piece = Piece {
+                        sender: head.sender,
+                        from_client: segment.from_client,
+                        seq: head.tcp_seq,
+                        bytes: head.bytes,
+                        server: tuple(&head.key, client).responder.ip,
+                    };
+                    let dialogue = flow
+                        .dialogue
+                        .get_or_insert_with(|| Box::new(Dialogue::new(usual)));
+                    if dialogue.segment(piece, &mut out) {
+                        return out.said();
+                    }
+                }
                 out.session = Some(&mut flow.session);
                 flow.directions[head.sender as usize].segment(segment, &mut out);
             }
@@ -258,10 +277,7 @@ impl Decoder {
             }
             _ => return Service::Unseen,
         }
-        if out.service == Service::Unseen && !head.bytes.is_empty() {
-            out.service = service::recognize(head.key.protocol, head.bytes);
-        }
-        out.service
+        out.said()
     }
 
     #[must_use]
@@ -395,6 +411,14 @@ impl Sink for Out<'_, '_> {
 }
 
 impl Out<'_, '_> {
+    /// What this head says of its flow's application protocol.
+    fn said(&self) -> Service {
+        if self.service == Service::Unseen && !self.head.bytes.is_empty() {
+            return service::recognize(self.head.key.protocol, self.head.bytes);
+        }
+        self.service
+    }
+
     /// Remembers a query, or says how long the response to one took.
     fn join_query(&mut self, message: &mut Dns) {
         let (time, sender) = (self.time, self.head.sender);
@@ -436,6 +460,8 @@ fn is_answer(event: &AppEvent) -> Option<bool> {
     match event {
         AppEvent::Dns(message) => Some(message.response && !message.multicast),
         AppEvent::TlsServer(_) | AppEvent::HttpResponse(_) => Some(true),
+        // Told when the server has replied.
+        AppEvent::Smtp(_) | AppEvent::Ftp(_) | AppEvent::Login(_) => Some(true),
         AppEvent::TlsClient(_) | AppEvent::HttpRequest(_) => Some(false),
         AppEvent::Dhcp(message) => Some(matches!(message.message_type, 2 | 5 | 6)),
         AppEvent::Certificate(_) => Some(true),

@@ -261,3 +261,39 @@ fn a_certificate_knows_the_name_that_was_asked_for() {
     assert_eq!(decoder.counters().incomplete, 1);
     assert_eq!(decoder.counters().malformed, [0; Protocol::COUNT]);
 }
+
+#[test]
+fn dialogues_are_read_on_their_ports_and_give_way_to_tls() {
+    let (mut decoder, key) = (Decoder::default(), key(TCP, 587));
+    let mut seq = [1u32; 2];
+    let mut say = |sender: Side, bytes: &[u8]| {
+        let mut told = Vec::new();
+        let head = Head {
+            tcp_seq: seq[sender as usize],
+            ..head(key, sender, bytes)
+        };
+        seq[sender as usize] += bytes.len() as u32;
+        let service = decoder.decode(&head, Timestamp::from_secs(1), None, &mut |record| {
+            told.push(record);
+        });
+        // Sent again: nothing new.
+        decoder.decode(&head, Timestamp::from_secs(1), None, &mut |_| {
+            panic!("told twice")
+        });
+        (service, told)
+    };
+    assert_eq!(say(SERVER, b"220 ready\r\n").0, Service::Unrecognized);
+    assert_eq!(say(CLIENT, b"EHLO me\r\n").0, Service::Smtp);
+    let (service, told) = say(SERVER, b"250-x\r\n250 STARTTLS\r\n");
+    assert_eq!((service, told.len()), (Service::Smtp, 1));
+    assert!(told[0].from_responder);
+    assert_eq!(told[0].tuple.responder.port, 587);
+    say(CLIENT, b"STARTTLS\r\n");
+    let (_, told) = say(SERVER, b"220 go\r\n");
+    assert!(matches!(&told[0].event, AppEvent::Smtp(event) if event.tls));
+    assert_eq!(
+        say(CLIENT, &[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3]).0,
+        Service::Tls
+    );
+    assert_eq!(decoder.counters().repeated, 5);
+}
