@@ -155,7 +155,7 @@ impl Accumulator {
         }
     }
 
-    /// Takes an evidence; gives the alert if this one crossed the threshold. An id that was seen is ignored.
+    /// Takes an evidence; gives the alert if this one crossed the threshold. An id that was seen adds nothing.
     pub fn add(&mut self, evidence: &Evidence) -> Option<Alert> {
         self.add_weighing(evidence, AlertPolicy::weight(evidence))
     }
@@ -174,6 +174,12 @@ impl Accumulator {
         }
         let window = self.windows.entry(id).or_default();
         if window.seen.contains(&evidence.id) {
+            // The alert shows what is known when it is raised, also if the evidence was added again after a restart.
+            let mut waiting = window.waiting.iter_mut();
+            if let Some(waiting) = waiting.find(|waiting| waiting.term.evidence == evidence.id) {
+                waiting.flows.clone_from(&evidence.flows);
+                (waiting.first, waiting.last) = (evidence.first, evidence.last);
+            }
             return None;
         }
         if window.seen.len() >= Self::MAX_EVIDENCE || window.waiting.len() >= Self::MAX_WAITING {
