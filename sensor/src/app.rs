@@ -160,7 +160,7 @@ fn start_pump(
                 }
             };
             let _ = opened.send(Ok(()));
-            let mut pipeline = Pipeline::new(source, settings);
+            let mut pipeline = Pipeline::new(source, settings)?;
             let outbox = Arc::clone(&exporter);
             let result = pump::run(
                 &mut pipeline,

@@ -64,6 +64,8 @@ pub struct ProfilesConfig {
     pub carry: Size,
     /// Windows in memory.
     pub max_windows: usize,
+    /// Whitelist file; flows that it leaves out are in no profile. Read again when it changes.
+    pub whitelist: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +167,7 @@ impl Default for ProfilesConfig {
             refresh: Span(settings.refresh),
             carry: Size(settings.carry_bytes as u64),
             max_windows: settings.max_windows,
+            whitelist: None,
         }
     }
 }
@@ -354,6 +357,7 @@ impl Config {
             refresh: self.profiles.refresh.0,
             carry_bytes: usize::try_from(self.profiles.carry.0).unwrap_or(usize::MAX),
             max_windows: self.profiles.max_windows,
+            whitelist: self.profiles.whitelist.clone(),
             ..ProfileSettings::default()
         })
     }

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod export;
 pub mod flow_table;
 pub mod kernel;
+pub mod left_out;
 pub mod metrics;
 pub mod privilege;
 pub mod profiler;

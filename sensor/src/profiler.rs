@@ -1,13 +1,16 @@
 //! The shell around the profiler: pulls events out of a source and hands out window updates.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lynceus_model::address::Network;
 use lynceus_model::profiler::{Profiler, ProfilerConfig, ProfilerCounters};
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{Direction, SensorId, WindowUpdate};
 
 use crate::flow_table::Timeouts;
+use crate::left_out::LeftOut;
 use crate::source::{Event, Source, Status};
 
 /// What an operator may set about profiles.
@@ -27,6 +30,8 @@ pub struct ProfileSettings {
     pub max_windows: usize,
     /// The longest time from the begin of a flow to its first report; see [`first_report`].
     pub reorder_wait: Duration,
+    /// Whitelist file: flows that it leaves out are in no profile.
+    pub whitelist: Option<PathBuf>,
 }
 
 impl Default for ProfileSettings {
@@ -41,6 +46,7 @@ impl Default for ProfileSettings {
             carry_bytes: model.carry_bytes,
             max_windows: model.max_windows,
             reorder_wait: first_report(&Timeouts::default()),
+            whitelist: None,
         }
     }
 }
@@ -65,20 +71,24 @@ pub struct Pipeline<S> {
     profiler: Option<Profiler>,
     plan: Option<WindowPlan>,
     events: Vec<Event>,
+    left_out: Option<LeftOut>,
     ended: bool,
 }
 
 impl<S: Source> Pipeline<S> {
-    #[must_use]
-    pub const fn new(source: S, settings: ProfileSettings) -> Self {
-        Self {
+    /// # Errors
+    /// The whitelist cannot be read.
+    pub fn new(source: S, settings: ProfileSettings) -> anyhow::Result<Self> {
+        let left_out = settings.whitelist.clone().map(LeftOut::open).transpose();
+        Ok(Self {
+            left_out: left_out.context("whitelist")?,
             source,
             settings,
             profiler: None,
             plan: None,
             events: Vec::new(),
             ended: false,
-        }
+        })
     }
 
     /// Appends the next window updates. What was readable before a fault is in them.
@@ -101,6 +111,13 @@ impl<S: Source> Pipeline<S> {
                 empty.insert(Profiler::new(config(&self.settings, plan)))
             }
         };
+        if let Some(left_out) = &mut self.left_out {
+            // The same file must give the same result, so it is looked at once for sources that end.
+            if self.source.origin().is_none() {
+                left_out.look_again();
+            }
+            self.events.retain(|event| !left_out.leaves_out(event));
+        }
         for event in self.events.drain(..) {
             match event {
                 Event::Flow(update) => profiler.observe(*update),
@@ -138,6 +155,12 @@ impl<S: Source> Pipeline<S> {
     #[must_use]
     pub fn counters(&self) -> ProfilerCounters {
         self.profiler.as_ref().map(Profiler::counters).unwrap_or_default()
+    }
+
+    /// Flows that the whitelist left out.
+    #[must_use]
+    pub fn whitelisted(&self) -> u64 {
+        self.left_out.as_ref().map_or(0, LeftOut::flows)
     }
 
     /// Windows in memory.
@@ -212,7 +235,7 @@ mod tests {
             (Status::Ended, None),
             (Status::Ended, Some(Timestamp(5))),
         ];
-        let mut pipeline = Pipeline::new(Fixed { steps }, ProfileSettings::default());
+        let mut pipeline = Pipeline::new(Fixed { steps }, ProfileSettings::default()).unwrap();
         let mut updates = Vec::new();
         assert_eq!(pipeline.next(&mut updates).unwrap(), Status::More);
         assert_eq!(pipeline.plan(), None);

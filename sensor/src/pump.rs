@@ -120,6 +120,7 @@ fn report<E: Exporter>(
         ("app_not_carried", "messages", counters.apps_not_carried),
         ("letter_refused", "flows", counters.letters_refused),
         ("letter_late", "flows", counters.letters_late),
+        ("whitelisted", "flows", pipeline.whitelisted()),
     ];
     status.losses.extend(
         losses

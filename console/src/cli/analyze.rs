@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
     let store = folder.as_ref().map(Folder::store);
     let source = FileSource::open(&options.files, table(options), None);
-    let mut pipeline = Pipeline::new(Tap::new(source, folder), settings.profiles(FILES));
+    let mut pipeline = Pipeline::new(Tap::new(source, folder), settings.profiles(FILES))?;
     let mut local = None;
     let outcome = read(&mut pipeline, options, |updates, plan| {
         let local = match &mut local {
@@ -113,6 +113,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         status,
         flows: tap.flows,
         profiler: pipeline.counters(),
+        whitelisted: pipeline.whitelisted(),
         table: tap.source.table(),
         packets: tap.source.capture_packets() + tap.source.log_packets(),
         first: tap.source.origin(),

@@ -170,7 +170,7 @@ pub(super) fn session(
     let until = options
         .seconds
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let capture = Capture::new(source, profiles, local, until);
+    let capture = Capture::new(source, profiles, local, until)?;
     let done = if with_console {
         beside_console(capture, query, &stop, watched.title, options)?
     } else {

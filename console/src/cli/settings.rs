@@ -12,10 +12,12 @@ use lynceus_detect::DetectConfig;
 use lynceus_model::address::Network;
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::time::WindowPlan;
+use lynceus_model::whitelist::Whitelist;
 use lynceus_model::window::{Direction, SensorId};
 use lynceus_sensor::profiler::ProfileSettings;
 use serde::Deserialize;
 
+use super::say;
 use crate::local::Judging;
 
 #[derive(Args, Clone, Debug)]
@@ -139,6 +141,12 @@ impl Effective {
     /// A feed's settings are wrong, a feed cannot be read, or the whitelist cannot be read.
     pub(super) fn judging(&self, cache: Option<&Path>) -> anyhow::Result<Judging> {
         let facts = Arc::new(Facts::default());
+        if let Some(path) = &self.whitelist {
+            let text = std::fs::read(path).with_context(|| format!("whitelist: {}", path.display()))?;
+            for bad in Whitelist::parse(&String::from_utf8_lossy(&text)).1 {
+                say(&format!("{}, {bad}", path.display()));
+            }
+        }
         let (feeds, whitelist) = (self.feeds.clone(), self.whitelist.clone());
         let keeper = match cache {
             Some(cache) => Some(Keeper::start(feeds, whitelist, cache, Arc::clone(&facts), None)?),
@@ -183,6 +191,7 @@ impl Effective {
             width: self.fixed_width(),
             direction,
             home: self.home.clone(),
+            whitelist: self.whitelist.clone(),
             ..ProfileSettings::default()
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Result {
     pub(super) status: SensorStatus,
     pub(super) flows: u64,
     pub(super) profiler: ProfilerCounters,
+    /// Flows that the whitelist left out.
+    pub(super) whitelisted: u64,
     pub(super) table: TableStats,
     /// Seen in captures, and stated by logs.
     pub(super) packets: u64,
@@ -299,6 +301,7 @@ fn head(result: &Result, told: &Told, clock: &Clock) -> Vec<Line> {
             result.profiler.apps_not_carried,
             "messages are in the numbers but not in the list of messages",
         ),
+        (result.whitelisted, "flows are left out by the whitelist"),
         (
             result.profiler.outside_home,
             "flow reports and messages are of addresses outside the home networks",

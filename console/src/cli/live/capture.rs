@@ -73,18 +73,20 @@ pub(super) struct Done {
 }
 
 impl Capture {
+    /// # Errors
+    /// The whitelist cannot be read.
     pub(super) fn new(
         source: Observed,
         profiles: ProfileSettings,
         local: Local,
         until: Option<Instant>,
-    ) -> Self {
-        Self {
-            pipeline: Pipeline::new(source, profiles),
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            pipeline: Pipeline::new(source, profiles)?,
             local,
             until,
             started: clock::now(),
-        }
+        })
     }
 
     /// The source's accounting; a source of logs does not tell when it was read.
