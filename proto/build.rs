@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "lynceus/v1/app.proto",
+    "lynceus/v1/control.proto",
     "lynceus/v1/evidence.proto",
     "lynceus/v1/flow.proto",
     "lynceus/v1/ingest.proto",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lynceus_proto::limits;
+use lynceus_proto::v1::control_server::ControlServer;
 use lynceus_proto::v1::ingest_server::IngestServer;
 use lynceus_proto::v1::query_server::QueryServer;
 use tokio::net::{TcpListener, UnixListener};
@@ -18,6 +19,8 @@ use tonic::{Request, Status};
 
 use crate::auth::Peer;
 use crate::config::{Config, Engine, Listen, Tls};
+use crate::control::service::ControlService;
+use crate::control::{BlockSink, Control};
 use crate::dispatch::{DispatchOptions, EngineOptions};
 use crate::feeds::Keeper;
 use crate::ingest::service::IngestService;
@@ -39,7 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// The store, an address or a certificate cannot be used, or the collector had to give up.
 pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let listen = config.listen()?;
-    let (collector, keeper) = tokio::task::spawn_blocking({
+    let (collector, keeper, control) = tokio::task::spawn_blocking({
         let config = config.clone();
         move || open(&config)
     })
@@ -69,9 +72,12 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
             collector.ingest(),
             intake_bytes,
             Duration::from_secs(config.windows.width),
-        ),
+        )
+        .with_control(Arc::clone(&control)),
+        control: ControlService(Arc::clone(&control)),
         query: collector.query(),
     };
+    let ticking = tokio::spawn(tick(control));
     let mut grpc = tokio::spawn(serve(listen, config.tls.clone(), services, until(stopped)));
     let outcome = tokio::select! {
         () = end => Ok(()),
@@ -89,6 +95,7 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
     if open_for.await.is_err() {
         grpc.abort();
     }
+    ticking.abort();
     if let Some(http) = http {
         http.abort();
     }
@@ -98,7 +105,20 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
     outcome
 }
 
-fn open(config: &Config) -> anyhow::Result<(Collector, Keeper)> {
+/// Ends blocks when their time is over.
+async fn tick(control: Arc<Control>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        let control = Arc::clone(&control);
+        let ticked = tokio::task::spawn_blocking(move || control.tick(crate::now())).await;
+        if ticked.is_err() {
+            tracing::error!("looking after blocks panicked");
+        }
+    }
+}
+
+fn open(config: &Config) -> anyhow::Result<(Collector, Keeper, Arc<Control>)> {
     let store: Arc<dyn Store> = match config.store.engine {
         Engine::Embedded => Arc::new(EmbeddedStore::open(&config.embedded())?),
         Engine::Redis => Arc::new(RedisStore::open(&config.redis())?),
@@ -116,6 +136,10 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper)> {
         let sink =
             JsonLines::open(directory).with_context(|| format!("sinks.jsonl: {}", directory.display()))?;
         sinks.push(Box::new(sink));
+    }
+    let control = Arc::new(Control::open(config.control(), Arc::clone(&store))?);
+    if config.block.enabled && config.block.on_alert {
+        sinks.push(Box::new(BlockSink(Arc::clone(&control))));
     }
     let mut outputs = Vec::new();
     for output in &config.outputs {
@@ -137,12 +161,13 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper)> {
     };
     let collector = Collector::start(store, options)?;
     collector.shared().counters.set_outputs(outputs);
-    Ok((collector, keeper))
+    Ok((collector, keeper, control))
 }
 
 struct Services {
     ingest: IngestService,
     query: QueryService,
+    control: ControlService,
 }
 
 async fn serve(
@@ -162,6 +187,7 @@ async fn serve(
         Ok(request)
     };
     let query = InterceptedService::new(query, readers);
+    let control = InterceptedService::new(ControlServer::new(services.control), readers);
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)));
@@ -170,7 +196,7 @@ async fn serve(
             .tls_config(server_tls(&tls)?)
             .context("tls: the certificates cannot be used")?;
     }
-    let router = server.add_service(ingest).add_service(query);
+    let router = server.add_service(ingest).add_service(query).add_service(control);
     match listen {
         Listen::Tcp(address) => {
             let listener = TcpListener::bind(address)

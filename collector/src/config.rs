@@ -12,6 +12,7 @@ use lynceus_model::window::SensorId;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::plaintext_is_safe;
+use crate::control::ControlOptions;
 use crate::dispatch::EngineOptions;
 use crate::feeds::FeedConfig;
 use crate::output::OutputConfig;
@@ -36,6 +37,7 @@ pub struct Config {
     pub detect: DetectConfig,
     pub intake: Intake,
     pub sinks: Sinks,
+    pub block: Block,
     /// Formats and receivers besides.
     pub outputs: Vec<OutputConfig>,
     /// Whitelist file; read again when it changes.
@@ -115,6 +117,31 @@ pub struct Sinks {
     pub jsonl: Option<PathBuf>,
 }
 
+/// Packets that sensors drop on request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Block {
+    /// Take and pass on blocks at all.
+    pub enabled: bool,
+    /// Sensors count what they would drop.
+    pub dry_run: bool,
+    /// Block the profile of each alert on probation.
+    pub on_alert: bool,
+    /// Seconds that a sensor keeps a block without hearing of it again.
+    pub lease: u64,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            dry_run: true,
+            on_alert: false,
+            lease: 60,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -128,6 +155,7 @@ impl Default for Config {
             detect: DetectConfig::default(),
             intake: Intake::default(),
             sinks: Sinks::default(),
+            block: Block::default(),
             outputs: Vec::new(),
             whitelist: None,
             feed_cache: None,
@@ -269,6 +297,17 @@ impl Config {
     }
 
     #[must_use]
+    pub fn control(&self) -> ControlOptions {
+        ControlOptions {
+            enabled: self.block.enabled,
+            dry_run: self.block.dry_run,
+            on_alert: self.block.on_alert,
+            lease: Duration::from_secs(self.block.lease),
+            plan: self.engine().plan,
+        }
+    }
+
+    #[must_use]
     pub fn retention(&self) -> Retention {
         let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
         Retention {
@@ -314,6 +353,10 @@ impl Config {
         ensure!(self.windows.width <= 31_536_000, "windows.width: at most a year");
         ensure!(self.windows.memory_mib >= 16, "windows.memory_mib: at least 16");
         ensure!(self.intake.memory_mib >= 8, "intake.memory_mib: at least 8");
+        ensure!(
+            (3..=3600).contains(&self.block.lease),
+            "block.lease: between 3 seconds and an hour"
+        );
         ensure!(self.store.log_mib >= 1, "store.log_mib: at least 1");
         let threshold = self.alerts.threshold_per_minute;
         ensure!(

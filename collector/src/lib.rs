@@ -8,6 +8,7 @@
 pub mod app;
 pub mod auth;
 pub mod config;
+pub mod control;
 pub mod dispatch;
 pub mod feeds;
 pub mod ingest;

@@ -341,7 +341,7 @@ pub const fn window_of_evidence(evidence: &Evidence) -> WindowId {
     }
 }
 
-fn put(table: Table, key: Vec<u8>, message: &impl Message) -> Change {
+pub(crate) fn put(table: Table, key: Vec<u8>, message: &impl Message) -> Change {
     let mut value = Vec::with_capacity(1 + message.encoded_len());
     value.push(VERSION);
     message.encode(&mut value).expect("a vector grows");
@@ -352,7 +352,7 @@ fn put(table: Table, key: Vec<u8>, message: &impl Message) -> Change {
     }
 }
 
-fn read<M: Message + Default>(table: Table, value: &[u8]) -> Result<M, StoreError> {
+pub(crate) fn read<M: Message + Default>(table: Table, value: &[u8]) -> Result<M, StoreError> {
     match value.split_first() {
         Some((&VERSION, message)) => M::decode(message).map_err(|error| damaged(table, &error.to_string())),
         Some((version, _)) => Err(damaged(table, &format!("version {version} is not known"))),

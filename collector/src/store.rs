@@ -179,12 +179,15 @@ pub enum Table {
     AlertsByTime,
     Sensors,
     Gaps,
+    /// Blocks in the order in which they began, and what was done with them.
+    Blocks,
+    BlockLog,
     /// Position up to which the tables are complete, and the like.
     Meta,
 }
 
 impl Table {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Windows,
         Self::Summaries,
         Self::WindowsByTime,
@@ -194,6 +197,8 @@ impl Table {
         Self::AlertsByTime,
         Self::Sensors,
         Self::Gaps,
+        Self::Blocks,
+        Self::BlockLog,
         Self::Meta,
     ];
 
@@ -209,6 +214,8 @@ impl Table {
             Self::AlertsByTime => "alerts_by_time",
             Self::Sensors => "sensors",
             Self::Gaps => "gaps",
+            Self::Blocks => "blocks",
+            Self::BlockLog => "block_log",
             Self::Meta => "meta",
         }
     }

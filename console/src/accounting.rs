@@ -85,6 +85,16 @@ fn points(points: &[PointStatus]) -> Vec<Line> {
         ]);
     }
     let mut lines = table.lines(2);
+    for point in points.iter().filter(|point| point.blocked > 0) {
+        let line = Line::toned(Tone::Quiet, format!("    {} blocked: ", place(point)));
+        lines.push(line.and(
+            Tone::Warning,
+            format!(
+                "{} of those seen were dropped on request",
+                human::count(point.blocked)
+            ),
+        ));
+    }
     for point in points {
         for (word, counters) in [("refused", &point.refused), ("degraded", &point.degraded)] {
             let reasons = reasons(counters);

@@ -1,6 +1,7 @@
 //! The commands of `lynceus`, one file each, and what they share: exit codes and error output.
 
 pub mod analyze;
+pub mod block;
 pub mod console;
 pub mod evidence;
 pub mod flows;
@@ -53,6 +54,9 @@ enum Command {
     Evidence(evidence::Options),
     Alerts(evidence::AlertOptions),
     Status(status::Options),
+    Block(block::BlockOptions),
+    Unblock(block::UnblockOptions),
+    Blocked(block::BlockedOptions),
     Console(console::Options),
 }
 
@@ -78,6 +82,9 @@ pub fn main() -> ExitCode {
         Command::Evidence(options) => evidence::run(&options),
         Command::Alerts(options) => evidence::run_alerts(&options),
         Command::Status(options) => status::run(&options),
+        Command::Block(options) => block::block(&options),
+        Command::Unblock(options) => block::unblock(&options),
+        Command::Blocked(options) => block::blocked(&options),
         Command::Console(options) => console::run(&options),
     };
     match outcome {

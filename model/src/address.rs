@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Networks as `address/prefix`: home networks, gateways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network {
     address: IpAddr,
     prefix: u8,
@@ -15,6 +15,51 @@ pub struct Network {
 pub struct NotANetwork(pub String);
 
 impl Network {
+    /// The network of an address, bits behind the prefix cleared; `None` where the address has no room for the prefix.
+    #[must_use]
+    pub const fn new(address: IpAddr, prefix: u8) -> Option<Self> {
+        let address = match address {
+            IpAddr::V4(ip) if prefix <= 32 => {
+                let mask = if prefix == 0 { 0 } else { u32::MAX << (32 - prefix) };
+                IpAddr::V4(std::net::Ipv4Addr::from_bits(ip.to_bits() & mask))
+            }
+            IpAddr::V6(ip) if prefix <= 128 => {
+                let mask = if prefix == 0 {
+                    0
+                } else {
+                    u128::MAX << (128 - prefix)
+                };
+                IpAddr::V6(std::net::Ipv6Addr::from_bits(ip.to_bits() & mask))
+            }
+            _ => return None,
+        };
+        Some(Self { address, prefix })
+    }
+
+    /// A network of one.
+    #[must_use]
+    pub const fn host(address: IpAddr) -> Self {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, prefix }
+    }
+
+    /// As written: bits behind the prefix may be set unless [`Self::new`] made it.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Every address of the other one is in this one.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
     #[must_use]
     pub const fn is_ipv4(&self) -> bool {
         self.address.is_ipv4()

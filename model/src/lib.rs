@@ -5,6 +5,7 @@ pub mod address;
 pub mod alert;
 pub mod app;
 mod app_report;
+pub mod block;
 pub mod evidence;
 pub mod flow;
 mod id;

@@ -22,6 +22,8 @@ pub struct SensorStatus {
     pub fills: Vec<Fill>,
     /// Mean cost of the kernel programs; `None` where the kernel does not measure it.
     pub nanos_per_packet: Option<f64>,
+    /// What was asked to be blocked, and what ended in the last minute.
+    pub blocks: Vec<crate::block::BlockStatus>,
 }
 
 /// Packets of one observation point. The accounting law: `seen` = `recorded` + `resident` + sum of `refused`.
@@ -41,6 +43,8 @@ pub struct PointStatus {
     pub refused: Vec<Counter>,
     /// Packets that have a flow although something was wrong with them, by reason.
     pub degraded: Vec<Counter>,
+    /// Packets that were dropped on purpose. They are in flows as all others and no part of the law.
+    pub blocked: u64,
 }
 
 impl PointStatus {

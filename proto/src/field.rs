@@ -40,6 +40,8 @@ pub mod limits {
     pub const TERMS: usize = 4096;
     /// Streams that a sensor may still hold batches of: one for each start since the collector was last reached.
     pub const STREAMS: usize = 4096;
+    /// Blocks of one sensor.
+    pub const BLOCKS: usize = 4096;
 }
 
 /// What is wrong with a received message.

@@ -8,6 +8,7 @@
 mod app;
 mod app_report;
 pub mod batch;
+pub mod block;
 mod evidence;
 mod field;
 mod flow;

@@ -16,6 +16,8 @@ pub struct Hello {
     pub streams: Vec<StreamId>,
     /// Width of the sensor's time windows; `None`: one window over all time.
     pub window_width: Option<Duration>,
+    /// The sensor does what block orders say.
+    pub takes_blocks: bool,
 }
 
 /// The collector's answer to [`Hello`].
@@ -46,6 +48,7 @@ impl From<Hello> for v1::Hello {
             window_width_nanos: hello
                 .window_width
                 .map_or(0, |width| u64::try_from(width.as_nanos()).unwrap_or(u64::MAX)),
+            takes_blocks: hello.takes_blocks,
         }
     }
 }
@@ -63,6 +66,7 @@ impl TryFrom<v1::Hello> for Hello {
                 0 => None,
                 nanos => Some(Duration::from_nanos(nanos)),
             },
+            takes_blocks: wire.takes_blocks,
         })
     }
 }

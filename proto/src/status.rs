@@ -1,5 +1,6 @@
 //! Sensor status and gaps on the wire.
 
+use lynceus_model::block::BlockStatus;
 use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
 
@@ -23,6 +24,7 @@ impl TryFrom<v1::SensorStatus> for SensorStatus {
                 .nanos_per_packet
                 .map(|value| finite("nanos_per_packet", value))
                 .transpose()?,
+            blocks: list("blocks", wire.blocks, limits::BLOCKS, BlockStatus::try_from)?,
         })
     }
 }
@@ -44,6 +46,12 @@ impl From<SensorStatus> for v1::SensorStatus {
             losses: counters(status.losses),
             fills: counters(status.fills),
             nanos_per_packet: status.nanos_per_packet.filter(|value| value.is_finite()),
+            blocks: status
+                .blocks
+                .into_iter()
+                .take(limits::BLOCKS)
+                .map(Into::into)
+                .collect(),
         }
     }
 }
@@ -69,6 +77,7 @@ impl TryFrom<v1::PointStatus> for PointStatus {
             resident: wire.resident,
             refused: list("refused", wire.refused, limits::COUNTERS, Counter::try_from)?,
             degraded: list("degraded", wire.degraded, limits::COUNTERS, Counter::try_from)?,
+            blocked: wire.blocked,
         })
     }
 }
@@ -84,6 +93,7 @@ impl From<PointStatus> for v1::PointStatus {
             resident: point.resident,
             refused: counters(point.refused),
             degraded: counters(point.degraded),
+            blocked: point.blocked,
         }
     }
 }

@@ -88,6 +88,9 @@ pub struct PointCounters {
     /// Payload heads sent up, and refused by [`crate::heads::HeadRefused`].
     pub heads_sent: u64,
     pub heads_refused: [u64; HEAD_REFUSED_REASONS],
+    /// Packets that were dropped on purpose ([`crate::block`]). They count in their flow as any other, so this is no
+    /// part of the law.
+    pub blocked: Tally,
 }
 
 impl PointCounters {
@@ -95,6 +98,7 @@ impl PointCounters {
     pub fn add(&mut self, other: &Self) {
         self.seen.add(other.seen);
         self.recorded.add(other.recorded);
+        self.blocked.add(other.blocked);
         for (mine, theirs) in self.refused.iter_mut().zip(other.refused) {
             mine.add(theirs);
         }

@@ -8,7 +8,7 @@
 use crate::flow::KeyWords;
 
 /// Name of the global whose presence says that an object has the layouts of this version of the crate.
-pub const ABI_SYMBOL: &str = "LYNCEUS_ABI_3";
+pub const ABI_SYMBOL: &str = "LYNCEUS_ABI_4";
 
 /// Entries of one set.
 pub const WAYS: usize = 2;

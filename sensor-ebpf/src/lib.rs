@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod block;
 pub mod counters;
 pub mod event;
 pub mod flow;
@@ -17,4 +18,4 @@ pub mod record;
 pub mod settings;
 
 /// Version of every layout in this crate. The sensor refuses an object or a pinned map of another version.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

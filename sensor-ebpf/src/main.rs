@@ -1,4 +1,5 @@
-//! The kernel programs of lynceus. They only watch: XDP passes every packet on, TC says "next" to every packet.
+//! The kernel programs of lynceus. XDP passes every packet on and TC says "next" to
+//! every packet, but for those that somebody asked to block.
 //!
 //! Built by `cargo xtask ebpf` for the BPF target; on the host this is an empty program, so that the workspace checks
 //! with a stable compiler.
@@ -17,7 +18,7 @@ mod programs;
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
-    use aya_ebpf::bindings::xdp_action::XDP_PASS;
+    use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
     use aya_ebpf::macros::{classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};
 
@@ -25,11 +26,22 @@ mod hooks {
 
     /// `TC_ACT_UNSPEC`: the next program of the hook decides.
     const NEXT: i32 = -1;
+    /// `TC_ACT_SHOT`: the packet is dropped.
+    const SHOT: i32 = 2;
+
+    #[inline(always)]
+    fn at_xdp(dropped: bool) -> u32 {
+        if dropped { XDP_DROP } else { XDP_PASS }
+    }
+
+    #[inline(always)]
+    fn at_tc(dropped: bool) -> i32 {
+        if dropped { SHOT } else { NEXT }
+    }
 
     #[xdp(frags)]
     fn lynceus_xdp(context: XdpContext) -> u32 {
-        enter::<_, false>(XdpHook(context.ctx));
-        XDP_PASS
+        at_xdp(enter::<_, false>(XdpHook(context.ctx)))
     }
 
     #[xdp(frags)]
@@ -40,26 +52,22 @@ mod hooks {
 
     #[xdp(frags)]
     fn lynceus_xcount(context: XdpContext) -> u32 {
-        count_parsed(XdpHook(context.ctx));
-        XDP_PASS
+        at_xdp(count_parsed(XdpHook(context.ctx)))
     }
 
     #[xdp(frags)]
     fn lynceus_xsend(context: XdpContext) -> u32 {
-        send_head(XdpHook(context.ctx));
-        XDP_PASS
+        at_xdp(send_head(XdpHook(context.ctx)))
     }
 
     #[classifier]
     fn lynceus_in(context: TcContext) -> i32 {
-        enter::<_, false>(TcHook(context.skb.skb));
-        NEXT
+        at_tc(enter::<_, false>(TcHook(context.skb.skb)))
     }
 
     #[classifier]
     fn lynceus_out(context: TcContext) -> i32 {
-        enter::<_, true>(TcHook(context.skb.skb));
-        NEXT
+        at_tc(enter::<_, true>(TcHook(context.skb.skb)))
     }
 
     #[classifier]
@@ -70,14 +78,12 @@ mod hooks {
 
     #[classifier]
     fn lynceus_tcount(context: TcContext) -> i32 {
-        count_parsed(TcHook(context.skb.skb));
-        NEXT
+        at_tc(count_parsed(TcHook(context.skb.skb)))
     }
 
     #[classifier]
     fn lynceus_tsend(context: TcContext) -> i32 {
-        send_head(TcHook(context.skb.skb));
-        NEXT
+        at_tc(send_head(TcHook(context.skb.skb)))
     }
 
     #[panic_handler]

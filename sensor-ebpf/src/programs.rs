@@ -8,6 +8,7 @@
 //! They are tail calls and not functions because each gets its own 512 bytes of stack and its own verifier budget, and
 //! the usual packet pays for none of them. What one leaves to the next lies in this CPU's [`maps::Work`].
 
+mod block;
 mod cpu;
 mod flow_cache;
 mod frame;
@@ -34,17 +35,17 @@ use self::cpu::{Cpu, count, reason_index};
 use self::flow_cache::{Arrival, Place, account};
 use self::frame::{Copied, Direct};
 pub(crate) use self::frame::{Hook, TcHook, XdpHook};
-use self::maps::{FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_3, OUTER_LAYER, Work, work};
+use self::maps::{BLOCK, FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_4, OUTER_LAYER, Work, work};
 
-/// The program at a hook. Never changes the packet.
+/// The program at a hook. Never changes the packet. `true`: it is to be dropped.
 #[inline(always)]
-pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
-    let Some(cpu) = Cpu::current() else { return };
+pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) -> bool {
+    let Some(cpu) = Cpu::current() else { return false };
     // SAFETY: this CPU's block.
     unsafe {
         if (*cpu.block).busy != 0 {
             (*cpu.block).nested += 1;
-            return;
+            return false;
         }
         (&raw mut (*cpu.block).busy).write_volatile(1);
     }
@@ -55,8 +56,9 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
     // Where segments are to be counted first, or repeat headers that the flow's layer hides, the general parser does it.
     let is_usual = !hook.is_uncounted() && (OUTER_LAYER.load() == 0 || hook.segments() == 1);
     let mut simple = Simple::NONE;
+    let mut dropped = false;
     if is_usual && parse_simple(&frame, &mut simple) {
-        count_simple(hook, cpu, frame, point, now, &simple);
+        dropped = count_simple(hook, cpu, frame, point, now, &simple);
     } else if let Some(work) = work() {
         work.point = point as u32;
         work.now = now;
@@ -64,13 +66,14 @@ pub(crate) fn enter<H: Hook, const EGRESS: bool>(hook: H) {
         hook.next(next::PARSE);
     }
     leave(cpu);
+    dropped
 }
 
 /// Parses what [`enter`] did not.
 #[inline(always)]
 pub(crate) fn parse_rest<H: Hook>(hook: H) {
     // Keeps the symbol in the object: its presence is the check of the layouts.
-    let _ = LYNCEUS_ABI_3.load();
+    let _ = LYNCEUS_ABI_4.load();
     let Some((cpu, work)) = workplace() else { return };
     if let Some(counters) = cpu.counters(u64::from(work.point)) {
         match read_copy(hook, work) {
@@ -94,6 +97,7 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
                     && HEADS_ON.load() != 0
                     && payload::choose_arp(&hook.direct(), counters, work)
                 {
+                    work.dropped = 0;
                     hook.next(next::SEND);
                 }
             }
@@ -104,20 +108,27 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
 
 /// Counts what [`parse_rest`] parsed.
 #[inline(always)]
-pub(crate) fn count_parsed<H: Hook>(hook: H) {
-    let Some((cpu, work)) = workplace() else { return };
-    count_packet(hook, cpu, work, hook.direct());
+pub(crate) fn count_parsed<H: Hook>(hook: H) -> bool {
+    let Some((cpu, work)) = workplace() else {
+        return false;
+    };
+    let dropped = count_packet(hook, cpu, work, hook.direct());
     leave(cpu);
+    dropped
 }
 
 /// Sends up the payload that the selector chose.
 #[inline(always)]
-pub(crate) fn send_head<H: Hook>(hook: H) {
-    let Some((cpu, work)) = workplace() else { return };
+pub(crate) fn send_head<H: Hook>(hook: H) -> bool {
+    let Some((cpu, work)) = workplace() else {
+        return false;
+    };
+    let dropped = BLOCK.load() != 0 && work.dropped != 0;
     if let Some(counters) = cpu.counters(u64::from(work.point)) {
         payload::send(hook, counters, work);
     }
     leave(cpu);
+    dropped
 }
 
 /// This CPU's block and what it is working on.
@@ -132,11 +143,11 @@ fn leave(cpu: Cpu) {
     unsafe { (&raw mut (*cpu.block).busy).write_volatile(0) };
 }
 
-/// Counts a packet that took the short way through the parser.
+/// Counts a packet that took the short way through the parser; `true`: it is to be dropped.
 #[inline(always)]
-fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u64, now: u64, simple: &Simple) {
+fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u64, now: u64, simple: &Simple) -> bool {
     let Some(counters) = cpu.counters(point) else {
-        return;
+        return false;
     };
     let sizes = Sizes {
         segments: u64::from(hook.segments()),
@@ -155,9 +166,15 @@ fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u64, now: u64,
         ttl: u64::from(simple.ttl),
         tcp_flags: u64::from(simple.tcp_flags),
     };
-    let Some(place) = count_in_flow(cpu, counters, &arrival, None) else {
-        return;
-    };
+    let place = count_in_flow(cpu, counters, &arrival, None);
+    let mut dropped = false;
+    if BLOCK.load() != 0
+        && let Some(work) = work()
+    {
+        block::note(&mut work.judged, &arrival, None);
+        dropped = block::judge(counters, work) != 0;
+    }
+    let Some(place) = place else { return dropped };
     let offered = Offered {
         protocol: simple.key[1] as u8,
         low_port: simple.key[0] as u16,
@@ -172,13 +189,14 @@ fn count_simple<H: Hook>(hook: H, cpu: Cpu, frame: Direct, point: u64, now: u64,
     if HEADS_ON.load() != 0 && payload::choose(hook, frame, counters, &arrival, &offered, place) {
         hook.next(next::SEND);
     }
+    dropped
 }
 
-/// Counts a packet that the general parser parsed.
+/// Counts a packet that the general parser parsed; `true`: it is to be dropped.
 #[inline(always)]
-fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &Work, frame: Direct) {
+fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &mut Work, frame: Direct) -> bool {
     let Some(counters) = cpu.counters(u64::from(work.point)) else {
-        return;
+        return false;
     };
     let packet = &work.packet;
     if let Some(reason) = packet.degraded {
@@ -204,15 +222,21 @@ fn count_packet<H: Hook>(hook: H, cpu: Cpu, work: &Work, frame: Direct) {
         ttl: u64::from(packet.ttl),
         tcp_flags: u64::from(packet.tcp_flags),
     };
-    let Some(place) = count_in_flow(cpu, counters, &arrival, Some(packet)) else {
-        return;
-    };
+    let place = count_in_flow(cpu, counters, &arrival, Some(packet));
+    let mut dropped = false;
+    if BLOCK.load() != 0 {
+        block::note(&mut work.judged, &arrival, work.packet.outer);
+        dropped = block::judge(counters, work) != 0;
+    }
+    let Some(place) = place else { return dropped };
+    let packet = &work.packet;
     if HEADS_ON.load() != 0
         && let Some(offered) = Offered::of(packet)
         && payload::choose(hook, frame, counters, &arrival, &offered, place)
     {
         hook.next(next::SEND);
     }
+    dropped
 }
 
 /// What the numbers of bytes are made of.

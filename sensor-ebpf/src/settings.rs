@@ -19,6 +19,8 @@ pub mod global {
     pub const CLOCK_READS: &str = "CLOCK_READS";
     /// `u8`: 1 = the CPU orders stores weakly (not x86), so publishing needs a real barrier.
     pub const WEAK_ORDER: &str = "WEAK_ORDER";
+    /// `u8`: 1 = packets are held against the rules of [`crate::block`].
+    pub const BLOCK: &str = "BLOCK";
     /// `u8`: 1 = log refused and degraded packets.
     pub const LOG: &str = "LOG";
 }
@@ -35,6 +37,9 @@ pub mod map {
     pub const HEADS: &str = "HEADS";
     pub const XDP_NEXT: &str = "XDP_NEXT";
     pub const TC_NEXT: &str = "TC_NEXT";
+    pub const BLOCK_V4: &str = "BLOCK_V4";
+    pub const BLOCK_V6: &str = "BLOCK_V6";
+    pub const BLOCK_COUNTS: &str = "BLOCK_COUNTS";
 }
 
 /// Places in the program arrays `XDP_NEXT` and `TC_NEXT`.

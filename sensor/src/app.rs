@@ -137,6 +137,8 @@ fn start_pump(
 ) -> anyhow::Result<(JoinHandle<anyhow::Result<()>>, oneshot::Receiver<()>)> {
     let settings = config.profile_settings(sensor)?;
     let capture = config.capture.clone();
+    let block = config.block.allow_block.then(|| config.never()).transpose()?;
+    let block = block.map(|never| (Arc::clone(&outbox.blocks), never));
     let (mut exporter, board) = (Arc::clone(outbox), Arc::clone(board));
     let (opened, wait_for_open) = std::sync::mpsc::channel();
     let (ended, pumped) = oneshot::channel();
@@ -151,7 +153,7 @@ fn start_pump(
     let thread = std::thread::Builder::new()
         .name("lynceus-pump".to_owned())
         .spawn(move || {
-            let source = match Capture::open(&capture) {
+            let source = match Capture::open(&capture, block) {
                 Ok(source) => source,
                 Err(error) => {
                     // The receiver waits for just this.

@@ -1,10 +1,13 @@
 //! What the daemon observes, as one source.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use lynceus_model::address::Network;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::Timestamp;
 
+use crate::block::Desk;
 use crate::config::CaptureConfig;
 use crate::flow_table::FlowTableConfig;
 use crate::source::files::FileSource;
@@ -27,15 +30,17 @@ pub enum Capture {
 }
 
 impl Capture {
-    /// Opens files, directory or socket, or attaches to the interfaces.
+    /// Opens files, directory or socket, or attaches to the interfaces, which do what `block` asks for
+    /// ([`KernelConfig::block`]).
     ///
     /// # Errors
     /// What cannot be observed and why.
-    pub fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
+    pub fn open(config: &CaptureConfig, block: Option<(Arc<Desk>, Vec<Network>)>) -> anyhow::Result<Self> {
         if !config.interfaces.is_empty() {
             let source = KernelSource::start(KernelConfig {
                 interfaces: config.interfaces.clone(),
                 hook: config.hook,
+                block,
                 ..KernelConfig::default()
             })?;
             for how in source.hooks() {

@@ -31,6 +31,17 @@ pub struct Config {
     pub collector: CollectorConfig,
     pub spool: SpoolConfig,
     pub status: StatusConfig,
+    pub block: BlockConfig,
+}
+
+/// Whether the collector may have packets dropped here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlockConfig {
+    /// Do what the collector's block orders say; else it is not even asked.
+    pub allow_block: bool,
+    /// Networks that are never blocked, besides this machine, its gateways and name servers, and the collector.
+    pub never: Vec<String>,
 }
 
 /// What is observed: interfaces or files.
@@ -153,6 +164,7 @@ impl Default for Config {
             collector: CollectorConfig::default(),
             spool: SpoolConfig::default(),
             status: StatusConfig::default(),
+            block: BlockConfig::default(),
         }
     }
 }
@@ -274,6 +286,12 @@ impl Config {
         );
         ensure!(self.profiles.max_windows > 0, "profiles.max_windows: at least 1");
         self.home()?;
+        self.never()?;
+        ensure!(
+            !self.block.allow_block
+                || !self.capture.interfaces.is_empty() && self.collector.transport == TransportName::Stream,
+            "block.allow_block: needs capture.interfaces and collector.transport = \"stream\""
+        );
         self.target()?;
         self.status_address()?;
         if !self.id.is_empty() {
@@ -287,6 +305,13 @@ impl Config {
     pub fn home(&self) -> anyhow::Result<Vec<Network>> {
         let networks = self.profiles.home.iter().map(|text| text.parse());
         networks.collect::<Result<_, _>>().context("profiles.home")
+    }
+
+    /// # Errors
+    /// Names the network.
+    pub fn never(&self) -> anyhow::Result<Vec<Network>> {
+        let networks = self.block.never.iter().map(|text| text.parse());
+        networks.collect::<Result<_, _>>().context("block.never")
     }
 
     /// # Errors

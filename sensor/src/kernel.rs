@@ -2,6 +2,7 @@
 //! aya.
 
 pub mod attach;
+pub mod block;
 mod cost;
 pub mod counters;
 mod deltas;

@@ -1,6 +1,7 @@
 //! The sensor: sources of traffic, decoders, flow assembly, profiles, and their way to the collector.
 
 pub mod app;
+pub mod block;
 pub mod board;
 pub mod capture;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod flow_table;
 pub mod kernel;
 pub mod left_out;
 pub mod metrics;
+pub mod own;
 pub mod privilege;
 pub mod profiler;
 pub mod pump;

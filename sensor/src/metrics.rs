@@ -65,12 +65,14 @@ pub fn render(status: &SensorStatus, export: &Counters) -> String {
         ("packets_seen_total", "counter"),
         ("packets_recorded_total", "counter"),
         ("packets_resident", "gauge"),
+        ("packets_blocked_total", "counter"),
     ] {
         page.family(name, kind);
         for point in &status.points {
             let value = match name {
                 "packets_seen_total" => point.seen,
                 "packets_recorded_total" => point.recorded,
+                "packets_blocked_total" => point.blocked,
                 _ => point.resident,
             };
             page.sample(name, &labels_of(point), value);

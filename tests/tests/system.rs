@@ -13,6 +13,7 @@ mod system {
     mod harness;
     mod hooks;
     mod hostile_files;
+    mod kernel_block;
     mod kernel_prog;
     mod live;
     mod offload;

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Accepted, Ingest, IngestError};
 use crate::auth::Peer;
+use crate::control::Control;
 use crate::store::StreamId;
 
 /// The service that sensors talk to.
@@ -28,6 +29,7 @@ pub struct IngestService {
     room_bytes: u64,
     /// Width of the windows that the detectors expect.
     width: Duration,
+    control: Option<Arc<Control>>,
 }
 
 /// Acknowledgements that wait to be sent to one sensor; as many batches may be under way.
@@ -45,6 +47,16 @@ impl IngestService {
             )),
             room_bytes,
             width,
+            control: None,
+        }
+    }
+
+    /// Tells sensors what to block, and hears what they say of it.
+    #[must_use]
+    pub fn with_control(self, control: Arc<Control>) -> Self {
+        Self {
+            control: Some(control),
+            ..self
         }
     }
 
@@ -87,6 +99,15 @@ impl IngestService {
 
     async fn note_status(&self, sensor: SensorId, wire: v1::SensorStatus) -> Result<(), Status> {
         let status = SensorStatus::try_from(wire).map_err(|error| self.invalid(&error))?;
+        if let Some(control) = &self.control
+            && !status.blocks.is_empty()
+        {
+            let (control, blocks) = (Arc::clone(control), status.blocks.clone());
+            let noted = tokio::task::spawn_blocking(move || control.note(sensor, &blocks, crate::now()));
+            noted
+                .await
+                .map_err(|_| Status::internal("the status was not handled"))?;
+        }
         let ingest = self.ingest.clone();
         let noted = tokio::task::spawn_blocking(move || ingest.status(sensor, status)).await;
         match noted {
@@ -181,6 +202,11 @@ impl IngestService {
             message: Some(welcome),
         };
         answers.send(Ok(welcome)).await.map_err(|_| gone())?;
+        let control = self
+            .control
+            .as_ref()
+            .filter(|control| hello.takes_blocks && control.options().enabled);
+        let _orders = control.map(|control| Ordering::start(control, answers.clone()));
         while let Some(message) = messages.next().await {
             match message?.message {
                 Some(Says::Batch(batch)) => {
@@ -199,6 +225,39 @@ impl IngestService {
             }
         }
         Ok(())
+    }
+}
+
+/// The task that tells a sensor what to block, in time for its lease; ends with its connection.
+struct Ordering(tokio::task::JoinHandle<()>);
+
+impl Ordering {
+    fn start(control: &Arc<Control>, answers: mpsc::Sender<Result<v1::CollectorMessage, Status>>) -> Self {
+        let mut follower = control.follow();
+        Self(tokio::spawn(async move {
+            loop {
+                follower.changed.mark_unchanged();
+                let orders = follower.control.orders(crate::now());
+                let message = v1::collector_message::Message::BlockOrders(orders.into());
+                let message = v1::CollectorMessage {
+                    message: Some(message),
+                };
+                if answers.send(Ok(message)).await.is_err() {
+                    return;
+                }
+                let renew = follower.control.options().lease / 3;
+                tokio::select! {
+                    _ = follower.changed.changed() => {}
+                    () = tokio::time::sleep(renew) => {}
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Ordering {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -75,6 +75,7 @@ impl Daemon {
             sensor_id: first.sensor_id.clone(),
             streams: first.stream.clone().into_iter().collect(),
             window_width_nanos: 3_600_000_000_000,
+            takes_blocks: false,
         };
         let (messages, outgoing) = mpsc::channel(4);
         let say = |message| v1::SensorMessage {

@@ -110,7 +110,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let watched = Watched {
         title: format!("live {names}"),
         profiles: capture::profiles,
-        me: own::addresses(),
+        me: lynceus_sensor::own::addresses(),
     };
     session(&options.session, watched, || {
         let source = KernelSource::start(capture::config(&options.interface, options.hook))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_proto::v1::control_client::ControlClient;
 use tokio::runtime::Runtime;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -77,6 +78,22 @@ impl Place {
             true,
             Vec::new(),
         ))
+    }
+
+    /// Prepares the way to the collector for those who ask it to do something.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a result folder does nothing.
+    pub(crate) fn control(&self) -> anyhow::Result<(Arc<Runtime>, ControlClient<Channel>)> {
+        anyhow::ensure!(self.from.is_none(), "--from: a result folder cannot block");
+        let runtime = runtime()?;
+        let channel = {
+            let _inside = runtime.enter();
+            self.channel()?
+        };
+        let client =
+            ControlClient::new(channel).max_decoding_message_size(lynceus_proto::limits::MESSAGE_BYTES);
+        Ok((runtime, client))
     }
 
     /// What the screen calls it.

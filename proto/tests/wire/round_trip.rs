@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use lynceus_model::block::BlockOrders;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::window::{SensorId, Stage};
@@ -91,10 +92,15 @@ proptest! {
     }
 
     #[test]
-    fn a_hello(sensor: [u8; 16], streams in vec(stream_id(), 0..5), width: u64) {
+    fn a_hello(sensor: [u8; 16], streams in vec(stream_id(), 0..5), width: u64, takes_blocks: bool) {
         let window_width = (width != 0).then(|| std::time::Duration::from_nanos(width));
-        let hello = Hello { sensor: SensorId(sensor), streams, window_width };
+        let hello = Hello { sensor: SensorId(sensor), streams, window_width, takes_blocks };
         prop_assert_eq!(travel::<Hello, v1::Hello>(hello.clone()), hello);
+    }
+
+    #[test]
+    fn block_orders(orders in values::block_orders()) {
+        prop_assert_eq!(travel::<BlockOrders, v1::BlockOrders>(orders.clone()), orders);
     }
 
     #[test]

@@ -6,7 +6,9 @@ pub(crate) mod profile;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lynceus_model::address::Network;
 use lynceus_model::alert::{Alert, AlertId, Term};
+use lynceus_model::block::{BlockId, BlockOrder, BlockOrders, BlockStatus};
 use lynceus_model::evidence::{
     AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
 };
@@ -264,10 +266,19 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
         vec(point_status(), 0..3),
         vec(loss, 0..3),
         vec(fill, 0..3),
-        option::of(0.0..1e9_f64),
+        (option::of(0.0..1e9_f64), vec(block_status(), 0..3)),
     )
         .prop_map(
-            |((name, version), kernel, started, read_at, points, losses, fills, nanos_per_packet)| {
+            |(
+                (name, version),
+                kernel,
+                started,
+                read_at,
+                points,
+                losses,
+                fills,
+                (nanos_per_packet, blocks),
+            )| {
                 SensorStatus {
                     name,
                     version,
@@ -278,6 +289,7 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
                     losses,
                     fills,
                     nanos_per_packet,
+                    blocks,
                 }
             },
         )
@@ -295,12 +307,12 @@ fn point_status() -> impl Strategy<Value = PointStatus> {
         name(),
         any::<bool>(),
         name(),
-        any::<(u64, u64, u64)>(),
+        any::<(u64, u64, u64, u64)>(),
         counter(),
         counter(),
     )
         .prop_map(
-            |(interface, egress, hook, (seen, recorded, resident), refused, degraded)| PointStatus {
+            |(interface, egress, hook, (seen, recorded, resident, blocked), refused, degraded)| PointStatus {
                 interface,
                 egress,
                 hook,
@@ -309,8 +321,36 @@ fn point_status() -> impl Strategy<Value = PointStatus> {
                 resident,
                 refused,
                 degraded,
+                blocked,
             },
         )
+}
+
+fn block_status() -> impl Strategy<Value = BlockStatus> {
+    let numbers = any::<([u8; 16], bool, u64, u64)>();
+    (numbers, option::of(name())).prop_map(|((id, dry_run, packets, bytes), refused)| BlockStatus {
+        id: BlockId(id),
+        dry_run,
+        packets,
+        bytes,
+        refused: refused.map(Into::into),
+    })
+}
+
+pub(crate) fn block_orders() -> impl Strategy<Value = BlockOrders> {
+    let one = any::<([u8; 16], IpAddr, u8, u64, bool)>().prop_map(|(id, ip, prefix, remaining, dry_run)| {
+        let prefix = prefix % if ip.is_ipv4() { 33 } else { 129 };
+        BlockOrder {
+            id: BlockId(id),
+            network: Network::new(ip, prefix).unwrap(),
+            remaining: Duration::from_nanos(remaining),
+            dry_run,
+        }
+    });
+    (vec(one, 0..5), any::<u64>()).prop_map(|(blocks, lease)| BlockOrders {
+        blocks,
+        lease: Duration::from_nanos(lease),
+    })
 }
 
 fn tuple() -> impl Strategy<Value = FiveTuple> {

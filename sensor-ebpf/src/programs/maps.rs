@@ -2,8 +2,9 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use aya_ebpf::macros::btf_map;
+use sensor_ebpf::block::BlockRule;
 use sensor_ebpf::counters::PointCounters;
 use sensor_ebpf::event::{HEAD_BYTES, HeadHeader};
 use sensor_ebpf::hash::HashKeys;
@@ -53,6 +54,15 @@ pub(crate) static XDP_NEXT: ProgramArray<3> = ProgramArray::new();
 /// The programs behind the TC hooks.
 #[btf_map]
 pub(crate) static TC_NEXT: ProgramArray<3> = ProgramArray::new();
+/// Rules of IPv4 addresses, in network order. One element where nothing is to be blocked, as the two below.
+#[btf_map]
+pub(crate) static BLOCK_V4: LpmTrie<u32, BlockRule, 1> = LpmTrie::new();
+/// Rules of IPv6 addresses, in network order.
+#[btf_map]
+pub(crate) static BLOCK_V6: LpmTrie<[u32; 4], BlockRule, 1> = LpmTrie::new();
+/// Packets and bytes that met a rule, by its slot.
+#[btf_map]
+pub(crate) static BLOCK_COUNTS: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 /// Where a head is put together: it does not fit the stack.
 #[btf_map]
 pub(crate) static HEAD_SCRATCH: PerCpuArray<HeadEvent, 1> = PerCpuArray::new();
@@ -80,6 +90,21 @@ pub(crate) struct Work {
     pub(crate) head_bytes: u32,
     /// 1: the head is an ARP frame.
     pub(crate) arp: u32,
+    /// 1: the packet is to be dropped. Written only where something is to be blocked.
+    pub(crate) dropped: u32,
+    pub(crate) judged: Judged,
+}
+
+/// What is asked about a packet before it passes.
+#[repr(C)]
+pub(crate) struct Judged {
+    /// Ends of the flow, then of the tunnel around it.
+    pub(crate) ends: [[u64; 2]; 4],
+    /// How many of them there are.
+    pub(crate) count: u64,
+    pub(crate) now: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What this CPU is working on.
@@ -111,7 +136,7 @@ pub(crate) fn hash_key(at: usize) -> u64 {
 
 /// Only its name matters: it says which layouts these programs have ([`sensor_ebpf::layout::ABI_SYMBOL`]).
 #[unsafe(no_mangle)]
-pub(crate) static LYNCEUS_ABI_3: Global<u32> = Global::new(0);
+pub(crate) static LYNCEUS_ABI_4: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static SET_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -128,3 +153,5 @@ pub(crate) static HEAD_LIMITS: Global<HeadLimits> = Global::new(HeadLimits::DEFA
 pub(crate) static CLOCK_READS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static WEAK_ORDER: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static BLOCK: Global<u8> = Global::new(0);

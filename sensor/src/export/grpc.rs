@@ -125,6 +125,7 @@ async fn attempt(
     match connect(target).await {
         Err(error) => End::Failed(error),
         Ok(client) => {
+            outbox.blocks.set_collector(target.addresses().await);
             let mut session = Session::new(Arc::clone(outbox), options, commands);
             let end = match options.transport {
                 Transport::Stream => session.stream(client).await,

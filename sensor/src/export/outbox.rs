@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::Exporter;
 use super::counters::Counters;
 use super::spool::{Disk, Entry, Limits, Meta, OpenError, Recovery, Spool};
+use crate::block::Desk;
 use crate::clock;
 
 /// The disk of a running sensor.
@@ -27,6 +28,8 @@ pub struct Outbox {
     /// Something new to send.
     pub(super) news: Notify,
     pub(super) counters: Arc<Counters>,
+    /// What the collector asks to be blocked.
+    pub blocks: Arc<Desk>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl Outbox {
             }),
             news: Notify::new(),
             counters: Arc::default(),
+            blocks: Arc::default(),
         };
         Ok((outbox, recovery))
     }

@@ -72,6 +72,22 @@ impl Target {
         })
     }
 
+    /// Addresses of the collector; none for a unix socket, or where its name cannot be looked up now.
+    pub async fn addresses(&self) -> Vec<IpAddr> {
+        let uri: Option<Uri> = self.url.parse().ok();
+        let Some(host) = uri.as_ref().and_then(Uri::host) else {
+            return Vec::new();
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match tokio::net::lookup_host((host, 0)).await {
+            Ok(found) => found.map(|address| address.ip()).collect(),
+            Err(error) => {
+                tracing::warn!(%error, host, "the collector's addresses are not known, so they could be blocked");
+                Vec::new()
+            }
+        }
+    }
+
     /// What a connection is made with, certificates read now.
     ///
     /// # Errors

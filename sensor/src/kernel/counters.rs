@@ -69,6 +69,7 @@ impl Snapshot {
                 before.seen += counters.seen.packets;
                 before.recorded += counters.recorded.packets;
                 before.resident += resident;
+                before.blocked += counters.blocked.packets;
                 merge(&mut before.refused, refused(&counters));
                 merge(&mut before.degraded, degraded(&counters));
             } else {
@@ -81,6 +82,7 @@ impl Snapshot {
                     resident,
                     refused: refused(&counters),
                     degraded: degraded(&counters),
+                    blocked: counters.blocked.packets,
                 });
             }
         }

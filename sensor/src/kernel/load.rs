@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::AsFd;
 
-use aya::maps::{HashMap as KernelMap, Map, MapData, ProgramArray, RingBuf};
+use aya::maps::{HashMap as KernelMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use sensor_ebpf::block::{BLOCK_RULES, BLOCK_SLOTS};
 use sensor_ebpf::flow::Point;
 use sensor_ebpf::heads::HeadLimits;
 use sensor_ebpf::layout::{ABI_SYMBOL, WAYS};
@@ -14,6 +15,7 @@ use sensor_ebpf::parse::Layer;
 use sensor_ebpf::settings::{POINT_SLOTS, global, map};
 use thiserror::Error;
 
+use super::block::BlockMaps;
 use super::maps::{Cache, Counters, Descriptors, HeadRing, RecordRing, Sizes, map_all};
 
 /// The programs as an ELF file, built by `cargo xtask ebpf` (aya wants it aligned); `build.rs` names the file.
@@ -34,6 +36,9 @@ pub struct Options {
     pub heads: Option<HeadLimits>,
     /// Handshake packets per second and CPU that get the precise clock (about 30 ns each in a virtual machine).
     pub precise_times: u32,
+    /// Packets are held against block rules ([`Kernel::take_block`]). Where this is false nothing of it is in the loaded
+    /// programs.
+    pub block: bool,
     /// Seed of the flow hash; `None` takes a random one, which keeps a flood from aiming at one set.
     pub seed: Option<[u64; 8]>,
 }
@@ -46,6 +51,7 @@ impl Default for Options {
             layer: Layer::Inner,
             heads: Some(HeadLimits::DEFAULT),
             precise_times: 20_000,
+            block: false,
             seed: None,
         }
     }
@@ -162,6 +168,13 @@ impl Kernel {
         let weak_order = u8::from(!cfg!(target_arch = "x86_64"));
         let cpus = u32::from(sizes.cpus);
         let abi = 0u32;
+        let block = u8::from(options.block);
+        // The least that the kernel accepts where nothing is to be blocked.
+        let (rules, slots) = if options.block {
+            (BLOCK_RULES, BLOCK_SLOTS)
+        } else {
+            (1, 1)
+        };
         let mut loader = EbpfLoader::new();
         loader
             .override_global(ABI_SYMBOL, &abi, true)
@@ -173,6 +186,10 @@ impl Kernel {
             .override_global(global::HEAD_LIMITS, &limits, true)
             .override_global(global::CLOCK_READS, &clock_reads, true)
             .override_global(global::WEAK_ORDER, &weak_order, true)
+            .override_global(global::BLOCK, &block, true)
+            .map_max_entries(map::BLOCK_V4, rules)
+            .map_max_entries(map::BLOCK_V6, rules)
+            .map_max_entries(map::BLOCK_COUNTS, slots)
             .map_max_entries(map::CACHE, sizes.sets * cpus)
             .map_max_entries(map::COLD, sizes.sets * WAYS as u32 * cpus)
             .map_max_entries(map::FLOW_HEADS, sizes.sets * WAYS as u32 * cpus)
@@ -248,6 +265,22 @@ impl Kernel {
         }
         self.slots.insert(point, slot);
         Ok(slot)
+    }
+
+    /// The rules of what is to be blocked; needs [`Options::block`]. Take it once.
+    ///
+    /// # Errors
+    /// The object lacks a map.
+    pub fn take_block(&mut self) -> Result<BlockMaps, LoadError> {
+        let ebpf = &mut self.ebpf;
+        Ok(BlockMaps {
+            v4: LpmTrie::try_from(take(ebpf, map::BLOCK_V4)?)
+                .map_err(|source| open_map(map::BLOCK_V4, source))?,
+            v6: LpmTrie::try_from(take(ebpf, map::BLOCK_V6)?)
+                .map_err(|source| open_map(map::BLOCK_V6, source))?,
+            counts: PerCpuArray::try_from(take(ebpf, map::BLOCK_COUNTS)?)
+                .map_err(|source| open_map(map::BLOCK_COUNTS, source))?,
+        })
     }
 
     /// The XDP program, loaded with those behind it.

@@ -366,6 +366,7 @@ fn capture_point(source: &PcapSource) -> PointStatus {
         seen: counts.seen.packets,
         refused: counters(&mut refused.map(|(reason, tally)| (reason, tally.packets))),
         degraded: counters(&mut degraded.map(|(reason, tally)| (reason, tally.packets))),
+        blocked: 0,
         ..PointStatus::default()
     }
 }

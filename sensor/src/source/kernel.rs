@@ -7,9 +7,11 @@
 mod points;
 mod status;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use lynceus_model::address::Network;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::flow::FlowRecord;
@@ -18,10 +20,12 @@ pub use sensor_ebpf::parse::Layer;
 use self::points::FirstPoints;
 use self::status::{Reporter, Sources};
 use super::{Event, Source, Status};
+use crate::block::{Desk, Keeper};
 use crate::clock::{WallClock, monotonic};
 use crate::decode::{DecodeLimits, Decoder};
 use crate::flow_table::{FlowTable, FlowTableConfig};
 use crate::kernel::attach::{Attachment, HookChoice};
+use crate::kernel::block::BlockMaps;
 use crate::kernel::counters::Observed;
 use crate::kernel::drain::{self, Drain, OwnedHead, Queues};
 use crate::kernel::interfaces::{Change, Watch};
@@ -47,6 +51,8 @@ pub struct KernelConfig {
     pub drain: drain::Options,
     pub table: FlowTableConfig,
     pub decode: DecodeLimits,
+    /// Blocks on request: where orders come from, and networks that are never blocked. `None`: nothing is ever dropped.
+    pub block: Option<(Arc<Desk>, Vec<Network>)>,
 }
 
 /// A running capture. Dropping it detaches everything.
@@ -62,6 +68,7 @@ pub struct KernelSource {
     table: FlowTable,
     decoder: Decoder,
     first_points: FirstPoints,
+    blocks: Option<Keeper<BlockMaps>>,
     clock: WallClock,
     last_look: Instant,
     stage: Stage,
@@ -94,7 +101,15 @@ impl KernelSource {
             );
         }
         let watch = Watch::new(&config.interfaces).context("look for the interfaces")?;
-        let (mut kernel, readers) = Kernel::load(&config.kernel)?;
+        let options = load::Options {
+            block: config.block.is_some(),
+            ..config.kernel
+        };
+        let (mut kernel, readers) = Kernel::load(&options)?;
+        let blocks = match &config.block {
+            Some((desk, never)) => Some(Keeper::new(kernel.take_block()?, Arc::clone(desk), never.clone())),
+            None => None,
+        };
         let mut attachments = Vec::with_capacity(config.interfaces.len());
         let mut reporter = Reporter::new();
         let mut table = FlowTable::new(config.table);
@@ -114,6 +129,7 @@ impl KernelSource {
             table,
             decoder: Decoder::new(config.decode),
             first_points: FirstPoints::default(),
+            blocks,
             clock: WallClock::now(),
             last_look: Instant::now(),
             stage: Stage::Running,
@@ -155,6 +171,7 @@ impl KernelSource {
             table: &self.table,
             decoder: &self.decoder,
             clock: self.clock,
+            blocks: self.blocks.as_ref(),
         })
     }
 
@@ -252,6 +269,9 @@ impl Source for KernelSource {
                     self.table.tick(settled, &mut self.ended);
                 }
                 if self.stage == Stage::Running {
+                    if let Some(blocks) = &mut self.blocks {
+                        blocks.work();
+                    }
                     self.look();
                 } else if self.queues.records.is_finished() && self.queues.heads.is_finished() {
                     self.stage = Stage::Finishing;

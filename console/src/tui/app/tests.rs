@@ -78,6 +78,7 @@ pub(crate) fn status() -> SensorStatus {
                 count: 10,
             }],
             degraded: Vec::new(),
+            blocked: 0,
         }],
         losses: vec![Loss {
             stage: "queue".into(),
@@ -92,6 +93,7 @@ pub(crate) fn status() -> SensorStatus {
             unit: "entries".into(),
         }],
         nanos_per_packet: Some(61.5),
+        blocks: Vec::new(),
     }
 }
 

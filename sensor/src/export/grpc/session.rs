@@ -86,6 +86,7 @@ impl Session {
             sensor: self.outbox.sensor(),
             streams: self.streams(),
             window_width: self.options.window_width,
+            takes_blocks: self.outbox.blocks.is_open(),
         };
         outgoing
             .try_send(message(Outgoing::Hello(hello.into())))
@@ -103,6 +104,9 @@ impl Session {
             tokio::select! {
                 received = incoming.message() => match received? {
                     Some(v1::CollectorMessage { message: Some(Incoming::Ack(ack)) }) => self.acked(&ack.try_into()?),
+                    Some(v1::CollectorMessage { message: Some(Incoming::BlockOrders(orders)) }) if self.outbox.blocks.is_open() => {
+                        self.outbox.blocks.put(orders.try_into()?);
+                    }
                     Some(_) => bail!("the collector sent something else than an acknowledgement"),
                     None => bail!("the collector closed the stream"),
                 },

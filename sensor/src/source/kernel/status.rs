@@ -3,9 +3,11 @@
 use lynceus_model::status::{Fill, Loss, SensorStatus};
 use lynceus_model::time::Timestamp;
 
+use crate::block::Keeper;
 use crate::clock::{WallClock, monotonic};
 use crate::decode::Decoder;
 use crate::flow_table::FlowTable;
+use crate::kernel::block::BlockMaps;
 use crate::kernel::counters::{Observed, Snapshot};
 use crate::kernel::drain::{Drain, Queues};
 use crate::kernel::load::Kernel;
@@ -28,6 +30,7 @@ pub(super) struct Sources<'a> {
     pub(super) table: &'a FlowTable,
     pub(super) decoder: &'a Decoder,
     pub(super) clock: WallClock,
+    pub(super) blocks: Option<&'a Keeper<BlockMaps>>,
 }
 
 impl Reporter {
@@ -67,6 +70,7 @@ impl Reporter {
             losses: losses(sources, &snapshot),
             fills: fills(sources, &snapshot),
             nanos_per_packet: sources.kernel.nanos_per_run(),
+            blocks: sources.blocks.map_or_else(Vec::new, Keeper::statuses),
         }
     }
 }
