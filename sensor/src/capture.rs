@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lynceus_model::address::Network;
-use lynceus_model::status::SensorStatus;
+use lynceus_model::status::{PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
 
 use crate::block::Desk;
@@ -73,7 +73,7 @@ impl Capture {
     pub fn status(&self) -> SensorStatus {
         match self {
             Self::Files(source, packets) => SensorStatus {
-                points: source.points(*packets),
+                points: source.points(*packets).into_iter().map(with_open).collect(),
                 losses: source.losses(),
                 ..SensorStatus::default()
             },
@@ -87,6 +87,13 @@ impl Capture {
             Self::Netflow(source) => source.status(),
         }
     }
+}
+
+/// Packets of a file that are neither in a flow that was handed out nor refused are in flows that are still open.
+fn with_open(mut point: PointStatus) -> PointStatus {
+    let refused: u64 = point.refused.iter().map(|counter| counter.count).sum();
+    point.resident = point.seen.saturating_sub(point.recorded).saturating_sub(refused);
+    point
 }
 
 impl Source for Capture {

@@ -77,7 +77,10 @@ impl LeftOut {
     }
 
     fn flow(&self, flow: &Flow) -> bool {
-        let macs = flow.reported.as_ref().map(|log| (log.originator_mac, log.responder_mac));
+        let macs = flow
+            .reported
+            .as_ref()
+            .map(|log| (log.originator_mac, log.responder_mac));
         let (originator, responder) = macs.unwrap_or_default();
         self.matches(&flow.tuple, originator, responder, None)
     }
@@ -175,10 +178,17 @@ mod tests {
     fn a_changed_file_and_names_of_the_traffic() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("whitelist");
-        fs::write(&path, "domain,example.org,dst,flows\nip,192.0.2.9,dst,alerts\nbad\n").unwrap();
+        fs::write(
+            &path,
+            "domain,example.org,dst,flows\nip,192.0.2.9,dst,alerts\nbad\n",
+        )
+        .unwrap();
         let mut left_out = LeftOut::open(path.clone()).unwrap();
         assert!(left_out.leaves_out(&hello("192.0.2.1", "www.example.org")));
-        assert!(!left_out.leaves_out(&hello("192.0.2.9", "other.example")), "alerts only");
+        assert!(
+            !left_out.leaves_out(&hello("192.0.2.9", "other.example")),
+            "alerts only"
+        );
         assert!(LeftOut::open(directory.path().join("none")).is_err());
         fs::write(&path, "ip,192.0.2.9,dst,both\n").unwrap();
         left_out.looked = Instant::now().checked_sub(LOOK).unwrap();
@@ -188,6 +198,9 @@ mod tests {
         fs::remove_file(&path).unwrap();
         left_out.looked = Instant::now().checked_sub(LOOK).unwrap();
         left_out.look_again();
-        assert!(left_out.leaves_out(&hello("192.0.2.9", "other.example")), "it stays as it was");
+        assert!(
+            left_out.leaves_out(&hello("192.0.2.9", "other.example")),
+            "it stays as it was"
+        );
     }
 }

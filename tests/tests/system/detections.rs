@@ -37,7 +37,7 @@ fn analyze(id: &str) -> Option<Analysis> {
         ..ProfileSettings::default()
     };
     let sensor = settings.sensor;
-    let mut pipeline = Pipeline::new(source, settings).unwrap();
+    let mut pipeline = Pipeline::new(source, settings).expect("no whitelist is read");
     let mut registry = Registry::new(&DetectConfig::default(), &Context::offline(Default::default()));
     let mut analysis = Analysis {
         profiles: BTreeMap::new(),
