@@ -218,7 +218,7 @@ fn own_cache() -> PathBuf {
     };
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     cache
-        .unwrap_or_else(|| PathBuf::from("/root/.cache"))
+        .unwrap_or_else(|| PathBuf::from("/var/cache"))
         .join("lynceus/feeds")
 }
 
