@@ -6,14 +6,12 @@ pub mod analysis;
 pub mod cli;
 pub mod desk;
 pub mod explain;
-pub mod human;
 pub mod json;
 pub mod local;
 pub mod query;
 pub mod report;
-pub mod service;
 pub mod table;
 pub mod text;
-pub mod timeline;
 pub mod tui;
-pub mod view;
+
+pub use lynceus_view::{human, screens as view, service, timeline};

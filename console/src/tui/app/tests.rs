@@ -15,8 +15,8 @@ use lynceus_model::window::WindowId;
 
 use super::*;
 use crate::timeline;
-use crate::timeline::tests::{flow, message};
 use crate::view::{Histogram, HistogramRow, ProfileView, Tables, TupleView, WindowView};
+use lynceus_view::examples::{flow, message};
 
 /// 2017-05-02 10:00:00 UTC
 pub(crate) const START: i64 = 1_493_719_200;

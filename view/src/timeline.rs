@@ -217,72 +217,10 @@ fn arp_entry(profile: IpAddr, record: &AppRecord, arp: &lynceus_model::app::Arp)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::examples::{flow, message};
     use lynceus_model::app::{Dns, DnsAnswer, TlsClient};
-    use lynceus_model::flow::{Endpoint, FiveTuple, Totals};
-
-    pub(crate) fn flow(
-        seconds: i64,
-        from: &str,
-        to: &str,
-        port: u16,
-        protocol: u8,
-        state: ConnState,
-    ) -> Flow {
-        let tuple = FiveTuple {
-            originator: Endpoint {
-                ip: from.parse().unwrap(),
-                port: 40_000,
-            },
-            responder: Endpoint {
-                ip: to.parse().unwrap(),
-                port,
-            },
-            protocol,
-        };
-        let answered = matches!(state, ConnState::Sf | ConnState::S1);
-        let mut id = [0; 20];
-        id[..8].copy_from_slice(&seconds.to_be_bytes());
-        Flow {
-            tuple,
-            community_id: CommunityId(id),
-            first: Timestamp::from_secs(seconds),
-            last: Timestamp::from_secs(seconds + 2),
-            out: Totals {
-                packets: 4,
-                bytes: 480,
-                ..Totals::default()
-            },
-            back: if answered {
-                Totals {
-                    packets: 4,
-                    bytes: 6400,
-                    ..Totals::default()
-                }
-            } else {
-                Totals::default()
-            },
-            state,
-            icmp: None,
-            vlan: Vec::new(),
-            tunnel: None,
-            rtt: None,
-            seen_at: Vec::new(),
-            service: lynceus_model::flow::Service::Unseen,
-            reported: None,
-        }
-    }
-
-    pub(crate) fn message(flow: &Flow, from_responder: bool, event: AppEvent) -> AppRecord {
-        AppRecord {
-            time: flow.first,
-            tuple: flow.tuple,
-            community_id: Some(flow.community_id),
-            from_responder,
-            event,
-        }
-    }
 
     #[test]
     fn a_name_learned_from_dns_stands_at_the_later_flow() {

@@ -225,7 +225,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::tests::{flow, message};
+    use crate::examples::{flow, message};
     use lynceus_model::flow::ConnState;
 
     #[test]

@@ -111,7 +111,8 @@ fn summary(entries: &[Entry], first: usize) -> Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::{build, tests::flow};
+    use crate::examples::flow;
+    use crate::timeline::build;
     use lynceus_model::flow::ConnState;
 
     #[test]
