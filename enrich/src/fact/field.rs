@@ -1,0 +1,285 @@
+//! The properties that sources can speak of, and which column of which source feeds which property.
+
+/// How words of several sources become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The value that most sources give; ties go to the earlier source of the field's order.
+    Vote,
+    /// Latitude and longitude: those of one source, so that nobody's point is ever made up of two.
+    Position,
+    /// The union.
+    Set,
+}
+
+macro_rules! fields {
+    ($($(#[$note:meta])* $name:ident = $text:literal, $shape:ident, $title:literal;)*) => {
+        /// A property of an address.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Field { $($(#[$note])* $name,)* }
+
+        impl Field {
+            /// In the order of a dossier.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Name in columns and JSON.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// For people.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            #[must_use]
+            pub const fn shape(self) -> Shape {
+                match self { $(Self::$name => Shape::$shape,)* }
+            }
+        }
+    };
+}
+
+fields! {
+    /// `public`, `private`, `loopback`, … (RFC 6890 and the registries that go on from it).
+    Category = "category", Vote, "category";
+    /// The block of the special-use registry, as `Private-Use (RFC 1918)`.
+    SpecialUse = "special_use", Vote, "special use";
+    /// Globally reachable and not multicast.
+    IsRoutable = "is_routable", Vote, "routable";
+    CountryCode = "country_code", Vote, "country";
+    CountryName = "country_name", Vote, "country name";
+    /// State or province.
+    Region = "region", Vote, "region";
+    City = "city", Vote, "city";
+    PostalCode = "postal_code", Vote, "postal code";
+    /// Degrees north.
+    Latitude = "latitude", Position, "latitude";
+    /// Degrees east.
+    Longitude = "longitude", Position, "longitude";
+    /// Kilometres around the position.
+    ErrorRadius = "error_radius_km", Vote, "error radius";
+    /// Legal time zone, an IANA name.
+    Timezone = "timezone", Vote, "time zone";
+    /// All legal zones of the position, where people there use two.
+    LegalZones = "legal_zones", Set, "legal zones";
+    /// The 15° zone of the longitude, as `UTC−8`.
+    NominalZone = "nominal_zone", Vote, "nominal zone";
+    /// Seconds east of UTC, now.
+    UtcOffset = "utc_offset", Vote, "UTC offset";
+    /// Daylight saving time, now.
+    Dst = "dst", Vote, "DST";
+    /// RFC 3339, now.
+    LocalTime = "local_time", Vote, "local time";
+    /// Where the block is registered, which is not where it is used.
+    RegisteredCountryCode = "registered_country_code", Vote, "registered country";
+    /// Country of the autonomous system's registration.
+    AsCountryCode = "as_country_code", Vote, "AS country";
+    WhoisCountryCode = "whois_country_code", Vote, "WHOIS country";
+    Asn = "asn", Vote, "ASN";
+    AsName = "as_name", Vote, "organization";
+    /// Announced prefix, or the range of the table that gave the ASN.
+    Network = "network", Vote, "network";
+    Isp = "isp", Vote, "ISP";
+    ReverseDns = "reverse_dns", Vote, "reverse DNS";
+    /// Names that others saw on the address.
+    Hostnames = "hostnames", Set, "host names";
+    /// Regional registry: `arin`, `ripencc`, `apnic`, `lacnic`, `afrinic`.
+    Registry = "registry", Vote, "registry";
+    RegistryHandle = "registry_handle", Vote, "registry handle";
+    /// Day of the allocation.
+    AllocatedAt = "allocated_at", Vote, "allocated";
+    AbuseEmail = "abuse_email", Vote, "abuse contact";
+    /// In a published range of a cloud, or called hosting by a reputation service.
+    IsHosting = "is_hosting", Vote, "cloud or hosting";
+    HostingProvider = "hosting_provider", Vote, "hosting provider";
+    IsCdn = "is_cdn", Vote, "CDN";
+    IsTor = "is_tor", Vote, "Tor exit";
+    IsProxy = "is_proxy", Vote, "proxy";
+    IsVpn = "is_vpn", Vote, "VPN";
+    IsSearchBot = "is_search_bot", Vote, "search bot";
+    BotName = "bot_name", Vote, "bot";
+    /// 0–100.
+    AbuseScore = "abuse_score", Vote, "abuse score";
+    /// Engines that call it malicious.
+    MaliciousCount = "malicious_count", Vote, "malicious verdicts";
+    /// TCP and UDP ports that were found open, as `443`.
+    Ports = "ports", Set, "open ports";
+    /// As `tcp/443 tls`.
+    Services = "services", Set, "services";
+    Vulnerabilities = "vulns", Set, "vulnerabilities";
+    Tags = "tags", Set, "tags";
+    /// Threat feeds that list it.
+    Feeds = "feeds", Set, "feeds";
+}
+
+impl Field {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|field| field.name() == name)
+    }
+
+    /// Place of a source in the order that breaks ties; those that the order does not name come last, by name.
+    #[must_use]
+    pub fn rank(self, source: &str) -> usize {
+        let order = CANONICAL.iter().find(|(field, _)| *field == self);
+        order
+            .and_then(|(_, columns)| columns.iter().position(|(name, _)| *name == source))
+            .unwrap_or(usize::MAX)
+    }
+}
+
+/// What feeds a field: source and its column (as Know Your IP 0.6.2 names it; ours where it has none), in tie order.
+///
+/// The order is Know Your IP's; our own tables stand behind the user's MMDB files and before the services.
+#[rustfmt::skip]
+pub const CANONICAL: &[(Field, &[(&str, &str)])] = &[
+    (Field::CountryCode, &[
+        ("maxmind", "country.iso_code"), ("ipinfo", "country_code"), ("dbip", "country_code"), ("iptoasn", "country_code"),
+        ("ipfire", "country_code"), ("censys", "country_code"), ("abuseipdb", "country_code"), ("virustotal", "country"),
+        ("rdap", "country"), ("geonames", "countryCode"),
+    ]),
+    (Field::CountryName, &[
+        ("maxmind", "country.names.en"), ("dbip", "country"), ("censys", "country"), ("geonames", "countryName"),
+    ]),
+    (Field::City, &[("maxmind", "city.names.en"), ("ipinfo", "city"), ("dbip", "city"), ("censys", "city")]),
+    (Field::Region, &[
+        ("maxmind", "subdivisions.0.names.en"), ("ipinfo", "region"), ("dbip", "state1"), ("censys", "province"),
+    ]),
+    (Field::PostalCode, &[
+        ("maxmind", "postal.code"), ("ipinfo", "postal"), ("dbip", "postcode"), ("censys", "postal_code"),
+    ]),
+    (Field::Latitude, &[
+        ("maxmind", "location.latitude"), ("ipinfo", "latitude"), ("dbip", "latitude"), ("censys", "latitude"),
+    ]),
+    (Field::Longitude, &[
+        ("maxmind", "location.longitude"), ("ipinfo", "longitude"), ("dbip", "longitude"), ("censys", "longitude"),
+    ]),
+    (Field::ErrorRadius, &[("maxmind", "location.accuracy_radius")]),
+    (Field::Timezone, &[
+        ("maxmind", "location.time_zone"), ("ipinfo", "timezone"), ("dbip", "timezone"), ("censys", "timezone"),
+        ("timezone", "name"), ("geonames", "timezoneId"),
+    ]),
+    (Field::RegisteredCountryCode, &[("maxmind", "registered_country.iso_code")]),
+    (Field::AsCountryCode, &[("censys", "as_country_code")]),
+    (Field::WhoisCountryCode, &[("censys", "whois_org_country")]),
+    (Field::Asn, &[
+        ("maxmind", "autonomous_system_number"), ("ipinfo", "asn"), ("asn", "asn"), ("cymru", "asn"), ("censys", "asn"),
+        ("virustotal", "asn"), ("shodan", "asn"),
+    ]),
+    (Field::AsName, &[
+        ("maxmind", "autonomous_system_organization"), ("ipinfo", "as_name"), ("asn", "organization"),
+        ("cymru", "as_name"), ("censys", "as_name"), ("virustotal", "as_owner"),
+    ]),
+    (Field::Network, &[
+        ("cymru", "bgp_prefix"), ("censys", "bgp_prefix"), ("virustotal", "network"), ("asn", "network"),
+    ]),
+    (Field::Isp, &[("abuseipdb", "isp"), ("shodan", "isp")]),
+    (Field::ReverseDns, &[("network", "reverse_dns")]),
+    (Field::Hostnames, &[("internetdb", "hostnames"), ("shodan", "hostnames")]),
+    (Field::AbuseEmail, &[("rdap", "abuse_email"), ("censys", "whois_abuse_email")]),
+    (Field::Registry, &[("rdap", "registry"), ("cymru", "registry"), ("virustotal", "rir"), ("iana", "registry")]),
+    (Field::RegistryHandle, &[("rdap", "handle"), ("censys", "whois_handle")]),
+    (Field::AllocatedAt, &[("rdap", "registration"), ("censys", "whois_created"), ("cymru", "allocated")]),
+    (Field::Category, &[("network", "category")]),
+    (Field::SpecialUse, &[("network", "special_use")]),
+    (Field::IsRoutable, &[("network", "is_routable")]),
+    (Field::IsTor, &[
+        ("abuseipdb", "is_tor"), ("apivoid", "anonymity.is_tor"), ("ranges", "is_tor_exit"), ("greynoise", "tor"),
+    ]),
+    (Field::IsProxy, &[("apivoid", "anonymity.is_proxy")]),
+    (Field::IsVpn, &[("apivoid", "anonymity.is_vpn"), ("greynoise", "vpn")]),
+    (Field::IsHosting, &[("apivoid", "anonymity.is_hosting"), ("ranges", "is_cloud")]),
+    (Field::HostingProvider, &[("ranges", "hosting_provider")]),
+    (Field::IsCdn, &[("ranges", "is_cdn")]),
+    (Field::IsSearchBot, &[("ranges", "is_search_bot")]),
+    (Field::BotName, &[("ranges", "bot_name")]),
+    (Field::AbuseScore, &[("abuseipdb", "abuse_confidence_score")]),
+    (Field::MaliciousCount, &[("virustotal", "malicious")]),
+    (Field::Ports, &[("sensors", "ports"), ("censys", "ports"), ("shodan", "ports"), ("internetdb", "ports")]),
+    (Field::Services, &[("sensors", "services"), ("censys", "services")]),
+    (Field::Vulnerabilities, &[("internetdb", "vulns"), ("shodan", "vulns")]),
+    (Field::Tags, &[("virustotal", "tags"), ("internetdb", "tags"), ("greynoise", "tags")]),
+    (Field::Feeds, &[("feeds", "listed")]),
+];
+
+/// Columns that look as if they said where an address is or whose it is, and do not: they must never feed these fields.
+///
+/// A block's registration and an autonomous system's country are facts about papers; an ISP is not the holder of the AS.
+pub const SEPARATE_BY_DESIGN: &[(&str, &str, &[Field])] = &[
+    (
+        "maxmind",
+        "registered_country.iso_code",
+        &[Field::CountryCode, Field::CountryName],
+    ),
+    (
+        "maxmind",
+        "registered_country.names.en",
+        &[Field::CountryCode, Field::CountryName],
+    ),
+    (
+        "censys",
+        "as_country_code",
+        &[Field::CountryCode, Field::CountryName],
+    ),
+    (
+        "censys",
+        "whois_org_country",
+        &[Field::CountryCode, Field::CountryName],
+    ),
+    ("abuseipdb", "isp", &[Field::AsName]),
+    ("shodan", "isp", &[Field::AsName]),
+];
+
+/// The field that a column of a source feeds; `None`: it stays a column.
+#[must_use]
+pub fn field_of(source: &str, column: &str) -> Option<Field> {
+    CANONICAL
+        .iter()
+        .find(|(_, columns)| columns.contains(&(source, column)))
+        .map(|(field, _)| *field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registrations_and_isps_never_become_places_and_holders() {
+        for (source, column, fields) in SEPARATE_BY_DESIGN {
+            let fed = field_of(source, column);
+            assert!(
+                fed.is_none_or(|fed| !fields.contains(&fed)),
+                "{source}.{column} feeds {fed:?}"
+            );
+        }
+        assert_eq!(
+            field_of("censys", "whois_org_country"),
+            Some(Field::WhoisCountryCode)
+        );
+    }
+
+    #[test]
+    fn a_column_feeds_one_field_and_a_field_has_one_order() {
+        let mut columns: Vec<_> = CANONICAL.iter().flat_map(|(_, columns)| *columns).collect();
+        let all = columns.len();
+        columns.sort_unstable();
+        columns.dedup();
+        assert_eq!(columns.len(), all);
+        let mut fields: Vec<_> = CANONICAL.iter().map(|(field, _)| *field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        assert_eq!(fields.len(), CANONICAL.len());
+    }
+
+    #[test]
+    fn names_are_found_again() {
+        for field in Field::ALL {
+            assert_eq!(Field::from_name(field.name()), Some(*field));
+        }
+        assert_eq!(Field::from_name("nothing"), None);
+        assert!(Field::CountryCode.rank("maxmind") < Field::CountryCode.rank("rdap"));
+        assert_eq!(Field::CountryCode.rank("whoever"), usize::MAX);
+    }
+}
