@@ -11,6 +11,7 @@ pub mod flow;
 mod id;
 pub mod letters;
 pub mod names;
+pub mod outlier;
 pub mod profile;
 pub mod profiler;
 pub mod status;

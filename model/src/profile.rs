@@ -7,7 +7,6 @@
 mod bottom;
 mod cell;
 mod distinct;
-mod features;
 mod hash;
 mod histogram;
 mod key;
@@ -18,7 +17,6 @@ mod table;
 
 pub use cell::{Attempt, Cell, Counts, Draws, Earliest, Merge};
 pub use distinct::Distinct;
-pub use features::{FEATURES, FeatureInfo};
 pub(crate) use hash::mix;
 pub use histogram::Histogram;
 pub use key::{ArpKey, IcmpKey, Key, LetterKey, PeerKey, PortKey, TupleKey};

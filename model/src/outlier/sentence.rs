@@ -1,0 +1,155 @@
+//! An account in words.
+
+use std::fmt::Write as _;
+
+use super::score::{Account, Term};
+use super::{Counterfactual, FEATURES, Past, Reference};
+
+/// "97 % of the score is dst_ips = 4,210 (peers' median 6, p99 88; own median 5; 1 in 10^6)". `None` for a window
+/// without any term.
+#[must_use]
+pub fn of(account: &Account, peers: &[Reference], own: Option<&Past>) -> Option<String> {
+    let first = account.terms.first()?;
+    let mut text = format!(
+        "{:.0} % of the score is {}",
+        100.0 * account.share(first),
+        term(first, peers, own)
+    );
+    for other in account.strongest().iter().skip(1) {
+        // What adds less than a twentieth is not worth the reader's time.
+        if account.share(other) >= 0.05 {
+            let _ = write!(
+                text,
+                "; {:.0} % {}",
+                100.0 * account.share(other),
+                term(other, peers, own)
+            );
+        }
+    }
+    Some(text)
+}
+
+/// "dst_ips = 4,210 (peers' median 6, p99 88; own mean 5; 1 in 10^6)".
+#[must_use]
+pub fn term(term: &Term, peers: &[Reference], own: Option<&Past>) -> String {
+    let mut known = Vec::new();
+    if let Some((median, p99)) = peers
+        .get(term.feature)
+        .and_then(|reference| Some((reference.median()?, reference.p99()?)))
+    {
+        known.push(format!("peers' median {}, p99 {}", number(median), number(p99)));
+    }
+    if let Some(summary) = own.and_then(|own| own.summary(term.feature)) {
+        known.push(format!(
+            "own mean {} in {} {}",
+            number(summary.center(term.feature)),
+            summary.count,
+            if summary.count == 1 { "window" } else { "windows" },
+        ));
+    }
+    known.push(odds(term.nats, term.peers.extrapolated));
+    format!(
+        "{} = {} ({})",
+        term.name(),
+        quantity(term.feature, term.value),
+        known.join("; ")
+    )
+}
+
+/// "would not be flagged below dst_ips = 131", or that no single feature decides.
+#[must_use]
+pub fn counterfactual(found: Option<&Counterfactual>) -> String {
+    match found {
+        Some(found) => format!(
+            "would not be flagged {} {} = {}",
+            if found.below { "below" } else { "above" },
+            FEATURES[found.feature].name,
+            quantity(found.feature, found.limit)
+        ),
+        None => "no single feature alone would change that it is flagged".to_owned(),
+    }
+}
+
+/// "1 in 40", "1 in 10^6"; with "about" where the data do not reach so far.
+#[must_use]
+pub fn odds(nats: f64, extrapolated: bool) -> String {
+    let about = if extrapolated { "about " } else { "" };
+    let tens = nats / std::f64::consts::LN_10;
+    if tens < 3.0 {
+        format!("{about}1 in {:.0}", libm::exp(nats))
+    } else {
+        format!("{about}1 in 10^{tens:.0}")
+    }
+}
+
+/// A value with its unit, where that is not what the name says already.
+#[must_use]
+pub fn quantity(feature: usize, value: f64) -> String {
+    match FEATURES.get(feature).map_or("", |info| info.unit) {
+        "ratio" => format!("{:.1} %", 100.0 * value),
+        unit @ ("seconds" | "bits" | "bytes" | "nats" | "flows/min") => format!("{} {unit}", number(value)),
+        _ => number(value),
+    }
+}
+
+/// Thousands apart; few digits for what is no whole number.
+#[must_use]
+pub fn number(value: f64) -> String {
+    let is_whole = (value - value.round()).abs() <= 1e-3 * value;
+    if !is_whole && value < 100.0 {
+        return if value < 1.0 {
+            format!("{value:.3}")
+        } else {
+            format!("{value:.1}")
+        };
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::score::tests::{peers, values_of};
+    use super::*;
+    use crate::outlier::Scorer;
+
+    #[test]
+    fn an_account_reads_as_a_sentence() {
+        let mut own = Past::new();
+        (0..9).for_each(|_| own.learn(&values_of(&[(3, 5.0)])));
+        let scorer = Scorer {
+            peers: peers(),
+            own: Some(&own),
+        };
+        let account = scorer.account(&values_of(&[(0, 14.0), (3, 4_210.0)]));
+        assert_eq!(
+            of(&account, peers(), Some(&own)).unwrap(),
+            "100 % of the score is dst_ips = 4,210 (peers' median 13, p99 188; own mean 5 in 9 windows; about 1 in \
+             10^12)"
+        );
+        assert_eq!(of(&scorer.account(&values_of(&[])), peers(), None), None);
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.25, "0.250"),
+            (6.5, "6.5"),
+            (1_234_567.4, "1,234,567"),
+            (999.0, "999"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(odds(3.0, false), "1 in 20");
+        assert_eq!(odds(13.8, true), "about 1 in 10^6");
+        assert_eq!(quantity(2, 0.125), "12.5 %");
+    }
+}
