@@ -22,7 +22,7 @@ mod hooks {
     use aya_ebpf::macros::{classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};
 
-    use crate::programs::{TcHook, XdpHook, count_parsed, enter, parse_rest, send_head};
+    use crate::programs::{TcHook, XdpHook, count_parsed, enter, log_packet, parse_rest, send_head};
 
     /// `TC_ACT_UNSPEC`: the next program of the hook decides.
     const NEXT: i32 = -1;
@@ -60,6 +60,12 @@ mod hooks {
         at_xdp(send_head(XdpHook(context.ctx)))
     }
 
+    #[xdp(frags)]
+    fn lynceus_xlog(context: XdpContext) -> u32 {
+        log_packet(XdpHook(context.ctx));
+        XDP_PASS
+    }
+
     #[classifier]
     fn lynceus_in(context: TcContext) -> i32 {
         at_tc(enter::<_, false>(TcHook(context.skb.skb)))
@@ -84,6 +90,12 @@ mod hooks {
     #[classifier]
     fn lynceus_tsend(context: TcContext) -> i32 {
         at_tc(send_head(TcHook(context.skb.skb)))
+    }
+
+    #[classifier]
+    fn lynceus_tlog(context: TcContext) -> i32 {
+        log_packet(TcHook(context.skb.skb));
+        NEXT
     }
 
     #[panic_handler]

@@ -1,9 +1,10 @@
-//! The way of a packet through a hook, in up to four programs:
+//! The way of a packet through a hook, in up to five programs:
 //!
 //! 1. the hook's own ([`enter`]) parses the usual frame, counts it in the flow cache and asks the selector of heads;
 //! 2. [`parse_rest`] parses every other frame with the general parser, from a copy of its first bytes;
 //! 3. [`count_parsed`] does with its packet what the first one does;
-//! 4. [`send_head`] copies payload to the ring buffer.
+//! 4. [`send_head`] copies payload to the ring buffer;
+//! 5. [`log_packet`] tells of a refused or degraded packet, where the log was asked for.
 //!
 //! They are tail calls and not functions because each gets its own 512 bytes of stack and its own verifier budget, and
 //! the usual packet pays for none of them. What one leaves to the next lies in this CPU's [`maps::Work`].
@@ -17,6 +18,7 @@ mod order;
 mod payload;
 mod rare;
 mod ring;
+mod tell;
 
 use core::mem::transmute;
 
@@ -35,7 +37,9 @@ use self::cpu::{Cpu, count, reason_index};
 use self::flow_cache::{Arrival, Place, account};
 use self::frame::{Copied, Direct};
 pub(crate) use self::frame::{Hook, TcHook, XdpHook};
-use self::maps::{BLOCK, FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LYNCEUS_ABI_4, OUTER_LAYER, Work, work};
+use self::maps::{
+    BLOCK, DEGRADED, FRAGMENTS, HEAD_SCRATCH, HEADS_ON, LOG, LYNCEUS_ABI_4, OUTER_LAYER, Work, work,
+};
 
 /// The program at a hook. Never changes the packet. `true`: it is to be dropped.
 #[inline(always)]
@@ -85,6 +89,12 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
                 if work.packet.fragment != Fragment::Whole {
                     fragment(counters, work);
                 }
+                if LOG.load() != 0
+                    && let Some(reason) = work.packet.degraded
+                {
+                    work.told = DEGRADED + reason as u32;
+                    hook.next(next::LOG);
+                }
                 hook.next(next::COUNT);
             }
             result => {
@@ -100,8 +110,23 @@ pub(crate) fn parse_rest<H: Hook>(hook: H) {
                     work.dropped = 0;
                     hook.next(next::SEND);
                 }
+                if LOG.load() != 0 {
+                    work.told = result - 1;
+                    hook.next(next::LOG);
+                }
             }
         }
+    }
+    leave(cpu);
+}
+
+/// Writes a line about a packet of [`parse_rest`], and goes on with it.
+#[inline(always)]
+pub(crate) fn log_packet<H: Hook>(hook: H) {
+    let Some((cpu, work)) = workplace() else { return };
+    tell::line(work, hook.direct().wire_len());
+    if work.told >= DEGRADED {
+        hook.next(next::COUNT);
     }
     leave(cpu);
 }

@@ -21,7 +21,7 @@ pub mod global {
     pub const WEAK_ORDER: &str = "WEAK_ORDER";
     /// `u8`: 1 = packets are held against the rules of [`crate::block`].
     pub const BLOCK: &str = "BLOCK";
-    /// `u8`: 1 = log refused and degraded packets.
+    /// `u8`: 1 = a line for each refused and each degraded packet, by `aya-log`.
     pub const LOG: &str = "LOG";
 }
 
@@ -40,6 +40,8 @@ pub mod map {
     pub const BLOCK_V4: &str = "BLOCK_V4";
     pub const BLOCK_V6: &str = "BLOCK_V6";
     pub const BLOCK_COUNTS: &str = "BLOCK_COUNTS";
+    /// The ring of lines; the name is `aya-log`'s.
+    pub const LOG: &str = "AYA_LOGS";
 }
 
 /// Places in the program arrays `XDP_NEXT` and `TC_NEXT`.
@@ -47,6 +49,8 @@ pub mod next {
     pub const PARSE: u32 = 0;
     pub const COUNT: u32 = 1;
     pub const SEND: u32 = 2;
+    /// Loaded only where the log was asked for.
+    pub const LOG: u32 = 3;
 }
 
 /// Observation points that are told apart; slot 0 is for what no one registered.

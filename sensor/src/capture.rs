@@ -10,6 +10,7 @@ use lynceus_model::time::Timestamp;
 use crate::block::Desk;
 use crate::config::CaptureConfig;
 use crate::flow_table::FlowTableConfig;
+use crate::kernel::load;
 use crate::source::files::FileSource;
 use crate::source::follow::FollowSource;
 use crate::source::kernel::{KernelConfig, KernelSource};
@@ -41,6 +42,10 @@ impl Capture {
                 interfaces: config.interfaces.clone(),
                 hook: config.hook,
                 block,
+                kernel: load::Options {
+                    log: config.kernel_log,
+                    ..load::Options::default()
+                },
                 ..KernelConfig::default()
             })?;
             for how in source.hooks() {

@@ -52,6 +52,8 @@ pub struct CaptureConfig {
     pub interfaces: Vec<String>,
     /// How to attach to them.
     pub hook: HookChoice,
+    /// Log a line for each packet that the kernel programs refuse or take with less than it should have.
+    pub kernel_log: bool,
     /// Captures and flow logs, read one after the other; `-` is standard input. The sensor ends after the last one.
     pub files: Vec<PathBuf>,
     /// Address that exporters send NetFlow v5, v9 and IPFIX to.

@@ -9,5 +9,6 @@ mod deltas;
 pub mod drain;
 pub mod interfaces;
 pub mod load;
+pub mod log;
 pub mod maps;
 mod sweep;

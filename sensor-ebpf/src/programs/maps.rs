@@ -50,10 +50,10 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, 16384> = Lru
 pub(crate) static WORK: PerCpuArray<Work, 1> = PerCpuArray::new();
 /// The programs behind the XDP hook, by [`sensor_ebpf::settings::next`].
 #[btf_map]
-pub(crate) static XDP_NEXT: ProgramArray<3> = ProgramArray::new();
+pub(crate) static XDP_NEXT: ProgramArray<4> = ProgramArray::new();
 /// The programs behind the TC hooks.
 #[btf_map]
-pub(crate) static TC_NEXT: ProgramArray<3> = ProgramArray::new();
+pub(crate) static TC_NEXT: ProgramArray<4> = ProgramArray::new();
 /// Rules of IPv4 addresses, in network order. One element where nothing is to be blocked, as the two below.
 #[btf_map]
 pub(crate) static BLOCK_V4: LpmTrie<u32, BlockRule, 1> = LpmTrie::new();
@@ -92,6 +92,8 @@ pub(crate) struct Work {
     pub(crate) arp: u32,
     /// 1: the packet is to be dropped. Written only where something is to be blocked.
     pub(crate) dropped: u32,
+    /// What the log is to tell: a refusal's number, or [`DEGRADED`] and a degradation's.
+    pub(crate) told: u32,
     pub(crate) judged: Judged,
 }
 
@@ -106,6 +108,9 @@ pub(crate) struct Judged {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
 }
+
+/// In [`Work::told`]: the packet counts in a flow.
+pub(crate) const DEGRADED: u32 = 0x100;
 
 /// What this CPU is working on.
 #[inline(always)]
@@ -155,3 +160,5 @@ pub(crate) static CLOCK_READS: Global<u32> = Global::new(0);
 pub(crate) static WEAK_ORDER: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static BLOCK: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub(crate) static LOG: Global<u8> = Global::new(0);

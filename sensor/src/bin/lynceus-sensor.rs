@@ -30,6 +30,9 @@ struct Options {
     /// Address of the collector instead of that in the configuration.
     #[arg(long)]
     collector: Option<String>,
+    /// Log a line for each packet that the kernel programs refuse or take with less than it should have.
+    #[arg(long)]
+    kernel_log: bool,
     /// Print the configuration that results, with every key, and end.
     #[arg(long)]
     print_config: bool,
@@ -52,8 +55,10 @@ fn main() -> anyhow::Result<()> {
             files: options.file,
             netflow: options.netflow,
             watch: options.watch,
+            kernel_log: config.capture.kernel_log,
         };
     }
+    config.capture.kernel_log |= options.kernel_log;
     if let Some(url) = options.collector {
         config.collector.url = url;
     }

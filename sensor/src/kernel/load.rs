@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use aya::maps::{HashMap as KernelMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
 use sensor_ebpf::block::{BLOCK_RULES, BLOCK_SLOTS};
 use sensor_ebpf::flow::Point;
 use sensor_ebpf::heads::HeadLimits;
@@ -16,10 +17,14 @@ use sensor_ebpf::settings::{POINT_SLOTS, global, map};
 use thiserror::Error;
 
 use super::block::BlockMaps;
+use super::log::KernelLog;
 use super::maps::{Cache, Counters, Descriptors, HeadRing, RecordRing, Sizes, map_all};
 
 /// The programs as an ELF file, built by `cargo xtask ebpf` (aya wants it aligned); `build.rs` names the file.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LYNCEUS_OBJECT"));
+
+/// Size of the ring of log lines, a power of two: some hundred lines.
+const LOG_BYTES: u32 = 128 << 10;
 
 /// What the kernel programs are to do, and how much memory they may use.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +44,9 @@ pub struct Options {
     /// Packets are held against block rules ([`Kernel::take_block`]). Where this is false nothing of it is in the loaded
     /// programs.
     pub block: bool,
+    /// A line for each refused and each degraded packet ([`Readers::log`]), for who looks for a fault. What it costs is
+    /// paid off the usual packet's way, and nothing of it is loaded where this is false.
+    pub log: bool,
     /// Seed of the flow hash; `None` takes a random one, which keeps a flood from aiming at one set.
     pub seed: Option<[u64; 8]>,
 }
@@ -52,6 +60,7 @@ impl Default for Options {
             heads: Some(HeadLimits::DEFAULT),
             precise_times: 20_000,
             block: false,
+            log: false,
             seed: None,
         }
     }
@@ -88,6 +97,8 @@ pub enum LoadError {
     },
     #[error("failed to map the kernel's tables")]
     Map(#[source] std::io::Error),
+    #[error("failed to open the log of the kernel programs")]
+    Log(#[source] Box<aya_log::Error>),
     #[error("failed to open map `{name}`")]
     OpenMap {
         name: &'static str,
@@ -101,9 +112,19 @@ pub(super) mod program {
     pub(in crate::kernel) const XDP: &str = "lynceus_xdp";
     pub(in crate::kernel) const INGRESS: &str = "lynceus_in";
     pub(in crate::kernel) const EGRESS: &str = "lynceus_out";
-    /// In the order of `sensor_ebpf::settings::next`.
-    pub(in crate::kernel) const XDP_NEXT: [&str; 3] = ["lynceus_xparse", "lynceus_xcount", "lynceus_xsend"];
-    pub(in crate::kernel) const TC_NEXT: [&str; 3] = ["lynceus_tparse", "lynceus_tcount", "lynceus_tsend"];
+    /// In the order of `sensor_ebpf::settings::next`; the last one only with [`super::Options::log`].
+    pub(in crate::kernel) const XDP_NEXT: [&str; 4] = [
+        "lynceus_xparse",
+        "lynceus_xcount",
+        "lynceus_xsend",
+        "lynceus_xlog",
+    ];
+    pub(in crate::kernel) const TC_NEXT: [&str; 4] = [
+        "lynceus_tparse",
+        "lynceus_tcount",
+        "lynceus_tsend",
+        "lynceus_tlog",
+    ];
 }
 
 /// The loaded programs and their attachments. Dropping it detaches everything.
@@ -115,6 +136,8 @@ pub struct Kernel {
     tc_next: ProgramArray<MapData>,
     slots: HashMap<Point, u32>,
     sizes: Sizes,
+    /// With the programs of the log.
+    log: bool,
 }
 
 impl fmt::Debug for Kernel {
@@ -135,6 +158,8 @@ pub struct Readers {
     pub cache: Cache,
     pub counters: Counters,
     pub heads: HeadRing,
+    /// `None` unless [`Options::log`] was set.
+    pub log: Option<KernelLog>,
 }
 
 impl Kernel {
@@ -165,6 +190,12 @@ impl Kernel {
         let clock_reads = u32::try_from(u64::from(options.precise_times) * (1 << 24) / 1_000_000_000)
             .unwrap_or(u32::MAX)
             .max(u32::from(options.precise_times != 0));
+        let log = u8::from(options.log);
+        let (level, log_bytes) = match options.log {
+            true => (aya_log::Level::Info as u8, LOG_BYTES),
+            // The least that the kernel accepts.
+            false => (0, 4096),
+        };
         let weak_order = u8::from(!cfg!(target_arch = "x86_64"));
         let cpus = u32::from(sizes.cpus);
         let abi = 0u32;
@@ -190,6 +221,9 @@ impl Kernel {
             .map_max_entries(map::BLOCK_V4, rules)
             .map_max_entries(map::BLOCK_V6, rules)
             .map_max_entries(map::BLOCK_COUNTS, slots)
+            .override_global(global::LOG, &log, true)
+            .override_global(aya_log::LEVEL, &level, true)
+            .map_max_entries(map::LOG, log_bytes)
             .map_max_entries(map::CACHE, sizes.sets * cpus)
             .map_max_entries(map::COLD, sizes.sets * WAYS as u32 * cpus)
             .map_max_entries(map::FLOW_HEADS, sizes.sets * WAYS as u32 * cpus)
@@ -217,6 +251,9 @@ impl Kernel {
         let points = KernelMap::try_from(points).map_err(|source| open_map(map::POINTS, source))?;
         let xdp_next = program_array(&mut ebpf, map::XDP_NEXT)?;
         let tc_next = program_array(&mut ebpf, map::TC_NEXT)?;
+        // Held while programs are loaded: they refer to its map.
+        let log = options.log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
+        let log = log.map_err(|source| LoadError::Log(Box::new(source)))?;
         let kernel = Self {
             ebpf,
             points,
@@ -224,12 +261,14 @@ impl Kernel {
             tc_next,
             slots: HashMap::new(),
             sizes,
+            log: options.log,
         };
         let readers = Readers {
             rings,
             cache,
             counters,
             heads: HeadRing::new(heads),
+            log: log.map(KernelLog),
         };
         Ok((kernel, readers))
     }
@@ -283,12 +322,21 @@ impl Kernel {
         })
     }
 
+    /// How many programs are behind a hook's own.
+    const fn behind(&self) -> usize {
+        if self.log {
+            program::XDP_NEXT.len()
+        } else {
+            program::XDP_NEXT.len() - 1
+        }
+    }
+
     /// The XDP program, loaded with those behind it.
     ///
     /// # Errors
     /// The object lacks one or the verifier refused it.
     pub fn xdp(&mut self) -> Result<&mut Xdp, LoadError> {
-        for (index, name) in (0u32..).zip(program::XDP_NEXT) {
+        for (index, name) in (0u32..).zip(&program::XDP_NEXT[..self.behind()]) {
             let next = load::<Xdp>(&mut self.ebpf, name)?;
             set(&mut self.xdp_next, index, next.fd(), name)?;
         }
@@ -300,7 +348,7 @@ impl Kernel {
     /// # Errors
     /// The object lacks one or the verifier refused it.
     pub fn classifier(&mut self, egress: bool) -> Result<&mut SchedClassifier, LoadError> {
-        for (index, name) in (0u32..).zip(program::TC_NEXT) {
+        for (index, name) in (0u32..).zip(&program::TC_NEXT[..self.behind()]) {
             let next = load::<SchedClassifier>(&mut self.ebpf, name)?;
             set(&mut self.tc_next, index, next.fd(), name)?;
         }

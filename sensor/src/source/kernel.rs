@@ -30,6 +30,7 @@ use crate::kernel::counters::Observed;
 use crate::kernel::drain::{self, Drain, OwnedHead, Queues};
 use crate::kernel::interfaces::{Change, Watch};
 use crate::kernel::load::{self, Kernel};
+use crate::kernel::log::LogThread;
 
 /// Records that one call takes from the queue at most: bounds the work of a call and the events it appends.
 const RECORD_BATCH: usize = 2048;
@@ -61,6 +62,7 @@ pub struct KernelSource {
     attachments: Vec<Attachment>,
     drain: Drain,
     kernel: Kernel,
+    _log: Option<LogThread>,
     config: KernelConfig,
     watch: Watch,
     reporter: Reporter,
@@ -105,11 +107,13 @@ impl KernelSource {
             block: config.block.is_some(),
             ..config.kernel
         };
-        let (mut kernel, readers) = Kernel::load(&options)?;
+        let (mut kernel, mut readers) = Kernel::load(&options)?;
         let blocks = match &config.block {
             Some((desk, never)) => Some(Keeper::new(kernel.take_block()?, Arc::clone(desk), never.clone())),
             None => None,
         };
+        let log = readers.log.take().map(LogThread::start).transpose();
+        let log = log.context("start the thread of the kernel programs' log")?;
         let mut attachments = Vec::with_capacity(config.interfaces.len());
         let mut reporter = Reporter::new();
         let mut table = FlowTable::new(config.table);
@@ -123,6 +127,7 @@ impl KernelSource {
             attachments,
             drain,
             kernel,
+            _log: log,
             watch,
             reporter,
             queues,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lynceus_sensor::kernel::attach::HookChoice;
 use lynceus_tests::foreign::{ForeignProgram, Hook};
-use lynceus_tests::frames::Host;
+use lynceus_tests::frames::{Host, Tcp, tcp};
 use lynceus_tests::need_root;
 use lynceus_tests::netns::{Netns, Pair, VethOptions, veth};
 use lynceus_tests::program::{Running, built};
@@ -15,6 +15,49 @@ use super::live::{Live, config};
 
 const TARGET: Host = Host::new(Ipv4Addr::new(192, 0, 2, 2));
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `--kernel-log` tells of the packets that are not as they should be, and nothing without it.
+#[test]
+fn the_kernel_log_names_what_it_refuses() {
+    let Some(_root) = need_root() else { return };
+    let link = |ether_type: u16, body: &[u8]| [&[2; 12][..], &ether_type.to_be_bytes(), body].concat();
+    let mut cut = tcp(&TARGET, &TARGET, Tcp::default(), &[]);
+    cut.truncate(14 + 20 + 4);
+    let frames = [
+        link(0x0800, &[0x35; 40]),
+        link(0x88cc, &[0; 20]),
+        cut,
+        tcp(&TARGET, &TARGET, Tcp::default(), &[]),
+    ];
+    for (hook, asked) in [("tcx", true), ("xdp", true), ("tcx", false)] {
+        let pair = Pair::new(VethOptions::default()).unwrap();
+        let mut command = pair.receiver.command(built("lynceus").unwrap());
+        command.args(["flows", "-i", Pair::RX, "--hook", hook]);
+        if asked {
+            command.arg("--kernel-log");
+        }
+        let running = Running::start(command, "observing", PATIENCE).unwrap();
+        let sent = pair.sender.run(|| {
+            pin_to_cpu(0)?;
+            FrameSocket::open(Pair::TX)?.send_all(frames.iter().map(Vec::as_slice))
+        });
+        assert_eq!(sent.unwrap().frames, 4);
+        std::thread::sleep(Duration::from_millis(100));
+        let output = running.terminate(PATIENCE).unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        println!("{hook}: {text}");
+        let ifindex = pair.receiver.ifindex(Pair::RX).unwrap();
+        let lines = text.matches(&format!("interface {ifindex}, egress 0: ")).count();
+        assert_eq!(lines, if asked { 3 } else { 0 }, "{text}");
+        for line in [
+            "54 bytes refused: bad_ip_header",
+            "34 bytes refused: other_ethertype",
+            "38 bytes degraded: bad_ip_length",
+        ] {
+            assert_eq!(text.contains(line), asked, "{line}: {text}");
+        }
+    }
+}
 
 #[test]
 fn foreign_programs_go_on_beside_ours() {

@@ -347,9 +347,10 @@ fn evictions_lose_nothing_and_a_full_ring_is_counted() {
 #[test]
 fn the_verifier_walks_less_than_a_third_of_its_limit() {
     let Some(_root) = need_root() else { return };
-    for layer in [Layer::Inner, Layer::Outer] {
+    for (layer, log) in [(Layer::Inner, false), (Layer::Outer, false), (Layer::Inner, true)] {
         let options = Options {
             layer,
+            log,
             ..Options::default()
         };
         let (mut kernel, _readers) = Kernel::load(&options).expect("the programs load");
@@ -357,7 +358,7 @@ fn the_verifier_walks_less_than_a_third_of_its_limit() {
         kernel.classifier(false).expect("ingress loads");
         kernel.classifier(true).expect("egress loads");
         for (name, instructions) in kernel.verified_instructions() {
-            println!("{layer:?} {name}: {instructions:?} instructions walked");
+            println!("{layer:?}, log {log}, {name}: {instructions:?} instructions walked");
             assert!(instructions.is_none_or(|count| count < 333_333), "{name}");
         }
     }

@@ -146,13 +146,21 @@ fn remap(from: &Path, to: &str) -> String {
 /// Fails if an object holds a folder of this machine or any other absolute path or address.
 fn refuse_this_machine(name: &str, bytes: &[u8], folder: &Path) -> anyhow::Result<()> {
     let home = cargo_home()?;
-    for folder in [folder, home.as_path(), sysroot()?.as_path()] {
-        let folder = folder.to_string_lossy();
+    let mut local = vec![folder.to_owned(), sysroot()?];
+    // A registry's folder is called after its host.
+    if let Ok(registries) = fs::read_dir(home.join("registry/src")) {
+        local.extend(
+            registries
+                .flatten()
+                .map(|registry| PathBuf::from(registry.file_name())),
+        );
+    }
+    local.push(home);
+    for word in &local {
+        let word = word.to_string_lossy();
         ensure!(
-            !bytes
-                .windows(folder.len())
-                .any(|window| window == folder.as_bytes()),
-            "{name} holds the path {folder}"
+            !bytes.windows(word.len()).any(|window| window == word.as_bytes()),
+            "{name} holds {word}"
         );
     }
     let places = places_in(bytes);
@@ -160,7 +168,7 @@ fn refuse_this_machine(name: &str, bytes: &[u8], folder: &Path) -> anyhow::Resul
     Ok(())
 }
 
-/// Absolute paths, URLs and names of registry hosts in an object's text.
+/// Absolute paths and URLs in an object's text.
 fn places_in(bytes: &[u8]) -> Vec<String> {
     let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
     let texts = bytes.split(|byte| !is_text(byte)).filter(|text| text.len() >= 6);
@@ -168,7 +176,7 @@ fn places_in(bytes: &[u8]) -> Vec<String> {
         .map(|text| String::from_utf8_lossy(text).into_owned())
         .filter(|text| {
             let absolute = text.starts_with('/') && text[1..].contains('/');
-            absolute || text.contains("://") || text.contains("registry/src") || text.contains("index.")
+            absolute || text.contains("://") || text.contains("registry/src")
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use crate::shell::root;
 use crate::toolchain::{output, rustc, sysroot};
 
 /// The crates behind the programs; with what they depend on they are part of the inputs.
-const DEPENDENCIES: [&str; 1] = ["aya-ebpf"];
+const DEPENDENCIES: [&str; 2] = ["aya-ebpf", "aya-log-ebpf"];
 
 /// What the committed object was made of.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

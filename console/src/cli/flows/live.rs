@@ -29,6 +29,9 @@ pub(super) struct LiveOptions {
     /// Where to hook into the kernel
     #[arg(long, value_enum, default_value_t, requires = "interface")]
     hook: HookChoice,
+    /// Say on standard error of each packet that the kernel refuses or takes with less than it should have, and why
+    #[arg(long, requires = "interface")]
+    kernel_log: bool,
 }
 
 /// Runs the live form of the command.
@@ -46,6 +49,7 @@ pub(super) fn run(options: &LiveOptions, table: FlowTableConfig, layer: Layer) -
         kernel: load::Options {
             layer,
             heads: None,
+            log: options.kernel_log,
             ..load::Options::default()
         },
         table,
