@@ -9,6 +9,7 @@ use anyhow::Context;
 use lynceus_proto::limits;
 use lynceus_proto::v1::control_server::ControlServer;
 use lynceus_proto::v1::ingest_server::IngestServer;
+use lynceus_proto::v1::module_server::ModuleServer;
 use lynceus_proto::v1::query_server::QueryServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -17,6 +18,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Status};
 
+use crate::attach::ModuleService;
 use crate::auth::Peer;
 use crate::config::{Config, Engine, Listen, Tls};
 use crate::control::service::ControlService;
@@ -76,6 +78,13 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
         .with_control(Arc::clone(&control)),
         control: ControlService(Arc::clone(&control)),
         query: collector.query(),
+        modules: ModuleService::new(
+            collector.ingest(),
+            collector.store(),
+            config.group(),
+            config.engine().plan,
+            stopped.clone(),
+        ),
     };
     let ticking = tokio::spawn(tick(control));
     let mut grpc = tokio::spawn(serve(listen, config.tls.clone(), services, until(stopped)));
@@ -168,6 +177,7 @@ struct Services {
     ingest: IngestService,
     query: QueryService,
     control: ControlService,
+    modules: ModuleService,
 }
 
 async fn serve(
@@ -196,7 +206,14 @@ async fn serve(
             .tls_config(server_tls(&tls)?)
             .context("tls: the certificates cannot be used")?;
     }
-    let router = server.add_service(ingest).add_service(query).add_service(control);
+    let modules = ModuleServer::new(services.modules)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(limits::MESSAGE_BYTES);
+    let router = server
+        .add_service(ingest)
+        .add_service(query)
+        .add_service(control)
+        .add_service(modules);
     match listen {
         Listen::Tcp(address) => {
             let listener = TcpListener::bind(address)

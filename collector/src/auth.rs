@@ -1,5 +1,5 @@
 //! Who may speak for whom: a sensor's certificate names its UUID as a subject alternative name, as DNS name
-//! (`UUID.sensor.lynceus` or the UUID itself) or as `urn:uuid:UUID`. Without TLS the collector listens on loopback and
+//! (`UUID.sensor.lynceus` or the UUID itself) or as `urn:uuid:UUID`; a module's names it as `NAME.module.lynceus`. Without TLS the collector listens on loopback and
 //! unix sockets only.
 
 use std::net::SocketAddr;
@@ -15,11 +15,15 @@ use x509_parser::prelude::FromDer;
 pub enum Peer {
     /// Loopback or a unix socket: the machine itself vouches for it.
     Local,
-    /// A certificate that our CA signed, and the sensors that it names.
-    Certified { sensors: Vec<SensorId> },
+    /// A certificate that our CA signed, and the sensors and modules that it names.
+    Certified {
+        sensors: Vec<SensorId>,
+        modules: Vec<String>,
+    },
 }
 
 const DOMAIN: &str = ".sensor.lynceus";
+const MODULE_DOMAIN: &str = ".module.lynceus";
 const URN: &str = "urn:uuid:";
 
 impl Peer {
@@ -28,12 +32,13 @@ impl Peer {
     pub fn of<T>(request: &Request<T>) -> Self {
         match request.peer_certs() {
             None => Self::Local,
-            Some(certificates) => Self::Certified {
-                sensors: certificates
-                    .first()
-                    .map(|der| sensors_of(der))
-                    .unwrap_or_default(),
-            },
+            Some(certificates) => {
+                let first = certificates.first();
+                Self::Certified {
+                    sensors: first.map(|der| sensors_of(der)).unwrap_or_default(),
+                    modules: first.map(|der| modules_of(der)).unwrap_or_default(),
+                }
+            }
         }
     }
 
@@ -42,9 +47,23 @@ impl Peer {
     pub fn may_speak_for(&self, sensor: SensorId) -> Result<(), Status> {
         match self {
             Self::Local => Ok(()),
-            Self::Certified { sensors } if sensors.contains(&sensor) => Ok(()),
+            Self::Certified { sensors, .. } if sensors.contains(&sensor) => Ok(()),
             Self::Certified { .. } => Err(Status::permission_denied(
                 "the certificate does not name this sensor_id",
+            )),
+        }
+    }
+
+    /// Modules write evidence, so a reader's certificate is not enough.
+    ///
+    /// # Errors
+    /// The certificate does not name the module.
+    pub fn may_attach(&self, module: &str) -> Result<(), Status> {
+        match self {
+            Self::Local => Ok(()),
+            Self::Certified { modules, .. } if modules.iter().any(|named| named == module) => Ok(()),
+            Self::Certified { .. } => Err(Status::permission_denied(
+                "the certificate does not name this module",
             )),
         }
     }
@@ -55,7 +74,7 @@ impl Peer {
     /// The certificate is that of a sensor.
     pub fn may_read(&self) -> Result<(), Status> {
         match self {
-            Self::Certified { sensors } if !sensors.is_empty() => Err(Status::permission_denied(
+            Self::Certified { sensors, .. } if !sensors.is_empty() => Err(Status::permission_denied(
                 "a sensor's certificate may not ask for data",
             )),
             Self::Local | Self::Certified { .. } => Ok(()),
@@ -75,6 +94,19 @@ pub const fn plaintext_is_safe(address: SocketAddr) -> bool {
 /// chain before.
 #[must_use]
 pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
+    names_of(der, sensor_of)
+}
+
+/// The modules that a certificate (DER) names as `NAME.module.lynceus`; as [`sensors_of`].
+#[must_use]
+pub fn modules_of(der: &[u8]) -> Vec<String> {
+    names_of(der, |name| match name {
+        GeneralName::DNSName(name) => name.strip_suffix(MODULE_DOMAIN).map(str::to_owned),
+        _ => None,
+    })
+}
+
+fn names_of<T>(der: &[u8], read: impl FnMut(&GeneralName<'_>) -> Option<T>) -> Vec<T> {
     let Ok((rest, certificate)) = X509Certificate::from_der(der) else {
         return Vec::new();
     };
@@ -84,12 +116,7 @@ pub fn sensors_of(der: &[u8]) -> Vec<SensorId> {
     if !rest.is_empty() {
         return Vec::new();
     }
-    extension
-        .value
-        .general_names
-        .iter()
-        .filter_map(sensor_of)
-        .collect()
+    extension.value.general_names.iter().filter_map(read).collect()
 }
 
 fn sensor_of(name: &GeneralName<'_>) -> Option<SensorId> {
@@ -168,12 +195,21 @@ mod tests {
     #[test]
     fn only_the_named_sensor_may_speak() {
         let named = SensorId([1; 16]);
-        let peer = Peer::Certified { sensors: vec![named] };
+        let peer = Peer::Certified {
+            sensors: vec![named],
+            modules: Vec::new(),
+        };
         assert!(peer.may_speak_for(named).is_ok());
         assert!(peer.may_speak_for(SensorId([2; 16])).is_err());
         assert!(Peer::Local.may_speak_for(SensorId([2; 16])).is_ok());
         assert!(peer.may_read().is_err());
-        assert!(Peer::Certified { sensors: Vec::new() }.may_read().is_ok());
+        let module = SanType::DnsName("telnet.module.lynceus".try_into().unwrap());
+        let module = Peer::Certified {
+            sensors: Vec::new(),
+            modules: modules_of(&certificate(vec![module])),
+        };
+        assert!(module.may_read().is_ok() && module.may_attach("telnet").is_ok());
+        assert!(module.may_attach("other").is_err() && peer.may_attach("telnet").is_err());
     }
 
     proptest! {

@@ -11,14 +11,17 @@ mod hot;
 mod left_out;
 mod patient;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lynceus_model::evidence::Evidence;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::{SensorId, WindowId};
 use lynceus_proto::batch::Content;
+use lynceus_proto::module::Said;
 use lynceus_proto::v1;
 use prost::Message;
 
@@ -27,6 +30,7 @@ pub use engine::{EngineFigures, EngineOptions};
 use self::engine::{Effects, Engine};
 use self::patient::Patient;
 use crate::knowledge::Facts;
+use crate::modules::{Board, Group, ModuleFigures, Modules};
 use crate::retention::{Retention, expire_rows};
 use crate::rows;
 use crate::shared::{Shared, add};
@@ -46,6 +50,8 @@ pub(crate) struct Logged {
     pub(crate) position: Position,
     pub(crate) sensor: SensorId,
     pub(crate) content: Content,
+    /// Of a module instead of a sensor.
+    pub(crate) said: Option<Said>,
     /// Room in the intake, given back when the effects are in the tables.
     pub(crate) _room: Option<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -61,24 +67,33 @@ pub struct DispatchOptions {
 
 /// A look at the windows in memory for queries.
 #[derive(Clone)]
-pub struct Live(Arc<Mutex<Engine>>);
+pub struct Live {
+    engine: Arc<Mutex<Engine>>,
+    modules: Arc<Board>,
+}
 
 impl Live {
     /// The window as it is now, if it is in memory.
     #[must_use]
     pub fn window(&self, id: WindowId) -> Option<(ProfileDelta, v1::WindowSummary)> {
-        lock(&self.0).window(id)
+        lock(&self.engine).window(id)
     }
 
     /// What detectors may ask and what is left out.
     #[must_use]
     pub fn facts(&self) -> Arc<Facts> {
-        lock(&self.0).facts()
+        lock(&self.engine).facts()
     }
 
     #[must_use]
     pub fn figures(&self) -> EngineFigures {
-        lock(&self.0).figures()
+        lock(&self.engine).figures()
+    }
+
+    /// How each detector is doing.
+    #[must_use]
+    pub fn modules(&self) -> Vec<ModuleFigures> {
+        self.modules.figures()
     }
 }
 
@@ -87,6 +102,7 @@ pub(crate) struct Dispatch {
     store: Patient,
     shared: Arc<Shared>,
     engine: Arc<Mutex<Engine>>,
+    modules: Modules,
     sinks: Vec<Box<dyn Sink>>,
     retention: Retention,
     checkpoint: Duration,
@@ -122,7 +138,9 @@ impl Dispatch {
         let replay_from = replay_from.max(Position(first));
         // The wall clock never gives two runs of one store the same nanosecond.
         let run = shared.started.0.unsigned_abs();
+        let modules = Modules::new(options.engine.makers(), options.engine.patience);
         let mut dispatch = Self {
+            modules,
             engine: Arc::new(Mutex::new(Engine::new(options.engine, replay_from, run))),
             store: Patient::new(store, Arc::clone(&shared)),
             shared,
@@ -137,7 +155,10 @@ impl Dispatch {
     }
 
     pub(crate) fn live(&self) -> Live {
-        Live(Arc::clone(&self.engine))
+        Live {
+            engine: Arc::clone(&self.engine),
+            modules: self.modules.board(),
+        }
     }
 
     /// Works until the intake is gone and everything is written.
@@ -167,7 +188,7 @@ impl Dispatch {
         match work {
             Work::Logged(entries) => {
                 for entry in entries {
-                    self.apply(entry.position, entry.sensor, &entry.content)?;
+                    self.apply(entry.position, entry.sensor, &Arc::new(entry.content), entry.said)?;
                 }
             }
             Work::Flush(done) => {
@@ -195,21 +216,26 @@ impl Dispatch {
         Ok(())
     }
 
-    fn apply(&mut self, position: Position, sensor: SensorId, content: &Content) -> Result<(), StoreError> {
+    fn apply(
+        &mut self,
+        position: Position,
+        sensor: SensorId,
+        content: &Arc<Content>,
+        said: Option<Said>,
+    ) -> Result<(), StoreError> {
         let mut effects = Effects::default();
         for (index, gap) in content.gaps.iter().enumerate() {
             effects.changes.push(rows::put_gap(position, index, sensor, gap));
         }
-        for update in &content.updates {
-            let applied = lock(&self.engine).apply(position, update, &self.store, &mut effects);
-            match applied {
-                Err(StoreError::Damaged { place, what }) => {
-                    // One unreadable row must not stop the rest; it is told and counted.
-                    tracing::error!(place, what, "update left out");
-                    self.shared.counters.refuse("damaged_row");
-                }
-                other => other?,
-            }
+        let mut next = 0;
+        while next < content.updates.len() {
+            let group;
+            (group, next) = self.merge(position, content, next)?;
+            self.judge(position, group, &mut effects)?;
+        }
+        if let Some(said) = said {
+            self.add_up(position, said.evidence, &mut effects)?;
+            effects.changes.push(rows::put_cursor(&said.module, said.cursor));
         }
         effects.close();
         self.say(&effects);
@@ -226,6 +252,86 @@ impl Dispatch {
         for alert in effects.alerts {
             self.shared.tell(v1::watch_response::Change::Alert(alert.into()));
         }
+        Ok(())
+    }
+
+    /// Merges updates from `first` on, as many as the modules may be shown at once; gives the first one after them.
+    ///
+    /// What a module finds at one update may open windows, and an opened window looks back at earlier ones. So a group
+    /// ends where a window comes again or another time begins: it makes no difference how updates were cut.
+    fn merge(
+        &self,
+        position: Position,
+        content: &Arc<Content>,
+        first: usize,
+    ) -> Result<(Group, usize), StoreError> {
+        let mut engine = lock(&self.engine);
+        let start = content.updates[first].delta.window.start;
+        let mut profiles = HashSet::new();
+        let mut group = Group {
+            sensor: engine.group(),
+            items: Vec::new(),
+        };
+        let mut next = first;
+        while let Some(update) = content.updates.get(next) {
+            let window = update.delta.window;
+            if window.start != start || !profiles.insert(window.profile) {
+                break;
+            }
+            match engine.merge(position, content, next, &self.store) {
+                Ok(item) => group.items.extend(item),
+                Err(error) => self.left_out(error)?,
+            }
+            next += 1;
+        }
+        Ok((group, next))
+    }
+
+    /// Shows a group to the modules and adds up what they find.
+    fn judge(&mut self, position: Position, group: Group, effects: &mut Effects) -> Result<(), StoreError> {
+        let group = Arc::new(group);
+        let found = self.modules.inspect(&group).map_err(|source| StoreError::Io {
+            path: "modules".into(),
+            source,
+        })?;
+        let mut found = found.into_iter().peekable();
+        let mut engine = lock(&self.engine);
+        for (index, item) in group.items.iter().enumerate() {
+            engine.learn(item);
+            while let Some(found) = found.next_if(|found| found.item == index) {
+                for evidence in found.evidence {
+                    if let Err(error) = engine.take_evidence(evidence, position, &self.store, effects) {
+                        self.left_out(error)?;
+                    }
+                }
+            }
+        }
+        drop(engine);
+        self.add_up(position, self.modules.late(), effects)
+    }
+
+    fn add_up(
+        &self,
+        position: Position,
+        found: Vec<Evidence>,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let mut engine = lock(&self.engine);
+        for evidence in found {
+            if let Err(error) = engine.take_evidence(evidence, position, &self.store, effects) {
+                self.left_out(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One unreadable row must not stop the rest; it is told and counted.
+    fn left_out(&self, error: StoreError) -> Result<(), StoreError> {
+        let StoreError::Damaged { place, what } = error else {
+            return Err(error);
+        };
+        tracing::error!(place, what, "update left out");
+        self.shared.counters.refuse("damaged_row");
         Ok(())
     }
 
@@ -314,7 +420,9 @@ impl Dispatch {
         store.read_log(&range, &mut |record| {
             entries += 1;
             let applied = match decode(&record.payload) {
-                Ok(content) => self.apply(record.position, record.stream.sensor, &content),
+                Ok((content, said)) => {
+                    self.apply(record.position, record.stream.sensor, &Arc::new(content), said)
+                }
                 Err(what) => {
                     tracing::error!(position = record.position.0, what, "log entry left out");
                     self.shared.counters.refuse("damaged_entry");
@@ -338,9 +446,11 @@ impl Dispatch {
 }
 
 /// Content of a log entry. It was checked before it was stored, so an error means damage or another version.
-pub(crate) fn decode(payload: &[u8]) -> Result<Content, String> {
-    let payload = v1::Payload::decode(payload).map_err(|error| error.to_string())?;
-    Content::try_from(payload).map_err(|error| error.to_string())
+pub(crate) fn decode(payload: &[u8]) -> Result<(Content, Option<Said>), String> {
+    let mut payload = v1::Payload::decode(payload).map_err(|error| error.to_string())?;
+    let said = payload.said.take().map(Said::try_from).transpose();
+    let content = Content::try_from(payload).map_err(|error| error.to_string())?;
+    Ok((content, said.map_err(|error| error.to_string())?))
 }
 
 struct Timers {
@@ -361,6 +471,6 @@ impl Timers {
 }
 
 fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
-    // A panic in a detector ends the dispatch thread; queries may still look.
+    // A panic of ours ends the dispatch thread; queries may still look.
     engine.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,11 +14,13 @@ use std::sync::mpsc::SyncSender;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::window::SensorId;
 use lynceus_proto::batch::{Batch, Content};
+use lynceus_proto::module::Said;
 use lynceus_proto::v1;
 use prost::Message;
 use prost::bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::attach::Seat;
 use crate::dispatch::{Logged, Work};
 use crate::rows;
 use crate::shared::{Shared, add};
@@ -64,6 +66,8 @@ struct Job {
     stream: StreamId,
     entry: Entry,
     content: Content,
+    /// Of a module instead of a sensor.
+    said: Option<Said>,
     room: Option<OwnedSemaphorePermit>,
     done: oneshot::Sender<Result<Accepted, IngestError>>,
 }
@@ -125,6 +129,52 @@ impl Ingest {
             .await
             .map_err(|_| IngestError::Stopping)?;
         Ok(answer)
+    }
+
+    /// Makes durable what a module found and how far it has come.
+    ///
+    /// # Errors
+    /// Not now, or the collector stops; it may be said again.
+    pub(crate) async fn say(&self, seat: &Seat, said: Said) -> Result<(), IngestError> {
+        let name = format!("lynceus module {}", seat.name());
+        let stream = StreamId {
+            sensor: SensorId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).into_bytes()),
+            boot: [0; 16],
+            stream: 0,
+        };
+        // Held until the entry is stored, so that two connections of one module never use one number.
+        let mut last = seat.seq().await;
+        let known = || {
+            let marks = self.store.marks();
+            let mark = marks.iter().find(|(known, _)| *known == stream);
+            mark.map_or(0, |(_, mark)| mark.acknowledged())
+        };
+        let seq = last.unwrap_or_else(known) + 1;
+        let payload = v1::Payload {
+            said: Some(said.clone().into()),
+            ..v1::Payload::default()
+        };
+        let entry = Entry {
+            stream,
+            seq,
+            span: None,
+            keys: Vec::new(),
+            payload: payload.encode_to_vec().into(),
+        };
+        let (done, answer) = oneshot::channel();
+        let job = Job {
+            stream,
+            entry,
+            content: Content::default(),
+            said: Some(said),
+            room: None,
+            done,
+        };
+        let sent = self.jobs.send(Order::Take(Box::new(job))).await;
+        sent.map_err(|_| IngestError::Stopping)?;
+        answer.await.unwrap_or(Err(IngestError::Stopping))?;
+        *last = Some(seq);
+        Ok(())
     }
 
     /// Notes what a sensor says about itself; the newest one holds. Blocks for the store.
@@ -200,6 +250,7 @@ impl Ingest {
             stream,
             entry,
             content: batch.content,
+            said: None,
             room,
             done,
         }
@@ -282,7 +333,9 @@ impl Committer {
                     Accepted::Duplicate
                 }
                 Admitted::Stored { position, missing } => {
-                    self.count(&job.content);
+                    if job.said.is_none() {
+                        self.count(&job.content);
+                    }
                     if let Some((first, last)) = missing {
                         let (boot, stream) = (crate::json::uuid(job.stream.boot), job.stream.stream);
                         tracing::warn!(%boot, stream, first, last, "sequence numbers are missing");
@@ -292,6 +345,7 @@ impl Committer {
                         position,
                         sensor: job.stream.sensor,
                         content: job.content,
+                        said: job.said,
                         _room: job.room,
                     });
                     Accepted::Stored

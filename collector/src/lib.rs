@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod attach;
 pub mod auth;
 pub mod config;
 pub mod control;
@@ -15,6 +16,7 @@ pub mod ingest;
 pub mod json;
 pub mod knowledge;
 pub mod metrics;
+pub mod modules;
 pub mod output;
 pub mod pipeline;
 pub mod query;

@@ -115,6 +115,53 @@ fn render(query: &QueryService) -> String {
             metric(name, "gauge", help, &rows);
         }
     }
+    let modules = |value: &dyn Fn(&lynceus_proto::v1::ModuleStatus) -> u64| -> Vec<(String, u64)> {
+        let row = |module: &lynceus_proto::v1::ModuleStatus| {
+            (format!("{{module=\"{}\"}}", label(&module.name)), value(module))
+        };
+        status.modules.iter().map(row).collect()
+    };
+    let at_work = |state: &str| matches!(state, "running" | "attached");
+    for (name, kind, help, rows) in [
+        (
+            "module_running",
+            "gauge",
+            "1 when the module is at work.",
+            modules(&|module| at_work(&module.state).into()),
+        ),
+        (
+            "module_updates_total",
+            "counter",
+            "Updates that the module was shown.",
+            modules(&|module| module.updates),
+        ),
+        (
+            "module_busy_nanoseconds_total",
+            "counter",
+            "Time that the module took for them.",
+            modules(&|module| module.busy_nanos.unwrap_or(0)),
+        ),
+        (
+            "module_restarts_total",
+            "counter",
+            "How often the module was begun anew or came back.",
+            modules(&|module| module.restarts),
+        ),
+        (
+            "module_slow_total",
+            "counter",
+            "Groups of updates for which the module took too long.",
+            modules(&|module| module.slow),
+        ),
+        (
+            "module_late_total",
+            "counter",
+            "Findings that came after the other modules had gone on.",
+            modules(&|module| module.late),
+        ),
+    ] {
+        metric(name, kind, help, &rows);
+    }
     metric(
         "log_bytes",
         "gauge",

@@ -79,7 +79,7 @@ impl QueryService {
             .map_err(|error| failed(&error))?;
         Ok(v1::GetWindowResponse {
             summary: Some(rows::read_summary(&summary).map_err(|error| failed(&error))?),
-            profile: window.map(|row| (&row.profile).into()),
+            profile: window.map(|row| (&*row.profile).into()),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! the sign bit turned, so that bytes sort as numbers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lynceus_model::alert::{Alert, AlertId};
 use lynceus_model::evidence::{Evidence, EvidenceId};
@@ -34,7 +35,8 @@ pub struct WindowRow {
     pub evidence: u64,
     pub alerts: u64,
     pub alerted: f64,
-    pub profile: ProfileDelta,
+    /// Shared with the modules that look at it.
+    pub profile: Arc<ProfileDelta>,
 }
 
 /// An evidence with its place in the order of its window.
@@ -181,7 +183,7 @@ pub fn put_window(row: &WindowRow) -> Change {
         evidence: row.evidence,
         alerts: row.alerts,
         alerted: row.alerted,
-        profile: Some((&row.profile).into()),
+        profile: Some((&*row.profile).into()),
     };
     put(Table::Windows, window_key(row.profile.window), &stored)
 }
@@ -267,6 +269,27 @@ pub fn put_gap(position: Position, index: usize, sensor: SensorId, gap: &Gap) ->
     put(Table::Gaps, key, &stored)
 }
 
+/// Key in `Meta` of how far a module in a program of its own has come.
+#[must_use]
+pub fn module_key(module: &str) -> Vec<u8> {
+    format!("module/{module}").into_bytes()
+}
+
+/// Writes how far a module in a program of its own has come.
+#[must_use]
+pub fn put_cursor(module: &str, cursor: u64) -> Change {
+    Change {
+        table: Table::Meta,
+        key: module_key(module),
+        value: Some(cursor.to_be_bytes().to_vec()),
+    }
+}
+
+#[must_use]
+pub fn read_cursor(value: &[u8]) -> Option<u64> {
+    value.try_into().ok().map(u64::from_be_bytes)
+}
+
 /// # Errors
 /// The value is not a window.
 pub fn read_window(value: &[u8]) -> Result<WindowRow, StoreError> {
@@ -283,7 +306,8 @@ pub fn read_window(value: &[u8]) -> Result<WindowRow, StoreError> {
         alerts: stored.alerts,
         alerted: stored.alerted,
         profile: ProfileDelta::try_from(profile)
-            .map_err(|error| damaged(Table::Windows, &error.to_string()))?,
+            .map_err(|error| damaged(Table::Windows, &error.to_string()))?
+            .into(),
     })
 }
 
@@ -399,7 +423,7 @@ mod tests {
             evidence: 2,
             alerts: 1,
             alerted: 15.5,
-            profile: ProfileDelta::new(window),
+            profile: ProfileDelta::new(window).into(),
         };
         let change = put_window(&row);
         assert_eq!(read_window(&change.value.unwrap()).unwrap(), row);

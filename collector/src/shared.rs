@@ -9,6 +9,7 @@ use lynceus_model::window::SensorId;
 use lynceus_proto::v1;
 use tokio::sync::broadcast;
 
+use crate::attach::Seats;
 use crate::output::OutputCounters;
 use crate::store::Position;
 
@@ -23,6 +24,8 @@ pub struct Shared {
     applied: AtomicU64,
     connected: Mutex<BTreeMap<SensorId, u32>>,
     watchers: broadcast::Sender<v1::WatchResponse>,
+    /// Modules in programs of their own.
+    pub seats: Seats,
 }
 
 /// Totals since the start.
@@ -64,6 +67,7 @@ impl Shared {
             applied: AtomicU64::new(0),
             connected: Mutex::default(),
             watchers: broadcast::channel(WATCH_BUFFER).0,
+            seats: Seats::default(),
         }
     }
 

@@ -92,7 +92,7 @@ pub mod https_anomaly;
 pub mod letters_model;
 
 pub use context::Context;
-pub use registry::{DetectConfig, Registry};
+pub use registry::{DetectConfig, Maker, Registry, makers};
 
 use lynceus_model::app::AppRecord;
 use lynceus_model::evidence::Evidence;

@@ -1,5 +1,7 @@
 //! All detectors, as configured, behind one call.
 
+use std::sync::Arc;
+
 use lynceus_model::evidence::Evidence;
 use lynceus_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,12 +40,17 @@ macro_rules! detectors {
             $(pub $file: $file::Config,)*
         }
 
-        fn enabled(config: &DetectConfig, context: &Context) -> Vec<Box<dyn Detector>> {
-            let mut detectors: Vec<Box<dyn Detector>> = Vec::new();
+        /// Makers of the detectors that are enabled, in the order in which they speak.
+        #[must_use]
+        pub fn makers(config: &DetectConfig, context: &Context) -> Vec<Maker> {
+            let mut makers = Vec::new();
             $(if config.$file.enabled {
-                detectors.push(Box::new($file::$detector::new(config.$file.clone(), context)));
+                let (own, context) = (config.$file.clone(), context.clone());
+                makers.push(Maker::new(stringify!($file), move || {
+                    Box::new($file::$detector::new(own.clone(), &context))
+                }));
             })*
-            detectors
+            makers
         }
     };
 }
@@ -117,6 +124,40 @@ detectors! {
     https_anomaly: HttpsAnomaly,
 }
 
+/// Makes a detector as often as one is needed: whoever hosts detectors starts anew with a fresh one where one failed.
+#[derive(Clone)]
+pub struct Maker {
+    name: &'static str,
+    make: Arc<dyn Fn() -> Box<dyn Detector> + Send + Sync>,
+}
+
+impl Maker {
+    /// `make` gives a detector that has seen nothing yet.
+    pub fn new(name: &'static str, make: impl Fn() -> Box<dyn Detector> + Send + Sync + 'static) -> Self {
+        Self {
+            name,
+            make: Arc::new(make),
+        }
+    }
+
+    /// Name in the configuration.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    #[must_use]
+    pub fn make(&self) -> Box<dyn Detector> {
+        (self.make)()
+    }
+}
+
+impl std::fmt::Debug for Maker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
 /// The detectors that are enabled.
 pub struct Registry {
     detectors: Vec<Box<dyn Detector>>,
@@ -126,7 +167,7 @@ impl Registry {
     #[must_use]
     pub fn new(config: &DetectConfig, context: &Context) -> Self {
         Self {
-            detectors: enabled(config, context),
+            detectors: makers(config, context).iter().map(Maker::make).collect(),
         }
     }
 

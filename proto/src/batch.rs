@@ -91,6 +91,7 @@ impl From<Content> for v1::Payload {
         Self {
             updates: content.updates.into_iter().map(Into::into).collect(),
             gaps: content.gaps.into_iter().map(Into::into).collect(),
+            said: None,
         }
     }
 }
@@ -99,6 +100,14 @@ impl TryFrom<v1::Payload> for Content {
     type Error = Invalid;
 
     fn try_from(wire: v1::Payload) -> Checked<Self> {
+        if wire.said.is_some() {
+            return Err(Invalid::new(
+                "said",
+                Problem::Mismatch {
+                    what: "a batch carries traffic, no findings",
+                },
+            ));
+        }
         Ok(Self {
             updates: list(
                 "updates",

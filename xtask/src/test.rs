@@ -20,10 +20,19 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Distribution package and a program of it that tells that it is there.
-const PACKAGES: [(&str, &str); 5] = [
+/// Distribution package and a program, or the path of a file, of it that tells that it is there.
+const PACKAGES: [(&str, &str); 8] = [
     ("iproute2", "ip"),
     ("nfdump", "nfdump"),
+    ("protobuf-compiler", "protoc"),
+    (
+        "python3-grpcio",
+        "/usr/lib/python3/dist-packages/grpc/__init__.py",
+    ),
+    (
+        "python3-protobuf",
+        "/usr/lib/python3/dist-packages/google/protobuf/__init__.py",
+    ),
     ("redis-server", "redis-server"),
     ("softflowd", "softflowd"),
     ("tmux", "tmux"),

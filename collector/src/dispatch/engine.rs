@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
+use lynceus_detect::{Context, DetectConfig, Maker, makers};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
+use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::{Timestamp, WindowPlan};
-use lynceus_model::window::{SensorId, Stage, WindowId, WindowUpdate};
+use lynceus_model::window::{SensorId, Stage, WindowId};
+use lynceus_proto::batch::Content;
 use lynceus_proto::v1;
 
 use super::hot::{Hot, HotWindows, Replay};
 use super::left_out::LeftOut;
 use crate::knowledge::Facts;
+use crate::modules::Item;
 use crate::rows::{self, EvidenceRow};
 use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
 
@@ -25,6 +28,10 @@ pub struct EngineOptions {
     pub plan: WindowPlan,
     pub policy: AlertPolicy,
     pub detectors: DetectConfig,
+    /// Detectors of the program around the collector; they speak after ours.
+    pub more: Vec<Maker>,
+    /// How long one call of a detector may take before it is left behind.
+    pub patience: Duration,
     /// What detectors may ask, and what is left out.
     pub facts: Arc<Facts>,
     /// Memory for windows; beyond it those untouched for longest go to the store.
@@ -34,6 +41,9 @@ pub struct EngineOptions {
 impl EngineOptions {
     /// Windows of this many bytes stay in memory by default: some 20,000 profiles of usual size.
     pub const DEFAULT_WINDOW_BYTES: usize = 512 << 20;
+
+    /// By default a call of a detector may take this long: a million times what it usually takes.
+    pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 
     #[must_use]
     pub fn new(group: SensorId, plan: WindowPlan) -> Self {
@@ -45,9 +55,23 @@ impl EngineOptions {
                 ..AlertPolicy::default()
             },
             detectors: DetectConfig::default(),
+            more: Vec::new(),
+            patience: Self::DEFAULT_PATIENCE,
             facts: Arc::new(Facts::default()),
             max_window_bytes: Self::DEFAULT_WINDOW_BYTES,
         }
+    }
+
+    /// How to make the detectors that are enabled.
+    #[must_use]
+    pub fn makers(&self) -> Vec<Maker> {
+        let context = Context {
+            network: Arc::new(self.detectors.network.clone()),
+            knowledge: Arc::<Facts>::clone(&self.facts),
+        };
+        let mut makers = makers(&self.detectors, &context);
+        makers.extend(self.more.iter().cloned());
+        makers
     }
 }
 
@@ -109,7 +133,6 @@ impl Effects {
 pub(super) struct Engine {
     options: EngineOptions,
     windows: HotWindows,
-    registry: Registry,
     accumulator: Accumulator,
     replay: Replay,
     left_out: LeftOut,
@@ -121,13 +144,6 @@ impl Engine {
     /// `run`: another number for each run.
     pub(super) fn new(options: EngineOptions, replay_from: Position, run: u64) -> Self {
         Self {
-            registry: Registry::new(
-                &options.detectors,
-                &Context {
-                    network: Arc::new(options.detectors.network.clone()),
-                    knowledge: Arc::<Facts>::clone(&options.facts),
-                },
-            ),
             accumulator: Accumulator::new(options.group, options.policy),
             windows: HotWindows::default(),
             left_out: LeftOut::new(Arc::clone(&options.facts)),
@@ -140,14 +156,15 @@ impl Engine {
         }
     }
 
-    /// Merges an update, shows it to the detectors and adds up what they say.
-    pub(super) fn apply(
+    /// Merges an update; gives what the modules are to be shown, if it was not merged before.
+    pub(super) fn merge(
         &mut self,
         position: Position,
-        update: &WindowUpdate,
+        content: &Arc<Content>,
+        index: usize,
         store: &dyn Store,
-        effects: &mut Effects,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Item>, StoreError> {
+        let update = &content.updates[index];
         let id = update.delta.window;
         let taken = self.windows.take(id, position, self.replay, store)?;
         if taken.loaded {
@@ -155,43 +172,35 @@ impl Engine {
         }
         let hot = taken.hot;
         if position <= hot.loaded_at {
-            return Ok(());
+            return Ok(None);
         }
-        let merged = hot.row.profile.merge(&update.delta);
+        // Nobody else holds it now, but for a module that was left behind.
+        let merged = Arc::make_mut(&mut hot.row.profile).merge(&update.delta);
         debug_assert!(merged, "the window was looked up by the delta's own identity");
         hot.row.applied = position;
         hot.row.run = self.replay.run;
         // A record that comes after the end opens the window again until it is at rest.
         hot.row.closed = update.stage == Stage::Closed;
         (hot.dirty, hot.changed) = (true, true);
-        self.left_out.learn(&update.apps, &update.flows);
-        let shown = ProfileUpdate {
-            sensor: self.options.group,
-            profile: &hot.row.profile,
-            number: self.options.plan.number_of(id.start),
-            stage: update.stage,
-            flows: &update.flows,
-            apps: &update.apps,
-        };
-        let found = self.registry.inspect(
-            &shown,
-            &History {
-                windows: &hot.history,
-            },
-        );
+        let (profile, history) = (Arc::clone(&hot.row.profile), Arc::clone(&hot.history));
         self.windows.weigh(id);
-        for evidence in found {
-            self.take_evidence(evidence, position, store, effects)?;
-        }
-        if let Some((_, last)) = update.delta.span
-            && last > self.now
-        {
-            self.now = last;
-            for evidence in self.registry.tick(last) {
-                self.take_evidence(evidence, position, store, effects)?;
-            }
-        }
-        Ok(())
+        let last = update.delta.span.map(|(_, last)| last);
+        let tick = last.filter(|last| *last > self.now);
+        self.now = tick.unwrap_or(self.now);
+        Ok(Some(Item {
+            content: Arc::clone(content),
+            index,
+            profile,
+            history,
+            number: self.options.plan.number_of(id.start),
+            tick,
+        }))
+    }
+
+    /// What the whitelist knows of addresses grows with the updates, so that it does not depend on how they were grouped.
+    pub(super) fn learn(&mut self, item: &Item) {
+        let update = item.update();
+        self.left_out.learn(&update.apps, &update.flows);
     }
 
     /// Writes what changed since the last call: summaries, and with `whole` also the windows themselves; then windows
@@ -257,13 +266,10 @@ impl Engine {
         self.windows.bytes() > self.options.max_window_bytes
     }
 
-    pub(super) fn window(
-        &self,
-        id: WindowId,
-    ) -> Option<(lynceus_model::profile::ProfileDelta, v1::WindowSummary)> {
+    pub(super) fn window(&self, id: WindowId) -> Option<(ProfileDelta, v1::WindowSummary)> {
         let hot = self.windows.get(id)?;
         Some((
-            hot.row.profile.clone(),
+            ProfileDelta::clone(&hot.row.profile),
             summary(
                 hot,
                 &self.options.plan,
@@ -271,6 +277,10 @@ impl Engine {
                 self.options.policy.threshold(),
             ),
         ))
+    }
+
+    pub(super) const fn group(&self) -> SensorId {
+        self.options.group
     }
 
     pub(super) fn facts(&self) -> Arc<Facts> {
@@ -286,7 +296,8 @@ impl Engine {
         }
     }
 
-    fn take_evidence(
+    /// Adds up a finding.
+    pub(super) fn take_evidence(
         &mut self,
         evidence: Evidence,
         position: Position,

@@ -79,7 +79,7 @@ impl HotWindows {
                     evidence: 0,
                     alerts: 0,
                     alerted: 0.0,
-                    profile: ProfileDelta::new(id),
+                    profile: ProfileDelta::new(id).into(),
                 }),
                 loaded_at,
                 history: self.history(id, store)?,
@@ -155,7 +155,7 @@ impl HotWindows {
             .rev();
         let mut history: Vec<ProfileDelta> = earlier
             .take(HISTORY)
-            .map(|(_, hot)| hot.row.profile.clone())
+            .map(|(_, hot)| ProfileDelta::clone(&hot.row.profile))
             .collect();
         if history.len() < HISTORY {
             let oldest = history.last().map_or(id, |profile| profile.window);
@@ -166,7 +166,7 @@ impl HotWindows {
             for (_, value) in
                 store.scan(Table::Windows, &range, Order::Descending, HISTORY - history.len())?
             {
-                history.push(rows::read_window(&value)?.profile);
+                history.push(Arc::unwrap_or_clone(rows::read_window(&value)?.profile));
             }
         }
         Ok(history.into())

@@ -8,7 +8,9 @@ use lynceus_proto::v1;
 use tonic::Status;
 
 use super::{QueryService, failed};
+use crate::attach::SeatFigures;
 use crate::knowledge::Known;
+use crate::modules::ModuleFigures;
 use crate::rows;
 use crate::store::{KeyRange, Order, Table};
 
@@ -101,6 +103,8 @@ impl QueryService {
                 }
             }
         }
+        let mut modules: Vec<v1::ModuleStatus> = self.live.modules().into_iter().map(module).collect();
+        modules.extend(self.shared.seats.figures().into_iter().map(attached));
         v1::CollectorStatus {
             feeds,
             whitelist_entries: facts.whitelist().len() as u64,
@@ -119,7 +123,42 @@ impl QueryService {
             applied_position: self.shared.applied().0,
             totals,
             refused,
+            modules,
         }
+    }
+}
+
+fn module(figures: ModuleFigures) -> v1::ModuleStatus {
+    let state = if figures.stopped { "stopped" } else { "running" };
+    v1::ModuleStatus {
+        name: figures.name.to_owned(),
+        state: state.to_owned(),
+        version: None,
+        findings: None,
+        updates: figures.updates,
+        busy_nanos: Some(u64::try_from(figures.busy.as_nanos()).unwrap_or(u64::MAX)),
+        slow: figures.slow,
+        panics: figures.panics,
+        hangs: figures.hangs,
+        late: figures.late,
+        restarts: figures.restarts(),
+        last_fault: figures.last_fault,
+        position: None,
+    }
+}
+
+fn attached(figures: SeatFigures) -> v1::ModuleStatus {
+    let state = if figures.attached { "attached" } else { "away" };
+    v1::ModuleStatus {
+        name: figures.name,
+        state: state.to_owned(),
+        version: Some(figures.version),
+        updates: figures.updates,
+        restarts: figures.restarts,
+        findings: Some(figures.findings),
+        last_fault: figures.last_fault,
+        position: Some(figures.position),
+        ..v1::ModuleStatus::default()
     }
 }
 

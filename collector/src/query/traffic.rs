@@ -153,7 +153,7 @@ struct Page {
 
 impl Page {
     fn take(&mut self, record: &LogRecord, wanted: &Wanted, begin: Place, size: usize) -> ControlFlow<()> {
-        let content = match decode(&record.payload) {
+        let (content, _) = match decode(&record.payload) {
             Ok(content) => content,
             Err(what) => {
                 tracing::error!(position = record.position.0, what, "log entry not shown");

@@ -159,6 +159,16 @@ impl Daemon {
         answer
     }
 
+    #[allow(dead_code, reason = "only some tests ask")]
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    #[allow(dead_code, reason = "only some tests ask")]
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Asks it to end and checks that it ended well.
     pub(crate) fn terminate(mut self) {
         signal("-TERM", self.process.id());

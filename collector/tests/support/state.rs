@@ -48,7 +48,7 @@ impl State {
                 .collect(),
             windows: all(Table::Windows)
                 .into_iter()
-                .map(|row| rows::read_window(&row.1).unwrap().profile)
+                .map(|row| ProfileDelta::clone(&rows::read_window(&row.1).unwrap().profile))
                 .collect(),
             summaries: all(Table::Summaries)
                 .into_iter()
@@ -60,6 +60,7 @@ impl State {
 }
 
 /// How often each sequence number stands in the log.
+#[allow(dead_code, reason = "only some tests count")]
 pub(crate) fn log_counts(store: &dyn Store) -> BTreeMap<u64, usize> {
     let mut counts = BTreeMap::new();
     let mut count = |record: lynceus_collector::store::LogRecord| {

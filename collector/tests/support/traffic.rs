@@ -17,6 +17,7 @@ pub(crate) const PLAN: WindowPlan = WindowPlan {
 };
 
 /// Window updates of two windows: `hosts` × `ports` probes of a scanner between ordinary web traffic.
+#[allow(dead_code, reason = "only some tests want it")]
 pub(crate) fn updates(hosts: u8, ports: u16) -> Vec<WindowUpdate> {
     let mut profiler = Profiler::new(ProfilerConfig {
         sensor: SENSOR,
@@ -68,6 +69,34 @@ pub(crate) fn beacon() -> Vec<WindowUpdate> {
     for number in 0..600 {
         let at = Timestamp::from_secs(10 * number as i64);
         profiler.observe(flow(number, at, client, server, 4444, ConnState::Rej));
+    }
+    profiler.finish();
+    let mut updates = Vec::new();
+    profiler.drain(&mut updates);
+    updates
+}
+
+/// Window updates of two windows: each of so many hosts logs in to three servers over Telnet, twice.
+#[allow(dead_code, reason = "only some tests want it")]
+pub(crate) fn telnet(hosts: u8) -> Vec<WindowUpdate> {
+    let mut profiler = Profiler::new(ProfilerConfig {
+        sensor: SENSOR,
+        plan: PLAN,
+        refresh: Duration::from_secs(5),
+        ..ProfilerConfig::default()
+    });
+    let mut number = 0;
+    for window in 0..2 {
+        for host in 0..hosts {
+            for round in 0..6_u8 {
+                number += 1;
+                let at =
+                    Timestamp::from_secs(3600 + window * 3600 + i64::from(host) * 30 + i64::from(round) * 6);
+                let from = Ipv4Addr::new(10, 0, 1, 1 + host);
+                let to = Ipv4Addr::new(10, 0, 2, 1 + round % 3);
+                profiler.observe(flow(number, at, from, to, 23, ConnState::Sf));
+            }
+        }
     }
     profiler.finish();
     let mut updates = Vec::new();

@@ -138,11 +138,58 @@ fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
         lines.push(Line::toned(Tone::Quiet, "  white   ").and(Tone::Plain, format!("list of {entries}")));
     }
     lines.extend(collector.feeds.iter().map(|feed| of_feed(feed, clock)));
+    lines.extend(of_modules(&collector.modules));
     if let Some(reason) = &collector.degraded {
         lines.push(Line::toned(
             Tone::Alert,
             format!("  takes nothing now: {}", human::printable(reason, 300)),
         ));
+    }
+    lines
+}
+
+/// All in one line, and one for each that did not just run.
+fn of_modules(modules: &[v1::ModuleStatus]) -> Vec<Line> {
+    if modules.is_empty() {
+        return Vec::new();
+    }
+    let running = modules
+        .iter()
+        .filter(|module| matches!(module.state.as_str(), "running" | "attached"));
+    let text = format!("{} of {} at work", running.count(), modules.len());
+    let mut lines = vec![Line::toned(Tone::Quiet, "  modules ").and(Tone::Plain, text)];
+    let notable = modules.iter().filter(|module| {
+        module.state != "running" || module.restarts > 0 || module.slow > 0 || module.late > 0
+    });
+    for module in notable {
+        let name = human::printable(&module.name, 64);
+        let mut text = format!(
+            "{name}: {}, restarts {}",
+            module.state,
+            human::count(module.restarts)
+        );
+        if let Some(position) = module.position {
+            text += &format!(", through with entry {}", human::count(position));
+        }
+        for (count, what) in [
+            (module.panics, "panics"),
+            (module.hangs, "hangs"),
+            (module.slow, "slow groups"),
+            (module.late, "late findings"),
+        ] {
+            if count > 0 {
+                text += &format!(", {what} {}", human::count(count));
+            }
+        }
+        if let Some(fault) = &module.last_fault {
+            text += &format!("; last fault: {}", human::printable(fault, 200));
+        }
+        let tone = match module.state.as_str() {
+            "stopped" | "away" => Tone::Bad,
+            _ if module.last_fault.is_some() => Tone::Warning,
+            _ => Tone::Plain,
+        };
+        lines.push(Line::toned(Tone::Quiet, "  module  ").and(tone, text));
     }
     lines
 }

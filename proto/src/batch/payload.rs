@@ -77,7 +77,11 @@ impl v1::Payload {
         if self.updates.len() > 1 {
             let updates = self.updates.split_off(self.updates.len() / 2);
             let gaps = std::mem::take(&mut self.gaps);
-            return Some(Self { updates, gaps });
+            return Some(Self {
+                updates,
+                gaps,
+                said: None,
+            });
         }
         if !self.gaps.is_empty() && (self.gaps.len() > 1 || !self.updates.is_empty()) {
             let kept = if self.updates.is_empty() {
@@ -88,12 +92,14 @@ impl v1::Payload {
             return Some(Self {
                 updates: Vec::new(),
                 gaps: self.gaps.split_off(kept),
+                said: None,
             });
         }
         let rest = self.updates.first_mut()?.take_second_half()?;
         Some(Self {
             updates: vec![rest],
             gaps: Vec::new(),
+            said: None,
         })
     }
 }

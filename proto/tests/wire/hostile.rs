@@ -165,6 +165,7 @@ fn the_error_names_the_field_inside_the_batch() {
             apps: Vec::new(),
         }],
         gaps: Vec::new(),
+        said: None,
     };
     let error = Batch::try_from(v1::Batch::seal(&id(), &payload)).unwrap_err();
     assert_eq!(
@@ -189,4 +190,17 @@ fn numbers_that_are_none_are_refused() {
         };
         assert_eq!(Evidence::try_from(wire).is_err(), refused, "confidence {value}");
     }
+}
+
+#[test]
+fn a_sensor_says_no_findings() {
+    let payload = v1::Payload {
+        said: Some(v1::ModuleSaid {
+            module: "forged".to_owned(),
+            ..v1::ModuleSaid::default()
+        }),
+        ..v1::Payload::default()
+    };
+    let error = Batch::try_from(v1::Batch::seal(&id(), &payload)).unwrap_err();
+    assert_eq!(error.field, "payload.said");
 }
