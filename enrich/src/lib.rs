@@ -6,3 +6,5 @@ pub mod dossier;
 pub mod fact;
 pub mod feeds;
 pub mod indicator;
+pub mod provider;
+pub mod wire;

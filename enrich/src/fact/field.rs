@@ -166,7 +166,7 @@ pub const CANONICAL: &[(Field, &[(&str, &str)])] = &[
     (Field::WhoisCountryCode, &[("censys", "whois_org_country")]),
     (Field::Asn, &[
         ("maxmind", "autonomous_system_number"), ("ipinfo", "asn"), ("asn", "asn"), ("cymru", "asn"), ("censys", "asn"),
-        ("virustotal", "asn"), ("shodan", "asn"),
+        ("virustotal", "asn"), ("shodan", "asn"), ("crowdsec", "asn"),
     ]),
     (Field::AsName, &[
         ("maxmind", "autonomous_system_organization"), ("ipinfo", "as_name"), ("asn", "organization"),
@@ -197,8 +197,14 @@ pub const CANONICAL: &[(Field, &[(&str, &str)])] = &[
     (Field::BotName, &[("ranges", "bot_name")]),
     (Field::AbuseScore, &[("abuseipdb", "abuse_confidence_score")]),
     (Field::MaliciousCount, &[("virustotal", "malicious")]),
-    (Field::Ports, &[("sensors", "ports"), ("censys", "ports"), ("shodan", "ports"), ("internetdb", "ports")]),
-    (Field::Services, &[("sensors", "services"), ("censys", "services")]),
+    (Field::Ports, &[
+        ("sensors", "ports"), ("censys", "ports"), ("shodan", "ports"), ("internetdb", "ports"),
+        ("scan", "ports"), ("zmap", "ports"), ("zgrab2", "ports"),
+    ]),
+    (Field::Services, &[
+        ("sensors", "services"), ("censys", "services"), ("shodan", "services"), ("scan", "services"),
+        ("zgrab2", "services"),
+    ]),
     (Field::Vulnerabilities, &[("internetdb", "vulns"), ("shodan", "vulns")]),
     (Field::Tags, &[("virustotal", "tags"), ("internetdb", "tags"), ("greynoise", "tags")]),
     (Field::Feeds, &[("feeds", "listed")]),

@@ -1,0 +1,90 @@
+//! APIVoid v2, `POST /ip-reputation` with `X-API-Key`. Prepaid; ten requests a minute is Know Your IP's guess.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::settings::Keyed;
+use super::tree::{Table, object, text};
+use super::{Columns, Cost, Fault, Info, Leak, Provider, Question, Quota, Reply};
+use crate::wire::{Request, Sender, Wire};
+
+pub(super) static INFO: Info = Info {
+    name: "apivoid",
+    cost: Cost::Paid,
+    needs_key: true,
+    sends: true,
+    leak: Leak::Vendor,
+    who: "APIVoid learns the address and the owner of the key",
+    quota: Quota::paced(6.0, 1),
+    fresh: Some(Duration::from_secs(86_400)),
+    any_address: false,
+    needs_position: false,
+};
+
+pub(super) struct ApiVoid {
+    pub(super) settings: Keyed,
+    pub(super) wire: Arc<Wire>,
+}
+
+const URL: &str = "https://api.apivoid.com";
+
+impl Provider for ApiVoid {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn enabled(&self) -> bool {
+        self.settings.enabled
+    }
+
+    fn missing(&self) -> Option<&'static str> {
+        (!self.settings.api_key.is_set()).then_some("apivoid.api_key")
+    }
+
+    fn ask(&self, question: &Question) -> Result<Reply, Fault> {
+        let url = format!(
+            "{}/v2/ip-reputation",
+            super::registry::base(&self.settings.api_url, URL)
+        );
+        let mut request = Request::get(&url).header("x-api-key", self.settings.api_key.text());
+        request.json = Some(json!({ "ip": question.ip }).to_string());
+        match self
+            .wire
+            .http(Sender::of(&INFO, question.ip), request)?
+            .body_or_not_found()?
+        {
+            None => Ok(Reply::NotFound),
+            Some(body) => Ok(Reply::found(decode(&body)?)),
+        }
+    }
+}
+
+/// The report stands at the top level; names are joined with `.` as Know Your IP's.
+fn decode(body: &[u8]) -> Result<Columns, Fault> {
+    let document = object(body)?;
+    // Errors of the account come with status 200 as well.
+    if let Some(error) = text(&document, "error") {
+        let words = error.to_ascii_lowercase();
+        let denied = ["key", "credit", "subscription", "unauthorized"];
+        return Err(if denied.iter().any(|word| words.contains(word)) {
+            Fault::Denied(error.to_owned())
+        } else if words.contains("limit") {
+            Fault::Limited(error.to_owned(), None)
+        } else {
+            Fault::Malformed(error.to_owned())
+        });
+    }
+    if !["blacklists", "anonymity", "information"]
+        .iter()
+        .any(|name| document.get(name).is_some())
+    {
+        return Err(Fault::Malformed(
+            "neither blacklists nor anonymity nor information".to_owned(),
+        ));
+    }
+    let mut table = Table::new(INFO.name);
+    table.flatten(&document, '.');
+    Ok(table.done())
+}
