@@ -6,5 +6,6 @@ pub mod dossier;
 pub mod fact;
 pub mod feeds;
 pub mod indicator;
+pub mod latency;
 pub mod provider;
 pub mod wire;
