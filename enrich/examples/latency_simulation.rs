@@ -116,7 +116,7 @@ fn main() {
         "{:<36} {:>9} {:>8} {:>8} {:>13}",
         "estimator", "median km", "p90 km", "empty", "truth inside"
     );
-    for (at, row) in rows.iter_mut().enumerate() {
+    for (at, row) in rows.iter().enumerate() {
         row.print(at > 0);
     }
     let slopes: Vec<f64> = lines.iter().flatten().map(|line| 1.0 / line.slope).collect();
@@ -155,7 +155,7 @@ impl Row {
         }
     }
 
-    fn print(&mut self, has_region: bool) {
+    fn print(&self, has_region: bool) {
         let part = |count: usize| format!("{:.1} %", 100.0 * count as f64 / TARGETS as f64);
         let number = |part: f64, errors: &Vec<f64>| match errors.len() {
             0 => "–".to_owned(),
