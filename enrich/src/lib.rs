@@ -2,6 +2,7 @@
 //! three-valued: listed, not listed, unknown.
 #![forbid(unsafe_code)]
 
+pub mod discipline;
 pub mod dossier;
 pub mod fact;
 pub mod feeds;

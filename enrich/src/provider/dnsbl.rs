@@ -142,17 +142,13 @@ impl DnsblProvider {
         Ok(fault)
     }
 
-    fn verdict(&self, zone: &str, ip: IpAddr) -> Verdict {
-        match self.test(zone) {
-            Err(fault) => return Verdict::Unknown(format!("{zone} {fault}")),
-            Ok(Some(why)) => return Verdict::Unknown(why),
-            Ok(None) => {}
+    fn verdict(&self, zone: &str, ip: IpAddr) -> Result<Verdict, Fault> {
+        if let Some(why) = self.test(zone)? {
+            return Ok(Verdict::Unknown(why));
         }
         let name = format!("{}.{zone}", dns::reversed(ip));
-        match self.wire.dns(Sender::of(&INFO, ip), &name, Kind::A) {
-            Ok(reply) => decode(zone, &reply),
-            Err(fault) => Verdict::Unknown(format!("{zone} {fault}")),
-        }
+        let reply = self.wire.dns(Sender::of(&INFO, ip), &name, Kind::A)?;
+        Ok(decode(zone, &reply))
     }
 }
 
@@ -176,11 +172,21 @@ impl Provider for DnsblProvider {
     fn ask(&self, question: &Question) -> Result<Reply, Fault> {
         let mut table = Table::new(INFO.name);
         let (mut listed, mut unknown) = (Vec::new(), Vec::new());
+        let mut first = None;
         for zone in &self.settings.zones {
             match self.verdict(zone, question.ip) {
-                Verdict::Unknown(why) => unknown.push(why),
-                Verdict::NotListed => table.put(&format!("{zone}.listed"), Some(false)),
-                Verdict::Listed(codes) => {
+                Err(fault) => {
+                    unknown.push(format!("{zone} {fault}"));
+                    let offline = matches!(fault, Fault::Unreachable(_)) && !self.wire.is_online();
+                    first.get_or_insert(fault);
+                    if offline {
+                        // Nobody answers; the other lists would not either.
+                        break;
+                    }
+                }
+                Ok(Verdict::Unknown(why)) => unknown.push(why),
+                Ok(Verdict::NotListed) => table.put(&format!("{zone}.listed"), Some(false)),
+                Ok(Verdict::Listed(codes)) => {
                     table.put(&format!("{zone}.listed"), Some(true));
                     let words = codes.iter().map(|(code, name)| {
                         name.map_or_else(|| code.to_string(), |name| format!("{name} ({code})"))
@@ -190,8 +196,8 @@ impl Provider for DnsblProvider {
                 }
             }
         }
-        if unknown.len() == self.settings.zones.len() {
-            return Err(Fault::Server(unknown.join("; "), None));
+        if table.is_empty() {
+            return Err(first.unwrap_or_else(|| Fault::Server(unknown.join("; "), None)));
         }
         table.list("listed_in", listed);
         if !unknown.is_empty() {

@@ -106,6 +106,10 @@ impl Table {
         }
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     pub(super) fn done(self) -> Columns {
         self.columns
     }
