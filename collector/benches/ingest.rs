@@ -25,7 +25,8 @@ use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
 use lynceus_proto::v1;
 
 /// Flows of one run, from so many profiles, by so many sensors that send at the same time.
-const FLOWS: u64 = 300_000;
+/// `LYNCEUS_BENCH_FLOWS` asks for another number.
+const USUAL_FLOWS: u64 = 300_000;
 const PROFILES: u64 = 2_000;
 const SENSORS: u8 = 4;
 /// Flows per second of event time and sensor: what the refresh of 10 s makes deltas of.
@@ -40,8 +41,9 @@ fn main() {
     let sensors: Vec<Vec<v1::Batch>> = (0..SENSORS).map(sensor).collect();
     let bytes: usize = sensors.iter().flatten().map(|batch| batch.payload.len()).sum();
     let batches: usize = sensors.iter().map(Vec::len).sum();
+    let flows = flows();
     println!(
-        "{FLOWS} flows of {PROFILES} profiles from {SENSORS} sensors in {batches} batches, {} MB encoded\n",
+        "{flows} flows of {PROFILES} profiles from {SENSORS} sensors in {batches} batches, {} MB encoded\n",
         bytes / 1_000_000
     );
     println!("| store | flows/s | deltas/s | flows per CPU second | stored bytes per flow |");
@@ -108,7 +110,7 @@ fn measure(name: &str, sensors: &[Vec<v1::Batch>], open: impl Fn() -> Arc<dyn St
             .map_or(0, |(_, count)| *count)
     };
     let flows = total("flows");
-    assert_eq!(flows, FLOWS);
+    assert_eq!(flows, self::flows());
     let stored = store.status().log_bytes as f64 / flows as f64;
     println!(
         "| {name} | {:.0} | {:.0} | {:.0} | {stored:.0} |",
@@ -120,6 +122,13 @@ fn measure(name: &str, sensors: &[Vec<v1::Batch>], open: impl Fn() -> Arc<dyn St
     drop(store);
     let own = std::env::var_os("LYNCEUS_BENCH_DIR").map_or_else(std::env::temp_dir, std::path::PathBuf::from);
     let _ = std::fs::remove_dir_all(own.join(format!("lynceus-bench-{}", std::process::id())));
+}
+
+fn flows() -> u64 {
+    let wanted = std::env::var("LYNCEUS_BENCH_FLOWS").ok();
+    wanted.map_or(USUAL_FLOWS, |text| {
+        text.parse().expect("LYNCEUS_BENCH_FLOWS is a number")
+    })
 }
 
 /// User and system time of this process.
@@ -140,7 +149,7 @@ fn sensor(number: u8) -> Vec<v1::Batch> {
     });
     let mut updates = Vec::new();
     let mut seed = u64::from(number) + 1;
-    for at in 0..FLOWS / u64::from(SENSORS) {
+    for at in 0..flows() / u64::from(SENSORS) {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);

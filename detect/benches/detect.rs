@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "benchmark")]
 
-#[path = "flow_log.rs"]
+#[path = "support/flow_log.rs"]
 mod flow_log;
 
 use std::collections::HashMap;
@@ -369,6 +369,7 @@ impl Windows {
         let shown = ProfileUpdate {
             sensor: SensorId([1; 16]),
             profile,
+            delta: &update.delta,
             number: 1,
             stage: update.stage,
             flows: &update.flows,

@@ -64,6 +64,10 @@ impl Detector for ArpOutsideLocalnet {
         "arp_outside_localnet"
     }
 
+    fn refused(&self) -> u64 {
+        self.targets.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

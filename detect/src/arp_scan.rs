@@ -12,6 +12,7 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
+use crate::ports::News;
 use crate::report::{With, evidence, feature};
 use crate::reported::Reported;
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -44,6 +45,7 @@ pub struct ArpScan {
     config: Config,
     network: Arc<Network>,
     reported: Reported<i64>,
+    news: News,
 }
 
 impl ArpScan {
@@ -53,6 +55,7 @@ impl ArpScan {
             config,
             network: Arc::clone(&context.network),
             reported: Reported::new(),
+            news: News::default(),
         }
     }
 
@@ -92,7 +95,9 @@ impl Detector for ArpScan {
         let targets = &update.profile.arp_targets;
         let mut found = Vec::new();
         let gateway = self.network.gateways.contains(&window.profile);
-        if update.stage != Stage::Partial && !gateway && targets.distinct() >= self.config.min_targets as f64
+        if self.news.is_due(update, !update.delta.arp_targets.is_empty())
+            && !gateway
+            && targets.distinct() >= self.config.min_targets as f64
         {
             let mut slots: BTreeMap<i64, Vec<(&ArpKey, &Attempt)>> = BTreeMap::new();
             for (key, attempt) in targets.rows() {

@@ -4,13 +4,14 @@ mod channel;
 mod score;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use lynceus_model::address::is_target;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceId, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::{FlowUpdate, Service};
+use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Beaconing {
     config: Config,
-    waiting: BTreeMap<IpAddr, BinaryHeap<Reverse<Waiting>>>,
+    waiting: HashMap<IpAddr, BinaryHeap<Reverse<Waiting>>, Seeded>,
     waits: usize,
     channels: Channels,
     /// Channels with a finding that went on, by client, until the client's window closes.
@@ -90,16 +91,10 @@ impl Beaconing {
         Self {
             channels: Channels::new(config.min_beats),
             config,
-            waiting: BTreeMap::new(),
+            waiting: HashMap::default(),
             waits: 0,
             grown: BTreeMap::new(),
         }
-    }
-
-    /// Channels that were forgotten because there were too many.
-    #[must_use]
-    pub const fn forgotten(&self) -> u64 {
-        self.channels.forgotten()
     }
 
     /// The next flow of a client that is due: all that was to begin before it is known.
@@ -158,6 +153,10 @@ impl Beaconing {
 impl Detector for Beaconing {
     fn name(&self) -> &'static str {
         "beaconing"
+    }
+
+    fn refused(&self) -> u64 {
+        self.channels.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {

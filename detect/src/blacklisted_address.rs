@@ -77,6 +77,10 @@ impl Detector for BlacklistedAddress {
         "blacklisted_address"
     }
 
+    fn refused(&self) -> u64 {
+        self.peers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows.iter().filter(|report| report.part == 0) {

@@ -131,6 +131,10 @@ impl Detector for BlacklistedName {
         "blacklisted_name"
     }
 
+    fn refused(&self) -> u64 {
+        self.names.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         for record in update.apps {
             let called = match &record.event {

@@ -60,6 +60,10 @@ impl Detector for CnUrlMismatch {
         "cn_url_mismatch"
     }
 
+    fn refused(&self) -> u64 {
+        self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::generations::Generations;
 use crate::letters_model::{Model, Reader};
+use crate::ports::News;
 use crate::report::{With, evidence, feature, is_private, samples};
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -50,6 +51,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct CommandAndControl {
     config: Config,
+    news: News,
     readers: Generations<(WindowId, SensorId, LetterKey), Reader>,
     channels: Generations<Key, Channel>,
 }
@@ -103,6 +105,7 @@ impl CommandAndControl {
     pub fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
+            news: News::default(),
             readers: Generations::new(Self::MAX_READERS),
             channels: Generations::new(Self::MAX_CHANNELS),
         }
@@ -221,17 +224,34 @@ impl Detector for CommandAndControl {
         "command_and_control"
     }
 
+    fn refused(&self) -> u64 {
+        self.readers.refused() + self.channels.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let mut found = Vec::new();
         if update.stage == Stage::Partial {
+            // Letters that came with it are read with the next update.
+            self.news.is_due(update, !update.delta.letters.is_empty());
             return found;
         }
         let window = update.profile.window;
-        for (sensor, key, letters) in update.profile.letters.entries() {
+        // At the end of a window all that was found is said as it is then; before, only new letters can tell anything.
+        let closed = update.stage == Stage::Closed;
+        let changed = if closed || self.news.take_pending(update) {
+            &update.profile.letters
+        } else {
+            &update.delta.letters
+        };
+        for (sensor, key, _) in changed.entries() {
             let known = key.port == DNS || !self.config.internal && is_private(key.ip);
             if key.incoming || key.protocol != TCP || !is_target(key.ip) || known {
                 continue;
             }
+            // The merged letters: a sensor that began anew may have written less.
+            let Some(letters) = update.profile.letters.get(sensor, key) else {
+                continue;
+            };
             let judged = self.read(window, sensor, *key, &letters.text);
             if judged.is_some() || update.stage == Stage::Closed {
                 found.extend(self.note(update, *key, letters, judged.as_ref()));

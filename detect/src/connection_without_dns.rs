@@ -120,6 +120,7 @@ impl ConnectionWithoutDns {
         }
         let peers = self.windows.of(update.profile.window);
         if peers.len() >= MAX_PEERS && !peers.contains_key(&server.ip) {
+            self.windows.refuse();
             return;
         }
         let peer = peers.entry(server.ip).or_default();
@@ -202,6 +203,10 @@ pub(crate) fn addresses(dns: &Dns) -> impl Iterator<Item = IpAddr> {
 impl Detector for ConnectionWithoutDns {
     fn name(&self) -> &'static str {
         "connection_without_dns"
+    }
+
+    fn refused(&self) -> u64 {
+        self.answers.refused() + self.asked.refused() + self.windows.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {

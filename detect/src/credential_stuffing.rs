@@ -113,6 +113,10 @@ impl Detector for CredentialStuffing {
         "credential_stuffing"
     }
 
+    fn refused(&self) -> u64 {
+        self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         const UNAUTHORIZED: u16 = 401;
         let window = update.profile.window;

@@ -80,6 +80,10 @@ impl Detector for DeviceChangingIp {
         "device_changing_ip"
     }
 
+    fn refused(&self) -> u64 {
+        self.cards.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for (mac, ip) in self.neighbours.learn(update) {

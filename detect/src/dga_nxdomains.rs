@@ -57,6 +57,10 @@ impl Detector for DgaNxdomains {
         "dga_nxdomains"
     }
 
+    fn refused(&self) -> u64 {
+        self.failed.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         let mut found = Vec::new();

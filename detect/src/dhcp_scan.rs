@@ -67,6 +67,10 @@ impl Detector for DhcpScan {
         "dhcp_scan"
     }
 
+    fn refused(&self) -> u64 {
+        self.clients.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         const INFORM: u8 = 8;
         const ASKS: [u8; 2] = [1, 3];

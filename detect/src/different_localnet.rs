@@ -110,6 +110,7 @@ impl DifferentLocalnet {
         }
         let peers = self.windows.of(window);
         if peers.len() >= MAX_PEERS && !peers.contains_key(&server.ip) {
+            self.windows.refuse();
             return;
         }
         let peer = peers.entry(server.ip).or_default();
@@ -219,6 +220,10 @@ impl DifferentLocalnet {
 impl Detector for DifferentLocalnet {
     fn name(&self) -> &'static str {
         "different_localnet"
+    }
+
+    fn refused(&self) -> u64 {
+        self.windows.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {

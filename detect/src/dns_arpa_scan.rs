@@ -70,6 +70,10 @@ impl Detector for DnsArpaScan {
         "dns_arpa_scan"
     }
 
+    fn refused(&self) -> u64 {
+        self.windows.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         let mut grew = false;

@@ -84,6 +84,10 @@ impl Detector for DnsOverHttps {
         "dns_over_https"
     }
 
+    fn refused(&self) -> u64 {
+        self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

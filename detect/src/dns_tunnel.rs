@@ -144,6 +144,10 @@ impl Detector for DnsTunnel {
         "dns_tunnel"
     }
 
+    fn refused(&self) -> u64 {
+        self.domains.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         let mut found = Vec::new();

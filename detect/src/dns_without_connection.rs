@@ -114,6 +114,8 @@ impl DnsWithoutConnection {
                 name.tally.add(record.time, record.time, record.community_id);
                 let room = MAX_ADDRESSES.saturating_sub(name.addresses.len());
                 name.addresses.extend(addresses(dns).take(room));
+            } else {
+                self.windows.refuse();
             }
         }
     }
@@ -151,6 +153,13 @@ fn is_judged(dns: &Dns) -> bool {
 impl Detector for DnsWithoutConnection {
     fn name(&self) -> &'static str {
         "dns_without_connection"
+    }
+
+    fn refused(&self) -> u64 {
+        self.contacts.refused()
+            + self.connecting.refused()
+            + self.name_servers.refused()
+            + self.windows.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {

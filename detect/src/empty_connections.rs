@@ -68,6 +68,10 @@ impl Detector for EmptyConnections {
         "empty_connections"
     }
 
+    fn refused(&self) -> u64 {
+        self.hosts.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use lynceus_model::seeded::Seeded;
+
 /// At most twice `limit` entries: when the young ones are `limit`, the old ones are forgotten and the young ones become
 /// old; a touched entry is young again. Cheaper than an order of all entries, and as good for this.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V> {
     limit: usize,
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, Seeded>,
+    old: HashMap<K, V, Seeded>,
     forgotten: u64,
 }
 
@@ -17,8 +19,8 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             forgotten: 0,
         }
     }
@@ -27,6 +29,9 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     pub(crate) fn touch(&mut self, key: K) -> Option<&mut V> {
         if self.young.contains_key(&key) {
             return self.young.get_mut(&key);
+        }
+        if self.old.is_empty() {
+            return None;
         }
         let value = self.old.remove(&key)?;
         Some(self.insert(key, value))
@@ -52,7 +57,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     }
 
     /// Entries that had to go.
-    pub(crate) const fn forgotten(&self) -> u64 {
+    pub(crate) const fn refused(&self) -> u64 {
         self.forgotten
     }
 }
@@ -74,7 +79,7 @@ mod tests {
         }
         assert_eq!(map.touch(0), Some(&mut "kept"));
         assert_eq!(map.touch(5), None);
-        assert!(map.forgotten() >= 980);
+        assert!(map.refused() >= 980);
         assert_eq!(map.remove(&0), Some("kept"));
         assert_eq!(map.touch(0), None);
     }

@@ -51,6 +51,10 @@ impl Detector for GpsLocation {
         "gps_location"
     }
 
+    fn refused(&self) -> u64 {
+        self.leaks.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -64,6 +64,10 @@ impl Detector for GreScan {
         "gre_scan"
     }
 
+    fn refused(&self) -> u64 {
+        self.discovered.refused() + self.probed.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {
@@ -86,6 +90,8 @@ impl Detector for GreScan {
                 let probe = hosts.entry(peer).or_default();
                 probe.answered |= flow.back.packets > 0;
                 probe.tally.add(flow.first, flow.last, Some(flow.community_id));
+            } else {
+                self.probed.refuse();
             }
         }
         let mut found: Vec<Evidence> = self

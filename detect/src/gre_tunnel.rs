@@ -50,6 +50,10 @@ impl Detector for GreTunnel {
         "gre_tunnel"
     }
 
+    fn refused(&self) -> u64 {
+        self.tunnels.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let start = update.profile.window.start;
         let mut touched: BTreeSet<IpAddr> = BTreeSet::new();

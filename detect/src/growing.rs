@@ -8,11 +8,22 @@ use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
+use crate::windows::Windows;
+
 /// What belongs to each window. Bounded: the oldest window goes first, and what is found in it later begins anew under
 /// the same ids.
 #[derive(Debug)]
 pub(crate) struct PerWindow<T> {
-    windows: BTreeMap<(Timestamp, WindowId), T>,
+    windows: Windows<Slot<T>>,
+    /// Windows that had to go, and what found no room in one.
+    refused: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot<T> {
+    value: T,
+    /// Something was noted since the last look.
+    touched: bool,
 }
 
 impl<T: Default> PerWindow<T> {
@@ -21,26 +32,52 @@ impl<T: Default> PerWindow<T> {
 
     pub(crate) const fn new() -> Self {
         Self {
-            windows: BTreeMap::new(),
+            windows: Windows::new(),
+            refused: 0,
         }
     }
 
     /// What belongs to the window; empty if there was nothing.
     pub(crate) fn of(&mut self, window: WindowId) -> &mut T {
-        let key = (window.start, window);
-        if self.windows.len() >= Self::MAX_WINDOWS && !self.windows.contains_key(&key) {
-            self.windows.pop_first();
+        if self.windows.len() >= Self::MAX_WINDOWS
+            && self.windows.get(window).is_none()
+            && let Some(oldest) = self.windows.oldest()
+        {
+            self.windows.remove(oldest);
+            self.refused += 1;
         }
-        self.windows.entry(key).or_default()
+        let slot = self.windows.of(window);
+        slot.touched = true;
+        &mut slot.value
     }
 
     pub(crate) fn find(&mut self, window: WindowId) -> Option<&mut T> {
-        self.windows.get_mut(&(window.start, window))
+        self.windows.get_mut(window).map(|slot| &mut slot.value)
+    }
+
+    /// What is worth looking at now: noted since the last look, or all of a window that is over.
+    pub(crate) fn due(&mut self, window: WindowId, stage: Stage) -> Option<&mut T> {
+        if stage == Stage::Partial {
+            return None;
+        }
+        let slot = self.windows.get_mut(window)?;
+        let due = std::mem::replace(&mut slot.touched, false) || stage == Stage::Closed;
+        due.then_some(&mut slot.value)
     }
 
     /// Takes it out: the window is over.
     pub(crate) fn take(&mut self, window: WindowId) -> Option<T> {
-        self.windows.remove(&(window.start, window))
+        self.windows.remove(window).map(|slot| slot.value)
+    }
+
+    /// Something found no room in a window.
+    pub(crate) const fn refuse(&mut self) {
+        self.refused += 1;
+    }
+
+    /// Windows that had to go before they were over, and what found no room in one.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
     }
 }
 
@@ -94,6 +131,8 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Growing<K> {
     windows: PerWindow<BTreeMap<K, Tally>>,
+    /// Sightings for which there was no room.
+    refused: u64,
 }
 
 impl<K: Ord + Clone> Growing<K> {
@@ -103,7 +142,13 @@ impl<K: Ord + Clone> Growing<K> {
     pub(crate) const fn new() -> Self {
         Self {
             windows: PerWindow::new(),
+            refused: 0,
         }
+    }
+
+    /// Sightings for which there was no room, and windows that had to go.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused + self.windows.refused()
     }
 
     /// Adds one sighting; false if there is no room for another key.
@@ -117,6 +162,7 @@ impl<K: Ord + Clone> Growing<K> {
     ) -> bool {
         let tallies = self.windows.of(window);
         if tallies.len() >= Self::MAX_KEYS && !tallies.contains_key(&key) {
+            self.refused += 1;
             return false;
         }
         tallies.entry(key).or_default().add(first, last, flow);
@@ -125,7 +171,7 @@ impl<K: Ord + Clone> Growing<K> {
 
     /// What is to be said of a window now; forgets the window when it is closed.
     pub(crate) fn due(&mut self, window: WindowId, least: u64, stage: Stage) -> Vec<(K, Tally)> {
-        let Some(tallies) = self.windows.find(window) else {
+        let Some(tallies) = self.windows.due(window, stage) else {
             return Vec::new();
         };
         let due = tallies.iter_mut().filter_map(|(key, tally)| {

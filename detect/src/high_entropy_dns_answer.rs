@@ -57,6 +57,10 @@ impl Detector for HighEntropyDnsAnswer {
         "high_entropy_dns_answer"
     }
 
+    fn refused(&self) -> u64 {
+        self.answers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

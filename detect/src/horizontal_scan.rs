@@ -7,7 +7,7 @@ use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Group, answered, estimate, group_by, silent_share};
+use crate::ports::{Group, News, answered, estimate, group_by, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -43,14 +43,16 @@ impl Default for Config {
 pub struct HorizontalScan {
     config: Config,
     reported: Reported<(u8, u16, u64)>,
+    news: News,
 }
 
 impl HorizontalScan {
     #[must_use]
-    pub const fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
             reported: Reported::new(),
+            news: News::default(),
         }
     }
 
@@ -73,7 +75,9 @@ impl Detector for HorizontalScan {
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let profile = update.profile;
         let mut found = Vec::new();
-        if update.stage != Stage::Partial && profile.attempts.distinct() >= self.config.min_hosts as f64 {
+        if self.news.is_due(update, !update.delta.attempts.is_empty())
+            && profile.attempts.distinct() >= self.config.min_hosts as f64
+        {
             let peer_to_peer = is_peer_to_peer(profile);
             for ((protocol, port), mut group) in
                 group_by(&profile.attempts, |_| true, |key| (key.protocol, key.port))
@@ -81,6 +85,9 @@ impl Detector for HorizontalScan {
                 let Some(least) = self.least(protocol, port, peer_to_peer) else {
                     continue;
                 };
+                if group.targets < least as f64 {
+                    continue;
+                }
                 let answers = answered(profile, |key| (key.protocol, key.port) == (protocol, port));
                 if silent_share(group.targets, answers) < self.config.min_silent_share {
                     continue;

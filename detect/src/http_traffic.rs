@@ -33,6 +33,10 @@ impl Detector for HttpTraffic {
         "http_traffic"
     }
 
+    fn refused(&self) -> u64 {
+        self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

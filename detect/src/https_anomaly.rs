@@ -5,7 +5,9 @@ mod drift;
 mod host;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use lynceus_model::evidence::{
     Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
 };
 use lynceus_model::flow::{CommunityId, FlowUpdate, Service};
+use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::host::{Anomaly, Host, Server};
 use crate::generations::Generations;
 use crate::report::{evidence, samples};
+use crate::sightings::before;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`HttpsAnomaly`].
@@ -57,7 +61,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct HttpsAnomaly {
     config: Config,
-    waiting: BTreeMap<IpAddr, BTreeMap<CommunityId, Half>>,
+    waiting: HashMap<IpAddr, Halves, Seeded>,
     waits: usize,
     refused: u64,
     hosts: Generations<IpAddr, Host>,
@@ -66,10 +70,17 @@ pub struct HttpsAnomaly {
     said: BTreeMap<WindowId, BTreeMap<String, Said>>,
 }
 
+/// Connections of a client that wait, and the order in which they were seen.
+#[derive(Debug, Default)]
+struct Halves {
+    by_flow: HashMap<CommunityId, Half, Seeded>,
+    /// Also flows that are gone.
+    order: BinaryHeap<Reverse<(Timestamp, CommunityId)>>,
+}
+
 /// What is known of a connection so far.
 #[derive(Clone, Debug)]
 struct Half {
-    seen: Timestamp,
     window: WindowId,
     hello: Option<Hello>,
     ja3s: Option<u64>,
@@ -125,7 +136,7 @@ impl HttpsAnomaly {
     pub fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
-            waiting: BTreeMap::new(),
+            waiting: HashMap::default(),
             waits: 0,
             refused: 0,
             hosts: Generations::new(Self::MAX_HOSTS),
@@ -134,23 +145,19 @@ impl HttpsAnomaly {
         }
     }
 
-    /// Connections that were left out because too many waited.
-    #[must_use]
-    pub const fn refused(&self) -> u64 {
-        self.refused
-    }
-
     fn half(&mut self, window: WindowId, id: CommunityId, seen: Timestamp) -> Option<&mut Half> {
         let waiting = self.waiting.entry(window.profile).or_default();
-        if !waiting.contains_key(&id) {
-            if self.waits >= Self::MAX_WAITING {
-                self.refused += 1;
-                return None;
-            }
-            self.waits += 1;
+        let entry = match waiting.by_flow.entry(id) {
+            Entry::Occupied(entry) => return Some(entry.into_mut()),
+            Entry::Vacant(entry) => entry,
+        };
+        if self.waits >= Self::MAX_WAITING {
+            self.refused += 1;
+            return None;
         }
-        Some(waiting.entry(id).or_insert(Half {
-            seen,
+        self.waits += 1;
+        waiting.order.push(Reverse((seen, id)));
+        Some(entry.insert(Half {
             window,
             hello: None,
             ja3s: None,
@@ -189,7 +196,7 @@ impl HttpsAnomaly {
         let known = self
             .waiting
             .get(&window.profile)
-            .is_some_and(|waiting| waiting.contains_key(&flow.community_id));
+            .is_some_and(|waiting| waiting.by_flow.contains_key(&flow.community_id));
         if report.part == 0
             && (known || flow.service == Service::Tls)
             && let Some(half) = self.half(window, flow.community_id, flow.first)
@@ -198,36 +205,51 @@ impl HttpsAnomaly {
         }
     }
 
-    /// The whole connections of a client that are due, in the order of time; halves that are due are dropped.
-    fn due(&mut self, client: IpAddr, due: impl Fn(&Half) -> bool) -> Vec<(Hello, Connection)> {
+    /// The whole connections of a client that are due, in the order of time; halves that are due are dropped. Due is what
+    /// was seen up to `until`, and with `closed` all of that window and of those before it.
+    fn due(
+        &mut self,
+        client: IpAddr,
+        until: Timestamp,
+        closed: Option<Timestamp>,
+    ) -> Vec<(Hello, Connection)> {
         let Some(waiting) = self.waiting.get_mut(&client) else {
             return Vec::new();
         };
-        let before = waiting.len();
-        let mut found = Vec::new();
-        waiting.retain(|id, half| {
-            let is_due = due(half);
-            if is_due && let (Some(hello), Some(bytes)) = (half.hello.take(), half.bytes) {
-                let name = hello.name.clone().unwrap_or_else(|| hello.address.to_string());
-                let connection = Connection {
-                    time: hello.time,
-                    window: hello.window,
-                    number: hello.number,
-                    community_id: *id,
-                    server_hash: hash(&name),
-                    ja3: hello.ja3,
-                    ja3s: half.ja3s,
-                    bytes,
-                };
-                found.push((hello, connection));
-            }
-            !is_due
-        });
-        self.waits -= before - waiting.len();
-        if waiting.is_empty() {
+        let mut due: Vec<(CommunityId, Half)> = Vec::new();
+        while let Some(Reverse((seen, id))) = waiting.order.peek().copied()
+            && seen <= until
+        {
+            waiting.order.pop();
+            due.extend(waiting.by_flow.remove_entry(&id));
+        }
+        if let Some(start) = closed {
+            let over = |_: &CommunityId, half: &mut Half| half.window.start <= start;
+            due.extend(waiting.by_flow.extract_if(over));
+        }
+        self.waits -= due.len();
+        if waiting.by_flow.is_empty() {
             self.waiting.remove(&client);
         }
-        found.sort_by_key(|(_, connection)| (connection.time, connection.community_id));
+        let whole = due.into_iter().filter_map(|(community_id, half)| {
+            let (hello, bytes) = (half.hello?, half.bytes?);
+            let connection = Connection {
+                time: hello.time,
+                window: hello.window,
+                number: hello.number,
+                community_id,
+                server_hash: hello
+                    .name
+                    .as_deref()
+                    .map_or_else(|| hash(&hello.address.to_string()), hash),
+                ja3: hello.ja3,
+                ja3s: half.ja3s,
+                bytes,
+            };
+            Some((hello, connection))
+        });
+        let mut found: Vec<_> = whole.collect();
+        found.sort_unstable_by_key(|(_, connection)| (connection.time, connection.community_id));
         found
     }
 
@@ -307,15 +329,18 @@ impl Detector for HttpsAnomaly {
         "https_anomaly"
     }
 
+    fn refused(&self) -> u64 {
+        self.refused + self.hosts.refused() + self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         update.apps.iter().for_each(|record| self.hear(update, record));
         update.flows.iter().for_each(|report| self.weigh(window, report));
         let now = update.profile.span.map_or(Timestamp::MIN, |(_, last)| last);
-        let (wait, closed) = (self.config.reorder_wait, update.stage == Stage::Closed);
-        let due = self.due(window.profile, |half| {
-            half.seen.saturating_add(wait) <= now || closed && half.window.start <= window.start
-        });
+        let closed = update.stage == Stage::Closed;
+        let until = before(now, self.config.reorder_wait);
+        let due = self.due(window.profile, until, closed.then_some(window.start));
         let found = due
             .iter()
             .flat_map(|(hello, connection)| self.judge(update, hello, connection))

@@ -7,6 +7,7 @@ use lynceus_model::profile::{Attempt, IcmpKey};
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::ports::News;
 use crate::report::{With, evidence, feature, samples, span};
 use crate::reported::Reported;
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -38,14 +39,16 @@ impl Default for Config {
 pub struct IcmpScan {
     config: Config,
     reported: Reported<(EvidenceType, u64)>,
+    news: News,
 }
 
 impl IcmpScan {
     #[must_use]
-    pub const fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
             reported: Reported::new(),
+            news: News::default(),
         }
     }
 
@@ -66,7 +69,9 @@ impl Detector for IcmpScan {
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let targets = &update.profile.icmp_targets;
         let mut found = Vec::new();
-        if update.stage != Stage::Partial && targets.distinct() >= self.config.step as f64 {
+        if self.news.is_due(update, !update.delta.icmp_targets.is_empty())
+            && targets.distinct() >= self.config.step as f64
+        {
             let mut kinds: BTreeMap<EvidenceType, Vec<(&IcmpKey, &Attempt)>> = BTreeMap::new();
             for (key, attempt) in targets.rows() {
                 kinds.entry(kind_of(key.kind)).or_default().push((key, attempt));

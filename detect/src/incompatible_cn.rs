@@ -190,6 +190,10 @@ impl Detector for IncompatibleCn {
         "incompatible_cn"
     }
 
+    fn refused(&self) -> u64 {
+        self.claims.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -94,6 +94,10 @@ impl Detector for IncompatibleUserAgent {
         "incompatible_user_agent"
     }
 
+    fn refused(&self) -> u64 {
+        self.agents.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows {

@@ -34,6 +34,10 @@ impl Detector for InvalidDnsResolution {
         "invalid_dns_resolution"
     }
 
+    fn refused(&self) -> u64 {
+        self.answers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

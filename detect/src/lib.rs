@@ -83,6 +83,7 @@ mod names;
 mod ssh_shape;
 mod tally;
 mod user_agent;
+mod windows;
 
 // On rhythm and habit.
 pub mod beaconing;
@@ -108,6 +109,8 @@ pub struct ProfileUpdate<'a> {
     pub sensor: SensorId,
     /// All that is known of the window, this update included.
     pub profile: &'a ProfileDelta,
+    /// What this update added to it.
+    pub delta: &'a ProfileDelta,
     /// Number of the window for people.
     pub number: i64,
     pub stage: Stage,
@@ -139,6 +142,11 @@ pub trait Detector: Send {
     /// Looks at an update. Updates of one window come in order; a [`Stage::Partial`] one is followed by another of the
     /// same moment.
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence>;
+
+    /// What its bounded memory has refused or forgotten since it began: findings that may be missing.
+    fn refused(&self) -> u64 {
+        0
+    }
 
     /// Event time has come this far.
     fn tick(&mut self, _now: Timestamp) -> Vec<Evidence> {

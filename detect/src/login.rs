@@ -52,6 +52,10 @@ impl Detector for Login {
         "login"
     }
 
+    fn refused(&self) -> u64 {
+        self.logins.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -88,6 +88,10 @@ impl Detector for MaliciousFingerprint {
         "malicious_fingerprint"
     }
 
+    fn refused(&self) -> u64 {
+        self.seen.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

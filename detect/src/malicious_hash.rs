@@ -91,6 +91,10 @@ impl Detector for MaliciousHash {
         "malicious_hash"
     }
 
+    fn refused(&self) -> u64 {
+        self.seen.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -39,6 +39,10 @@ impl Detector for MaliciousUrl {
         "malicious_url"
     }
 
+    fn refused(&self) -> u64 {
+        self.urls.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

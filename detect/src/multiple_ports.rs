@@ -80,6 +80,8 @@ impl MultiplePorts {
                 host.ports.insert(server.port);
             }
             host.tally.add(flow.first, flow.last, Some(flow.community_id));
+        } else {
+            self.windows.refuse();
         }
     }
 }
@@ -89,13 +91,17 @@ impl Detector for MultiplePorts {
         "multiple_ports"
     }
 
+    fn refused(&self) -> u64 {
+        self.windows.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows.iter().filter(|report| report.part == 0) {
             self.note(update, &report.flow);
         }
         let mut found = Vec::new();
-        if let Some(hosts) = self.windows.find(window) {
+        if let Some(hosts) = self.windows.due(window, update.stage) {
             for (ip, host) in hosts {
                 let enough = host.ports.len() >= self.config.min_ports;
                 if enough && host.tally.is_due(1, update.stage) {

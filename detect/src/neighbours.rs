@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 use lynceus_model::app::AppEvent;
+use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
 
 use crate::ProfileUpdate;
@@ -13,9 +14,9 @@ pub(crate) type Mac = [u8; 6];
 /// Bounded: cards beyond the bound are not learned, and nothing is said of them.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
-    cards: HashMap<Mac, Card>,
+    cards: HashMap<Mac, Card, Seeded>,
     /// The card that an address was last seen with.
-    card_of_address: HashMap<IpAddr, Mac>,
+    card_of_address: HashMap<IpAddr, Mac, Seeded>,
 }
 
 /// What is known of a network card.

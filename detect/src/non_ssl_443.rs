@@ -52,6 +52,10 @@ impl Detector for NonSsl443 {
         "non_ssl_443"
     }
 
+    fn refused(&self) -> u64 {
+        self.port.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let source = update.profile.window.profile;
         let minutes = self.config.within.as_secs_f64() / 60.0;

@@ -156,6 +156,10 @@ impl Detector for Notice {
         "notice"
     }
 
+    fn refused(&self) -> u64 {
+        self.windows.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {
@@ -168,10 +172,12 @@ impl Detector for Notice {
                     .entry(key)
                     .or_insert_with(|| (notice.clone(), Tally::default()));
                 tally.add(record.time, record.time, record.community_id);
+            } else {
+                self.windows.refuse();
             }
         }
         let mut due = Vec::new();
-        if let Some(said) = self.windows.find(window) {
+        if let Some(said) = self.windows.due(window, update.stage) {
             for (key, (notice, tally)) in said {
                 if tally.is_due(1, update.stage) {
                     due.push((key.clone(), notice.clone(), tally.clone()));

@@ -106,6 +106,10 @@ impl Detector for PasswordGuessing {
         "password_guessing"
     }
 
+    fn refused(&self) -> u64 {
+        self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {
@@ -149,7 +153,7 @@ impl Detector for PasswordGuessing {
                 tally.detail.said += 1;
                 found.push(self.describe(update, (*server, *port), tally, size));
             }
-            found
+            Some(found)
         });
         self.servers = servers;
         self.servers.close(update);

@@ -72,6 +72,10 @@ impl Detector for PastebinDownload {
         "pastebin_download"
     }
 
+    fn refused(&self) -> u64 {
+        self.downloads.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

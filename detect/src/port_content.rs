@@ -60,6 +60,10 @@ impl PortContent {
             .div_euclid(i64::try_from(self.within.as_nanos()).unwrap_or(i64::MAX))
     }
 
+    pub(crate) const fn refused(&self) -> u64 {
+        self.used.refused() + self.windows.refused()
+    }
+
     /// Notes what is new; when the window closes, gives the hosts with flows that nothing explains.
     pub(crate) fn inspect(&mut self, update: &ProfileUpdate<'_>) -> Vec<(IpAddr, Tally, Service)> {
         let window = update.profile.window;
@@ -120,16 +124,16 @@ impl PortContent {
             return;
         }
         let hosts = self.windows.of(window);
-        if hosts.len() < MAX_HOSTS || hosts.contains_key(&server.ip) {
-            let flows = hosts.entry(server.ip).or_default();
-            if flows.len() < MAX_FLOWS {
-                flows.push(Other {
-                    first: flow.first,
-                    last: flow.last,
-                    flow: flow.community_id,
-                    service: flow.service,
-                });
-            }
+        let room = hosts.len() < MAX_HOSTS || hosts.contains_key(&server.ip);
+        let flows = room.then(|| hosts.entry(server.ip).or_default());
+        match flows.filter(|flows| flows.len() < MAX_FLOWS) {
+            Some(flows) => flows.push(Other {
+                first: flow.first,
+                last: flow.last,
+                flow: flow.community_id,
+                service: flow.service,
+            }),
+            None => self.windows.refuse(),
         }
     }
 

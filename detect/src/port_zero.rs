@@ -70,6 +70,10 @@ impl Detector for PortZero {
         "port_zero"
     }
 
+    fn refused(&self) -> u64 {
+        self.hosts.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows.iter().filter(|report| report.part == 0) {

@@ -1,11 +1,15 @@
 //! What horizontal and vertical port scans have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use lynceus_model::evidence::Confidence;
 use lynceus_model::flow::CommunityId;
 use lynceus_model::profile::{Attempt, ProfileDelta, Sample, TupleKey};
+use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::{Stage, WindowId};
+
+use crate::ProfileUpdate;
 
 /// Targets of one group (a port, or a host), those that were tried first come first.
 pub(crate) struct Group<'a> {
@@ -24,6 +28,42 @@ pub(crate) struct Reached {
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
     pub(crate) flows: Vec<CommunityId>,
+}
+
+/// Whether a window is worth looking at: regrouping all targets of a window at each update is dear, and only new ones can
+/// make a group larger.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Windows with news in a partial update, which is not looked at.
+    pending: HashSet<WindowId, Seeded>,
+}
+
+impl News {
+    /// More cannot be in one partial cut of a sensor. Beyond, news wait for the next ones or the end of the window.
+    const MAX_PENDING: usize = 65_536;
+
+    /// `new`: this update brought some.
+    pub(crate) fn is_due(&mut self, update: &ProfileUpdate<'_>, new: bool) -> bool {
+        let window = update.profile.window;
+        match update.stage {
+            Stage::Partial => {
+                if new && self.pending.len() < Self::MAX_PENDING {
+                    self.pending.insert(window);
+                }
+                false
+            }
+            Stage::Refreshed => self.take_pending(update) || new,
+            Stage::Closed => {
+                self.take_pending(update);
+                true
+            }
+        }
+    }
+
+    /// Whether a partial update brought news that were not looked at yet.
+    pub(crate) fn take_pending(&mut self, update: &ProfileUpdate<'_>) -> bool {
+        !self.pending.is_empty() && self.pending.remove(&update.profile.window)
+    }
 }
 
 /// Groups the targets that did not answer, of those that are wanted, by a part of their key.

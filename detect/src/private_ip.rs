@@ -76,6 +76,8 @@ impl PrivateIp {
             }
             host.protocols.insert(flow.tuple.protocol);
             host.tally.add(flow.first, flow.last, Some(flow.community_id));
+        } else {
+            self.windows.refuse();
         }
     }
 }
@@ -85,13 +87,17 @@ impl Detector for PrivateIp {
         "private_ip"
     }
 
+    fn refused(&self) -> u64 {
+        self.windows.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows.iter().filter(|report| report.part == 0) {
             self.note(update, &report.flow);
         }
         let mut found = Vec::new();
-        if let Some(hosts) = self.windows.find(window) {
+        if let Some(hosts) = self.windows.due(window, update.stage) {
             for (ip, host) in hosts {
                 if host.tally.is_due(1, update.stage) {
                     found.push(describe(update, *ip, host));

@@ -75,6 +75,10 @@ impl Detector for Reconnection {
         "reconnection"
     }
 
+    fn refused(&self) -> u64 {
+        self.refused.refused() + self.telnet.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows.iter().filter(|report| report.part == 0) {

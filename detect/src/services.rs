@@ -28,10 +28,24 @@ pub(crate) fn listens(port: u16, protocol: u8) -> Option<&'static str> {
         UDP => U,
         _ => return None,
     };
+    if PROTOCOLS[port as usize] & wanted == 0 {
+        return None;
+    }
     let at = TABLE.binary_search_by_key(&port, |(port, ..)| *port).ok()?;
     let (_, protocols, name) = TABLE[at];
     (protocols & wanted != 0).then_some(name)
 }
+
+/// Protocols by port: every flow asks for both of its ports several times, and most ports have no service.
+static PROTOCOLS: [u8; 65_536] = {
+    let mut protocols = [0; 65_536];
+    let mut at = 0;
+    while at < TABLE.len() {
+        protocols[TABLE[at].0 as usize] = TABLE[at].1;
+        at += 1;
+    }
+    protocols
+};
 
 const T: u8 = 1;
 const U: u8 = 2;

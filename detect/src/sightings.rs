@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
 
 /// First and last time by key, in two generations: when the younger one is full, the older one is forgotten. Whoever
 /// asks learns what was forgotten, so that forgetting gives silence and not evidence.
 #[derive(Debug)]
 pub(crate) struct Sightings<K> {
-    young: HashMap<K, Span>,
-    old: HashMap<K, Span>,
+    young: HashMap<K, Span, Seeded>,
+    old: HashMap<K, Span, Seeded>,
     /// Keys of a generation.
     limit: usize,
+    forgotten: u64,
     /// Nothing that was seen after this was forgotten.
     forgotten_to: Timestamp,
 }
@@ -36,9 +38,10 @@ pub(crate) enum Answer {
 impl<K: Hash + Eq + Copy> Sightings<K> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             limit,
+            forgotten: 0,
             forgotten_to: Timestamp::MIN,
         }
     }
@@ -46,12 +49,18 @@ impl<K: Hash + Eq + Copy> Sightings<K> {
     pub(crate) fn note(&mut self, key: K, first: Timestamp, last: Timestamp) {
         if self.young.len() >= self.limit && !self.young.contains_key(&key) {
             let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.forgotten += old.len() as u64;
             let newest = old.values().map(|span| span.last).max();
             self.forgotten_to = self.forgotten_to.max(newest.unwrap_or(Timestamp::MIN));
         }
         let span = self.young.entry(key).or_insert(Span { first, last });
         span.first = span.first.min(first);
         span.last = span.last.max(last);
+    }
+
+    /// Keys that were forgotten to make room.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.forgotten
     }
 
     /// Whether it was seen in `[from, to]`. Between its first and last time it counts as seen.

@@ -137,6 +137,10 @@ impl Detector for SshSuccessful {
         "ssh_successful"
     }
 
+    fn refused(&self) -> u64 {
+        self.waiting.refused() + self.servers.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         self.collect(update);

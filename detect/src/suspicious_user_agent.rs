@@ -79,6 +79,10 @@ impl Detector for SuspiciousUserAgent {
         "suspicious_user_agent"
     }
 
+    fn refused(&self) -> u64 {
+        self.agents.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

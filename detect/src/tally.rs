@@ -10,6 +10,7 @@ use lynceus_model::window::{Stage, WindowId};
 
 use crate::ProfileUpdate;
 use crate::report::evidence;
+use crate::windows::Windows;
 
 /// What one key of a window has come to.
 #[derive(Debug)]
@@ -27,12 +28,30 @@ pub(crate) struct Tally<D> {
 /// id with a lower revision, which changes nothing.
 #[derive(Debug)]
 pub(crate) struct Tallies<K, D = ()> {
-    windows: BTreeMap<(Timestamp, WindowId), BTreeMap<K, Tally<D>>>,
+    windows: Windows<Keys<K, D>>,
     /// Windows that are over.
     closed: BTreeSet<(Timestamp, WindowId)>,
     /// Keys of all windows, and how many there may be.
     keys: usize,
     room: usize,
+    /// Messages for whose key there was no room, and windows that had to go.
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Keys<K, D> {
+    by_key: BTreeMap<K, Tally<D>>,
+    /// Something may be new since the last saying.
+    touched: bool,
+}
+
+impl<K, D> Default for Keys<K, D> {
+    fn default() -> Self {
+        Self {
+            by_key: BTreeMap::new(),
+            touched: false,
+        }
+    }
 }
 
 impl<K: Ord, D: Default> Tallies<K, D> {
@@ -52,7 +71,8 @@ impl<K: Ord, D: Default> Tallies<K, D> {
     /// `keys` of all windows; fewer where the detail of each is large. Beyond, the oldest window goes.
     pub(crate) const fn with_room(keys: usize) -> Self {
         Self {
-            windows: BTreeMap::new(),
+            windows: Windows::new(),
+            refused: 0,
             closed: BTreeSet::new(),
             keys: 0,
             room: keys,
@@ -71,19 +91,21 @@ impl<K: Ord, D: Default> Tallies<K, D> {
         (first, last): (Timestamp, Timestamp),
         flow: Option<CommunityId>,
     ) -> Option<&mut Tally<D>> {
-        let place = (window.start, window);
-        let known = self.windows.get(&place);
-        if known.is_none_or(|keys| !keys.contains_key(&key)) {
-            if known.is_some_and(|keys| keys.len() >= Self::MAX_KEYS) {
+        let known = self.windows.get(window);
+        let is_first = known.is_none();
+        if known.is_none_or(|keys| !keys.by_key.contains_key(&key)) {
+            if known.is_some_and(|keys| keys.by_key.len() >= Self::MAX_KEYS) {
+                self.refused += 1;
                 return None;
             }
-            if self.keys >= self.room || (known.is_none() && self.windows.len() >= Self::MAX_WINDOWS) {
+            if self.keys >= self.room || (is_first && self.windows.len() >= Self::MAX_WINDOWS) {
                 self.drop_oldest();
             }
             self.keys += 1;
         }
-        let keys = self.windows.entry(place).or_default();
-        let tally = keys.entry(key).or_insert_with(|| Tally {
+        let keys = self.windows.of(window);
+        keys.touched = true;
+        let tally = keys.by_key.entry(key).or_insert_with(|| Tally {
             count: 0,
             first,
             last,
@@ -109,67 +131,78 @@ impl<K: Ord, D: Default> Tallies<K, D> {
         window: WindowId,
         mut say: impl FnMut(&K, &Tally<D>) -> Option<I>,
     ) -> Vec<Evidence> {
-        let mut found = Vec::new();
-        if let Some(keys) = self.windows.get_mut(&(window.start, window)) {
-            for (key, tally) in keys.iter_mut().filter(|(_, tally)| tally.count > tally.said) {
-                if let Some(evidence) = say(key, tally) {
-                    found.extend(evidence);
-                    tally.said = tally.count;
-                }
-            }
-        }
-        found
+        self.say_mut(window, |key, tally| {
+            let said = say(key, tally)?;
+            Some(said.into_iter().collect())
+        })
     }
 
     /// As [`Tallies::say`], where what was said is part of the detail.
     pub(crate) fn say_mut(
         &mut self,
         window: WindowId,
-        mut say: impl FnMut(&K, &mut Tally<D>) -> Vec<Evidence>,
+        mut say: impl FnMut(&K, &mut Tally<D>) -> Option<Vec<Evidence>>,
     ) -> Vec<Evidence> {
         let mut found = Vec::new();
-        if let Some(keys) = self.windows.get_mut(&(window.start, window)) {
-            for (key, tally) in keys.iter_mut().filter(|(_, tally)| tally.count > tally.said) {
-                found.extend(say(key, tally));
-                tally.said = tally.count;
+        let Some(keys) = self.windows.get_mut(window).filter(|keys| keys.touched) else {
+            return found;
+        };
+        // Where something is not to be said yet, it is looked at again.
+        keys.touched = false;
+        let grown = keys
+            .by_key
+            .iter_mut()
+            .filter(|(_, tally)| tally.count > tally.said);
+        for (key, tally) in grown {
+            match say(key, tally) {
+                Some(evidence) => {
+                    found.extend(evidence);
+                    tally.said = tally.count;
+                }
+                None => keys.touched = true,
             }
         }
         found
     }
 
     pub(crate) fn get(&self, window: WindowId, key: &K) -> Option<&Tally<D>> {
-        self.windows.get(&(window.start, window))?.get(key)
+        self.windows.get(window)?.by_key.get(key)
     }
 
     /// What is known of a key, to be changed without counting.
     pub(crate) fn detail(&mut self, window: WindowId, key: &K) -> Option<&mut D> {
-        let tally = self.windows.get_mut(&(window.start, window))?.get_mut(key)?;
+        let tally = self.windows.get_mut(window)?.by_key.get_mut(key)?;
         Some(&mut tally.detail)
+    }
+
+    /// Messages for whose key there was no room, and windows that had to go.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// The window is over for the sensor of the update: it may be forgotten when there are many such.
     pub(crate) fn close(&mut self, update: &ProfileUpdate<'_>) {
         let window = update.profile.window;
-        let place = (window.start, window);
-        if update.stage == Stage::Closed && self.windows.contains_key(&place) {
-            self.closed.insert(place);
+        if update.stage == Stage::Closed && self.windows.get(window).is_some() {
+            self.closed.insert((window.start, window));
             if self.closed.len() > Self::MAX_CLOSED
                 && let Some(oldest) = self.closed.pop_first()
             {
-                self.forget(oldest);
+                self.forget(oldest.1);
             }
         }
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(place) = self.windows.keys().next().copied() {
-            self.closed.remove(&place);
-            self.forget(place);
+        if let Some(window) = self.windows.oldest() {
+            self.closed.remove(&(window.start, window));
+            self.refused += 1;
+            self.forget(window);
         }
     }
 
-    fn forget(&mut self, place: (Timestamp, WindowId)) {
-        self.keys -= self.windows.remove(&place).map_or(0, |keys| keys.len());
+    fn forget(&mut self, window: WindowId) {
+        self.keys -= self.windows.remove(window).map_or(0, |keys| keys.by_key.len());
     }
 }
 
@@ -231,7 +264,10 @@ mod tests {
             assert!(tallies.keys <= 3_000);
             assert_eq!(
                 tallies.keys,
-                tallies.windows.values().map(BTreeMap::len).sum::<usize>()
+                (0..9)
+                    .filter_map(|start| tallies.windows.get(window(start)))
+                    .map(|keys| keys.by_key.len())
+                    .sum::<usize>()
             );
         }
         // The oldest went, the newest is whole.

@@ -47,6 +47,10 @@ impl Detector for TorExitNode {
         "tor_exit_node"
     }
 
+    fn refused(&self) -> u64 {
+        self.exits.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for report in update.flows.iter().filter(|report| report.part == 0) {

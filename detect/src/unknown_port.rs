@@ -181,6 +181,7 @@ impl UnknownPort {
         }
         let key = (server.ip, server.port, protocol);
         if window.targets.len() >= MAX_TARGETS && !window.targets.contains_key(&key) {
+            self.windows.refuse();
             return;
         }
         let target = window.targets.entry(key).or_default();
@@ -244,6 +245,13 @@ impl UnknownPort {
 impl Detector for UnknownPort {
     fn name(&self) -> &'static str {
         "unknown_port"
+    }
+
+    fn refused(&self) -> u64 {
+        self.windows.refused()
+            + self.announced.refused()
+            + self.udp_clients.refused()
+            + self.arranged.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {

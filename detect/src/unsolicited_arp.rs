@@ -45,6 +45,10 @@ impl Detector for UnsolicitedArp {
         "unsolicited_arp"
     }
 
+    fn refused(&self) -> u64 {
+        self.senders.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

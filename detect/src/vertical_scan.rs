@@ -7,7 +7,7 @@ use lynceus_model::profile::TupleKey;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Group, answered, estimate, group_by, silent_share};
+use crate::ports::{Group, News, answered, estimate, group_by, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
 use crate::services::{TRACEROUTE, UDP};
@@ -39,14 +39,16 @@ impl Default for Config {
 pub struct VerticalScan {
     config: Config,
     reported: Reported<(u8, IpAddr, u64)>,
+    news: News,
 }
 
 impl VerticalScan {
     #[must_use]
-    pub const fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, _: &Context) -> Self {
         Self {
             config,
             reported: Reported::new(),
+            news: News::default(),
         }
     }
 }
@@ -59,7 +61,9 @@ impl Detector for VerticalScan {
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let profile = update.profile;
         let mut found = Vec::new();
-        if update.stage != Stage::Partial && profile.attempts.distinct() >= self.config.min_ports as f64 {
+        if self.news.is_due(update, !update.delta.attempts.is_empty())
+            && profile.attempts.distinct() >= self.config.min_ports as f64
+        {
             for ((protocol, ip), mut group) in
                 group_by(&profile.attempts, is_probe, |key| (key.protocol, key.ip))
             {

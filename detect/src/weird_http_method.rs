@@ -50,6 +50,10 @@ impl Detector for WeirdHttpMethod {
         "weird_http_method"
     }
 
+    fn refused(&self) -> u64 {
+        self.methods.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

@@ -65,6 +65,10 @@ impl Detector for YoungDomain {
         "young_domain"
     }
 
+    fn refused(&self) -> u64 {
+        self.domains.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {

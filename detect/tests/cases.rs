@@ -62,6 +62,7 @@ fn detect(case: &Case, updates: &[WindowUpdate]) -> Vec<Evidence> {
         let shown = ProfileUpdate {
             sensor: SENSOR,
             profile,
+            delta: &update.delta,
             number: plan.number_of(window.start),
             stage: update.stage,
             flows: &update.flows,

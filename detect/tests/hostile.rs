@@ -237,6 +237,7 @@ proptest! {
             let update = ProfileUpdate {
                 sensor: SensorId([1; 16]),
                 profile: &profile,
+                delta: &profile,
                 number: 1,
                 stage,
                 flows: &[],

@@ -14,6 +14,7 @@ pub mod names;
 pub mod outlier;
 pub mod profile;
 pub mod profiler;
+pub mod seeded;
 pub mod status;
 mod text;
 pub mod time;

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 mod collector;
+mod detect;
 mod file;
 mod kernel;
 mod live;
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Machine,
     /// Batches into the embedded store and into Redis: flows and deltas a second, durable
     Collector,
+    /// Nanoseconds a flow in the profiler, in windows and in each detector, at four sizes; flows a second with a store
+    Detect,
     /// Packets per CPU second from a capture file, beside tcpdump, softflowd and nfpcapd
     File(file::Options),
     /// Nanoseconds per packet of the kernel programs beside a hash map; reading and merging the table (root)
@@ -32,6 +35,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Collector => collector::run(),
+        Command::Detect => detect::run(),
         Command::Machine => {
             println!("{}", report::machine());
             Ok(())

@@ -25,6 +25,7 @@ struct Row {
     panics: AtomicU64,
     hangs: AtomicU64,
     late: AtomicU64,
+    refused: AtomicU64,
     last_fault: Mutex<Option<String>>,
 }
 
@@ -44,6 +45,8 @@ pub struct ModuleFigures {
     pub hangs: u64,
     /// Findings that came after the others had gone on.
     pub late: u64,
+    /// What its bounded memory refused or forgot: findings that may be missing. Begins anew with the module.
+    pub refused: u64,
     pub last_fault: Option<String>,
 }
 
@@ -81,6 +84,7 @@ impl Board {
             panics: get(&row.panics),
             hangs: get(&row.hangs),
             late: get(&row.late),
+            refused: get(&row.refused),
             last_fault: row
                 .last_fault
                 .lock()
@@ -90,12 +94,13 @@ impl Board {
         self.rows.iter().map(row).collect()
     }
 
-    pub(super) fn worked(&self, module: usize, updates: usize, took: Duration, slow: bool) {
+    pub(super) fn worked(&self, module: usize, updates: usize, took: Duration, slow: bool, refused: u64) {
         let row = &self.rows[module];
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         row.updates.fetch_add(updates as u64, Ordering::Relaxed);
         row.nanos.fetch_add(nanos, Ordering::Relaxed);
         row.slow.fetch_add(u64::from(slow), Ordering::Relaxed);
+        row.refused.store(refused, Ordering::Relaxed);
     }
 
     pub(super) fn late(&self, module: usize, findings: usize) {

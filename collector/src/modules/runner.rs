@@ -136,6 +136,7 @@ impl Runner {
                     let shown = ProfileUpdate {
                         sensor: group.sensor,
                         profile: &item.profile,
+                        delta: &update.delta,
                         number: item.number,
                         stage: update.stage,
                         flows: &update.flows,
@@ -161,7 +162,7 @@ impl Runner {
         }
         let took = begin.elapsed();
         let slow = took > SLOW * u32::try_from(group.items.len()).unwrap_or(u32::MAX);
-        self.board.worked(module, next, took, slow);
+        self.board.worked(module, next, took, slow, detector.refused());
         found
     }
 

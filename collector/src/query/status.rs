@@ -144,6 +144,7 @@ fn module(figures: ModuleFigures) -> v1::ModuleStatus {
         restarts: figures.restarts(),
         last_fault: figures.last_fault,
         position: None,
+        refused: figures.refused,
     }
 }
 

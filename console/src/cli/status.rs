@@ -159,7 +159,11 @@ fn of_modules(modules: &[v1::ModuleStatus]) -> Vec<Line> {
     let text = format!("{} of {} at work", running.count(), modules.len());
     let mut lines = vec![Line::toned(Tone::Quiet, "  modules ").and(Tone::Plain, text)];
     let notable = modules.iter().filter(|module| {
-        module.state != "running" || module.restarts > 0 || module.slow > 0 || module.late > 0
+        module.state != "running"
+            || module.restarts > 0
+            || module.slow > 0
+            || module.late > 0
+            || module.refused > 0
     });
     for module in notable {
         let name = human::printable(&module.name, 64);
@@ -176,6 +180,7 @@ fn of_modules(modules: &[v1::ModuleStatus]) -> Vec<Line> {
             (module.hangs, "hangs"),
             (module.slow, "slow groups"),
             (module.late, "late findings"),
+            (module.refused, "things refused for want of room"),
         ] {
             if count > 0 {
                 text += &format!(", {what} {}", human::count(count));

@@ -185,7 +185,7 @@ impl Channels {
     }
 
     /// Channels that had to go.
-    pub(super) const fn forgotten(&self) -> u64 {
-        self.few.forgotten() + self.settled.forgotten()
+    pub(super) const fn refused(&self) -> u64 {
+        self.few.refused() + self.settled.refused()
     }
 }

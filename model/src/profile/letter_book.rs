@@ -57,6 +57,16 @@ impl LetterBook {
             .map(|(sensor, key, letters)| (*sensor, key, letters))
     }
 
+    /// The letters of one tuple by one sensor.
+    #[must_use]
+    pub fn get(&self, sensor: SensorId, key: &LetterKey) -> Option<&Letters> {
+        let at = self
+            .entries
+            .binary_search_by(|entry| (entry.0, entry.1).cmp(&(sensor, *key)))
+            .ok()?;
+        Some(&self.entries[at].2)
+    }
+
     #[must_use]
     pub const fn len(&self) -> usize {
         self.entries.len()

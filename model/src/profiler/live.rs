@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::lives::Seeded;
 use super::strokes::Waiting;
 use crate::address::is_target;
 use crate::app::{AppEvent, AppRecord, Arp};
@@ -13,6 +12,7 @@ use crate::profile::{
     ArpKey, Attempt, Cell, Counts, Draws, Earliest, IcmpKey, LetterKey, Merge, PeerKey, PortKey,
     ProfileDelta, TupleKey,
 };
+use crate::seeded::Seeded;
 use crate::window::{SensorId, Stage, WindowId, WindowUpdate};
 
 /// Role of the profile's IP in a flow.

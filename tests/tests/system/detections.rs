@@ -57,6 +57,7 @@ fn analyze(id: &str) -> Option<Analysis> {
             let shown = ProfileUpdate {
                 sensor,
                 profile,
+                delta: &update.delta,
                 number: pipeline
                     .plan()
                     .expect("there was an event")

@@ -54,7 +54,7 @@ pub(crate) fn events(shape: Shape, n: u64, out: &mut Vec<Event>) {
     let kind = if scans { 100 } else { draw % 100 };
     // A host comes back to few servers of many.
     let favourite = mixed(host << 8 | ((draw >> 24) % 24));
-    let server = if draw & 0x70_0000_0000 == 0 {
+    let server = if draw & 0x3f_0000_0000 == 0 {
         mixed(draw)
     } else {
         favourite
