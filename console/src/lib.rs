@@ -8,6 +8,7 @@ pub mod desk;
 pub mod explain;
 pub mod json;
 pub mod local;
+pub mod peers;
 pub mod query;
 pub mod report;
 pub mod table;
