@@ -264,10 +264,8 @@ impl Sheet {
             _ => 0,
         };
         let all: usize = (0..widths.len()).map(weight).sum();
-        if all > 0 {
-            for (index, width) in widths.iter_mut().enumerate() {
-                *width += left * weight(index) / all;
-            }
+        for (index, width) in widths.iter_mut().enumerate() {
+            *width += (left * weight(index)).checked_div(all).unwrap_or(0);
         }
         (widths, bar)
     }

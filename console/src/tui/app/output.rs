@@ -122,7 +122,9 @@ impl App {
         entries.sort_unstable();
         entries.dedup();
         let list = crate::desk::FlowList {
-            profile: self.profile().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+            profile: self
+                .profile()
+                .unwrap_or_else(|| std::net::Ipv4Addr::UNSPECIFIED.into()),
             asked: entries.len(),
             entries: entries
                 .into_iter()
