@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lynceus_enrich::offline::short::Short;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::CommunityId;
@@ -52,7 +53,39 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
     object.value("related", |out| {
         list(out, &evidence.related, |out, id| text(out, &id.to_string()));
     });
+    let mut peers = vec![evidence.profile];
+    for ip in [Some(evidence.attacker), evidence.victim].into_iter().flatten() {
+        if !peers.contains(&ip) {
+            peers.push(ip);
+        }
+    }
+    object.value("peers", |out| list(out, &peers, |out, ip| peer(out, *ip)));
     object.end();
+}
+
+/// The short form of an address's dossier, by the program's tables: null is unknown.
+fn peer(out: &mut Vec<u8>, ip: IpAddr) {
+    let short = Short::of(ip);
+    let word = |out: &mut Vec<u8>, value: Option<&str>| match value {
+        Some(value) => text(out, value),
+        None => out.extend_from_slice(b"null"),
+    };
+    let mut object = Object::bare(out);
+    object.text("ip", &ip.to_string());
+    object.text("category", short.category.name());
+    object.value("country", |out| {
+        word(out, short.country.as_ref().map(|code| code.text()))
+    });
+    object.value("country_agree", |out| {
+        out.extend_from_slice(match short.agree {
+            Some(true) => b"true",
+            Some(false) => b"false",
+            None => b"null",
+        });
+    });
+    object.value("asn", |out| optional(out, short.asn));
+    object.value("organization", |out| word(out, short.organization));
+    object.close();
 }
 
 /// Appends the line of an alert.
@@ -76,6 +109,9 @@ pub fn write_alert(out: &mut Vec<u8>, alert: &Alert) {
     object.value("flows", |out| flows(out, &alert.flows));
     object.time("first", alert.first);
     object.time("last", alert.last);
+    object.value("peers", |out| {
+        list(out, &[alert.profile], |out, ip| peer(out, *ip))
+    });
     object.end();
 }
 

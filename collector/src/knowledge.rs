@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use lynceus_detect::context::{Indicator, Knowledge, Listing};
+use lynceus_detect::context::{AutonomousSystem, Indicator, Knowledge, Listing};
 use lynceus_enrich::feeds::{Feeds, Hit};
 use lynceus_enrich::indicator::Kind;
+use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::whitelist::Whitelist;
 
 /// What was loaded last. Readers never wait for a load: a new copy replaces the old one as a whole.
@@ -70,6 +71,21 @@ fn read<T>(place: &RwLock<Arc<T>>) -> Arc<T> {
 }
 
 impl Knowledge for Facts {
+    /// By the program's tables. Addresses that nobody routes have none.
+    fn autonomous_system(&self, ip: IpAddr) -> Option<AutonomousSystem> {
+        let system = Tables::embedded().ok()?.find_system(ip)?;
+        Some(AutonomousSystem {
+            number: system.number,
+            name: system.organization.to_owned(),
+        })
+    }
+
+    /// By the registries of the IEEE, as the program's tables have them.
+    fn vendor(&self, mac: [u8; 6]) -> Option<String> {
+        let vendor = Tables::embedded().ok()?.vendors.find(mac).ok()?;
+        vendor.map(str::to_owned)
+    }
+
     fn listed(&self, indicator: Indicator<'_>) -> Option<Vec<Listing>> {
         let feeds = self.feeds();
         let hits = match indicator {
@@ -100,5 +116,21 @@ fn listing(hit: Hit) -> Listing {
         description: hit.description,
         tags: hit.tags,
         wider: hit.wider,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_the_program_answer_detectors() {
+        let facts = Facts::default();
+        let system = facts.autonomous_system("8.8.8.8".parse().unwrap()).unwrap();
+        assert_eq!((system.number, system.name.as_str()), (15169, "Google LLC"));
+        assert_eq!(facts.autonomous_system("10.0.0.1".parse().unwrap()), None);
+        let vendor = facts.vendor([0x00, 0x22, 0x72, 1, 2, 3]);
+        assert_eq!(vendor.as_deref(), Some("American Micro-Fuel Device Corp."));
+        assert_eq!(facts.vendor([0x02, 0x22, 0x72, 1, 2, 3]), None);
     }
 }

@@ -1,10 +1,12 @@
 //! The commands of `lynceus`, one file each, and what they share: exit codes and error output.
 
+pub mod about;
 pub mod analyze;
 pub mod block;
 pub mod console;
 pub mod evidence;
 pub mod flows;
+pub mod ip;
 pub mod live;
 mod output;
 pub mod place;
@@ -54,6 +56,8 @@ enum Command {
     Evidence(evidence::Options),
     Alerts(evidence::AlertOptions),
     Status(status::Options),
+    Ip(ip::Options),
+    About(about::Options),
     Block(block::BlockOptions),
     Unblock(block::UnblockOptions),
     Blocked(block::BlockedOptions),
@@ -82,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Evidence(options) => evidence::run(&options),
         Command::Alerts(options) => evidence::run_alerts(&options),
         Command::Status(options) => status::run(&options),
+        Command::Ip(options) => ip::run(&options),
+        Command::About(options) => about::run(&options),
         Command::Block(options) => block::block(&options),
         Command::Unblock(options) => block::unblock(&options),
         Command::Blocked(options) => block::blocked(&options),

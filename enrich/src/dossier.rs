@@ -177,7 +177,8 @@ impl Dossier {
         facts
     }
 
-    fn point(&self, source: &Source) -> Option<(f64, f64)> {
+    /// Latitude and longitude of one source; `None`: it does not give both.
+    pub(crate) fn point(&self, source: &Source) -> Option<(f64, f64)> {
         let of = |field| {
             let mut facts = self.facts.iter();
             facts.find_map(|fact| {

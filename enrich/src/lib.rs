@@ -8,5 +8,7 @@ pub mod fact;
 pub mod feeds;
 pub mod indicator;
 pub mod latency;
+pub mod local;
+pub mod offline;
 pub mod provider;
 pub mod wire;

@@ -3,16 +3,7 @@
 /// Name of an IP protocol number in small letters, `proto 99` where it has none here.
 #[must_use]
 pub fn protocol(number: u8) -> String {
-    match protocol_name(number) {
-        "" => format!("proto {number}"),
-        name => name.to_owned(),
-    }
-}
-
-/// The same, empty where it has no name here.
-#[must_use]
-pub const fn protocol_name(number: u8) -> &'static str {
-    match number {
+    let name = match number {
         0 => "arp",
         1 => "icmp",
         2 => "igmp",
@@ -28,8 +19,9 @@ pub const fn protocol_name(number: u8) -> &'static str {
         103 => "pim",
         112 => "vrrp",
         132 => "sctp",
-        _ => "",
-    }
+        other => return format!("proto {other}"),
+    };
+    name.to_owned()
 }
 
 /// Ports exist for TCP, UDP, DCCP, SCTP and UDP-Lite only.

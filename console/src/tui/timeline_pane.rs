@@ -19,8 +19,7 @@ pub(super) struct TimelinePane {
     lines: Vec<Line>,
     /// First entry of each row that is unfolded.
     unfolded: HashSet<usize>,
-    /// Which entries pass the filter; `None`: there is none.
-    passing: Option<Vec<bool>>,
+    filter: String,
     pub(super) cursor: Cursor,
 }
 
@@ -35,19 +34,13 @@ impl TimelinePane {
     /// New data of the same window.
     pub(super) fn refresh(&mut self, entries: Vec<Entry>) {
         self.entries = entries;
-        self.passing = None;
-        self.lay_out();
+        self.arrange();
     }
 
-    /// Shows the entries that `passes` lets through, one by one; with `all` every one, rows of alike attempts folded.
-    pub(super) fn arrange(&mut self, all: bool, passes: impl Fn(&Entry) -> bool) {
-        self.passing = (!all).then(|| self.entries.iter().map(passes).collect());
-        self.lay_out();
-    }
-
-    /// The cursor stands on a row of alike attempts.
-    pub(super) fn on_run(&self) -> bool {
-        matches!(self.lines.get(self.cursor.selected), Some(Line::Run { .. }))
+    pub(super) fn set_filter(&mut self, filter: &str) {
+        self.filter = filter.to_lowercase();
+        self.unfolded.clear();
+        self.arrange();
     }
 
     pub(super) fn lines(&self) -> &[Line] {
@@ -70,7 +63,7 @@ impl TimelinePane {
             } else {
                 self.unfolded.remove(&first);
             }
-            self.lay_out();
+            self.arrange();
             let position = self
                 .lines
                 .iter()
@@ -103,7 +96,7 @@ impl TimelinePane {
         }
     }
 
-    fn lay_out(&mut self) {
+    fn arrange(&mut self) {
         self.lines.clear();
         for item in group(&self.entries) {
             match item {
@@ -125,7 +118,7 @@ impl TimelinePane {
 
     fn push_run(&mut self, run: Run) {
         let members = run.first..run.first + run.len;
-        if self.passing.is_some() {
+        if !self.filter.is_empty() {
             // Who filters looks for single lines.
             let found: Vec<Line> = members
                 .filter(|index| self.matches(*index))
@@ -143,9 +136,17 @@ impl TimelinePane {
     }
 
     fn matches(&self, index: usize) -> bool {
-        self.passing
-            .as_ref()
-            .is_none_or(|passing| passing.get(index).is_some_and(|passes| *passes))
+        if self.filter.is_empty() {
+            return true;
+        }
+        let entry = &self.entries[index];
+        let has = |text: &str| text.to_lowercase().contains(&self.filter);
+        has(&entry.what)
+            || has(&entry.port)
+            || has(entry.outcome)
+            || has(&entry.peer.to_string())
+            || entry.peer_name.as_deref().is_some_and(has)
+            || entry.notes.iter().any(|note| has(note))
     }
 }
 
@@ -176,11 +177,9 @@ mod tests {
     fn the_filter_looks_into_rows_and_notes() {
         let mut pane = TimelinePane::default();
         pane.show(detail().entries);
-        pane.arrange(false, |entry| entry.peer.to_string() == "10.1.0.17");
+        pane.set_filter("10.1.0.17");
         assert_eq!(pane.lines().len(), 1);
-        pane.arrange(false, |entry| !entry.notes.is_empty());
+        pane.set_filter("EXAMPLE.com");
         assert!(pane.lines().iter().any(|line| matches!(line, Line::Note { .. })));
-        pane.arrange(true, |_| false);
-        assert!(pane.lines().len() > 5);
     }
 }

@@ -141,7 +141,8 @@ pub const CANONICAL: &[(Field, &[(&str, &str)])] = &[
         ("rdap", "country"), ("geonames", "countryCode"),
     ]),
     (Field::CountryName, &[
-        ("maxmind", "country.names.en"), ("dbip", "country"), ("censys", "country"), ("geonames", "countryName"),
+        ("maxmind", "country.names.en"), ("ipinfo", "country"), ("dbip", "country"), ("censys", "country"),
+        ("geonames", "countryName"), ("iana", "country"),
     ]),
     (Field::City, &[("maxmind", "city.names.en"), ("ipinfo", "city"), ("dbip", "city"), ("censys", "city")]),
     (Field::Region, &[

@@ -1,0 +1,99 @@
+//! `lynceus ip`: what is known about addresses, without asking anybody.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use clap::Args;
+use lynceus_enrich::dossier::{Dossier, dossier_json};
+use lynceus_enrich::local::published::{self, Published};
+use lynceus_enrich::local::{self, Local};
+use lynceus_enrich::offline::tables::Tables;
+use lynceus_model::time::Timestamp;
+
+use super::{Outcome, output, say};
+use crate::text::{Line, Tone};
+
+/// Tells what is known about IP addresses, offline: each value with its source, date and doubt
+///
+/// Tables come with the program (`lynceus about data`); MMDB files of your own and Debian's tor-geoipdb join the vote where
+/// they are installed. No packet is sent. What nobody here can know is called unknown, never no.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  lynceus ip 8.8.8.8 94.31.29.154
+  lynceus ip --json 2001:4860:4860::8888 | jq .fields.country_code
+  lynceus ip --mmdb ~/databases 8.8.8.8        with MMDB files of another folder")]
+pub struct Options {
+    /// IPv4 or IPv6 addresses
+    #[arg(value_name = "IP", required = true)]
+    addresses: Vec<IpAddr>,
+    /// One JSON object a line and address
+    #[arg(long)]
+    json: bool,
+    /// Folder with MMDB files of your own, besides the usual ones; may be given several times
+    #[arg(long, value_name = "DIR")]
+    mmdb: Vec<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The program was built with a damaged table, or standard output cannot be written.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let tables = Tables::embedded().context("a table of this program")?;
+    let local = files(&options.mmdb);
+    let published =
+        published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
+    let now = now();
+    let width = output::width();
+    for (at, ip) in options.addresses.iter().enumerate() {
+        let dossier = dossier(tables, &local, &published, *ip, now);
+        if options.json {
+            let mut line = dossier_json(&dossier).into_bytes();
+            line.push(b'\n');
+            output::raw(&line)?;
+            continue;
+        }
+        let mut lines = crate::dossier::lines(&dossier, width);
+        if at + 1 < options.addresses.len() {
+            lines.push(Line::default());
+        }
+        output::lines(&lines)?;
+    }
+    if !options.json {
+        let credit = "IP Geolocation by DB-IP (CC BY 4.0); all sources: lynceus about data";
+        output::lines(&[Line::default(), Line::toned(Tone::Quiet, credit)])?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Everything that this machine knows of an address.
+fn dossier(tables: &Tables, local: &Local, published: &Published, ip: IpAddr, now: Timestamp) -> Dossier {
+    let mut dossier = Dossier::new(ip.to_canonical(), now);
+    local.describe(&mut dossier);
+    tables.describe(&mut dossier);
+    published.describe(&mut dossier);
+    tables.conclude(&mut dossier);
+    dossier
+}
+
+/// The user's files; tells of those that cannot be used.
+fn files(more: &[PathBuf]) -> Local {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let mut folders = local::usual_folders(home.as_deref());
+    folders.extend(more.iter().cloned());
+    let local = Local::open(&folders, &local::usual_ipfire());
+    for (path, fault) in &local.faults {
+        say(&format!("{}: {fault}", path.display()));
+    }
+    if local.left_out > 0 {
+        say(&format!("{} MMDB files more than are opened", local.left_out));
+    }
+    local
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
