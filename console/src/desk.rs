@@ -1,22 +1,146 @@
 //! Where the screens and tables get their data: a collector over the network, a result folder, or this very process.
 
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::alert::Alert;
+use lynceus_model::evidence::{Evidence, EvidenceType, ThreatLevel};
+use lynceus_model::flow::CommunityId;
+use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
+use crate::peers::Peers;
+use crate::text::Line;
+use crate::timeline::Entry;
 use crate::view::{Overview, WindowDetail};
+
+/// What a screen wants to know, or to have done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Everything about one window.
+    Window(WindowId),
+    /// All evidence and alerts of a profile, whatever the window.
+    Findings(IpAddr),
+    /// Flows by their Community IDs, as a profile sees them.
+    Flows {
+        profile: IpAddr,
+        /// Between these moments, both included.
+        span: (Timestamp, Timestamp),
+        ids: Vec<CommunityId>,
+    },
+    /// All that is known of an address.
+    Dossier(IpAddr),
+    /// What filters over the list of profiles ask for.
+    Index,
+    Block(BlockOrder),
+    /// The list of profiles, read anew.
+    Reload,
+}
+
+impl Request {
+    /// Only the last one of these counts: the reader has moved on.
+    #[must_use]
+    pub const fn replaces(&self, earlier: &Self) -> bool {
+        matches!(
+            (self, earlier),
+            (Self::Window(_), Self::Window(_))
+                | (Self::Findings(_), Self::Findings(_))
+                | (Self::Flows { .. }, Self::Flows { .. })
+                | (Self::Dossier(_), Self::Dossier(_))
+                | (Self::Index, Self::Index)
+                | (Self::Reload, Self::Reload)
+        )
+    }
+}
+
+/// Packets from and to an address are to be dropped, or counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockOrder {
+    pub ip: IpAddr,
+    pub time: Duration,
+    /// Count only.
+    pub dry_run: bool,
+    pub reason: String,
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Window(Box<WindowAnswer>),
+    Findings(Findings),
+    Flows(FlowList),
+    Dossier(Card),
+    Index(Index),
+    /// Of a block: what happens now, or why nothing does.
+    Block(BlockOrder, Result<String, String>),
+    /// Names of hosts, learned from messages.
+    Names(HashMap<IpAddr, String>),
+}
+
+#[derive(Clone, Debug)]
+pub struct WindowAnswer {
+    pub detail: WindowDetail,
+    /// What is known of the other sides.
+    pub peers: Peers,
+    pub names: HashMap<IpAddr, String>,
+}
+
+/// All evidence and alerts of a profile.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    pub profile: IpAddr,
+    pub evidence: Vec<Evidence>,
+    pub alerts: Vec<Alert>,
+    /// There are more than these.
+    pub more: bool,
+    pub peers: Peers,
+}
+
+#[derive(Clone, Debug)]
+pub struct FlowList {
+    pub profile: IpAddr,
+    /// In order of time.
+    pub entries: Vec<Entry>,
+    pub peers: Peers,
+    /// Community IDs that were asked for.
+    pub asked: usize,
+}
+
+/// What is known of an address, as text.
+#[derive(Clone, Debug)]
+pub struct Card {
+    pub ip: IpAddr,
+    pub lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    pub evidence: HashMap<IpAddr, (BTreeSet<EvidenceType>, ThreatLevel)>,
+    pub peers: Peers,
+}
 
 /// Answers the questions of the screens. Calls may block; the terminal UI makes them from a thread of its own.
 pub trait Desk: Send {
-    /// Everything at a glance.
+    /// Everything at a glance, if it changed since the last call.
     ///
     /// # Errors
     /// When the data cannot be had now; the caller may ask again.
-    fn overview(&mut self) -> anyhow::Result<Overview>;
+    fn overview(&mut self) -> anyhow::Result<Option<Overview>>;
 
-    /// Everything about one window; `None` where there is no such window.
+    /// The answer to a request; `None` where there is no such thing (any more).
     ///
     /// # Errors
     /// As [`Desk::overview`].
-    fn window(&mut self, id: WindowId) -> anyhow::Result<Option<WindowDetail>>;
+    fn answer(&mut self, request: &Request) -> anyhow::Result<Option<Answer>>;
+
+    /// A small piece of work for which nobody waits; `None`: there is none left.
+    ///
+    /// # Errors
+    /// As [`Desk::overview`].
+    fn idle(&mut self) -> anyhow::Result<Option<Answer>>;
+
+    /// The next overview is read anew, whatever is known.
+    fn forget(&mut self);
 
     /// Whether new data can still come.
     fn is_live(&self) -> bool;

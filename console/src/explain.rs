@@ -61,6 +61,7 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
         Line::default(),
     ];
     lines.extend(features(evidence));
+    lines.extend(counterfactual(evidence));
     if !evidence.explanation.text.is_empty() {
         lines.push(human::printable(&evidence.explanation.text, MAX_DESCRIPTION).into());
         lines.push(Line::default());
@@ -106,6 +107,65 @@ fn features(evidence: &Evidence) -> Vec<Line> {
     let mut lines = table.lines(0);
     lines.push(Line::default());
     lines
+}
+
+/// What would have to be otherwise: one sentence for each number that passed its threshold.
+fn counterfactual(evidence: &Evidence) -> Vec<Line> {
+    let mut lines: Vec<Line> = evidence
+        .explanation
+        .features
+        .iter()
+        .filter_map(|feature| {
+            let threshold = feature.threshold?;
+            let side = if feature.value < threshold {
+                "above"
+            } else {
+                "below"
+            };
+            let line = Line::toned(Tone::Quiet, "without it    ").and(
+                Tone::Plain,
+                format!(
+                    "{} {side} {} (seen: {}) would not have counted",
+                    feature.name.replace('_', " "),
+                    human::quantity(threshold, &feature.unit),
+                    human::quantity(feature.value, &feature.unit)
+                ),
+            );
+            Some(line)
+        })
+        .collect();
+    if !lines.is_empty() {
+        lines.push(Line::default());
+    }
+    lines
+}
+
+/// The fewest of the heaviest terms without which there would be no alert.
+fn without(alert: &Alert) -> Option<Line> {
+    let mut left = alert.sum;
+    let mut taken = 0;
+    for term in &alert.terms {
+        if left < alert.threshold {
+            break;
+        }
+        left -= term.weight;
+        taken += 1;
+    }
+    let text = match taken {
+        0 => return None,
+        1 => "without the heaviest one".to_owned(),
+        n if n == alert.terms.len() => "only without all of them".to_owned(),
+        n => format!("without the {n} heaviest"),
+    };
+    let line = Line::toned(Tone::Quiet, "without it    ");
+    Some(line.and(
+        Tone::Plain,
+        format!(
+            "{text} the sum would be {:.2}, below the threshold of {:.2}",
+            left.max(0.0),
+            alert.threshold
+        ),
+    ))
 }
 
 fn flows(evidence: &Evidence) -> Vec<Line> {
@@ -173,6 +233,9 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
     lines.push(
         Line::toned(Tone::Heading, format!("{:>7} ", format!("{:.2}", alert.sum))).and(Tone::Plain, " sum"),
     );
+    if let Some(line) = without(alert) {
+        lines.extend([Line::default(), line]);
+    }
     lines
 }
 

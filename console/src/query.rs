@@ -2,6 +2,9 @@
 //! process.
 
 mod convert;
+mod desk;
+mod dossier;
+mod names;
 mod news;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,20 +17,21 @@ use anyhow::Context;
 use lynceus_model::alert::Alert;
 use lynceus_model::app::AppRecord;
 use lynceus_model::evidence::Evidence;
-use lynceus_model::flow::Flow;
-use lynceus_model::profile::ProfileDelta;
+use lynceus_model::flow::{CommunityId, Flow};
+use lynceus_model::status::SensorStatus;
 use lynceus_model::time::Timestamp;
-use lynceus_model::window::WindowId;
 use lynceus_proto::v1;
+use lynceus_proto::v1::control_client::ControlClient;
 use lynceus_proto::v1::query_client::QueryClient;
 use tokio::runtime::Runtime;
 use tonic::body::Body;
 use tonic::codegen::{StdError, http};
 use tower::util::BoxCloneSyncService;
 
+use crate::desk::WindowAnswer;
+use crate::human;
 use crate::local::Local;
-use crate::view::{Overview, ProfileView, Tables, WindowDetail, WindowView};
-use crate::{human, timeline};
+use crate::view::{ProfileView, WindowView};
 use convert::address_bytes;
 pub use convert::{SensorView, StatusView};
 use news::News;
@@ -72,9 +76,13 @@ pub struct Query {
     live: bool,
     me: Vec<IpAddr>,
     news: Option<News>,
+    control: ControlClient<Service>,
     profiles: BTreeMap<IpAddr, ProfileView>,
     more: bool,
-    shown: Option<(WindowView, WindowDetail)>,
+    /// What the desk said last of the sensors.
+    sensors: Option<Vec<SensorStatus>>,
+    namer: names::Namer,
+    shown: Option<(WindowView, WindowAnswer)>,
     /// The collector behind an in-process service.
     _collector: Option<Local>,
 }
@@ -99,6 +107,7 @@ impl Query {
         T::Future: Send,
     {
         let service = BoxCloneSyncService::new(tower::ServiceExt::map_err(service, Into::into));
+        let control = ControlClient::new(service.clone());
         let client = QueryClient::new(service)
             .max_decoding_message_size(lynceus_proto::limits::MESSAGE_BYTES)
             .accept_compressed(tonic::codec::CompressionEncoding::Zstd);
@@ -109,8 +118,11 @@ impl Query {
             live,
             me,
             news: None,
+            control,
             profiles: BTreeMap::new(),
             more: false,
+            sensors: None,
+            namer: names::Namer::default(),
             shown: None,
             _collector: None,
         }
@@ -254,14 +266,21 @@ impl Query {
         convert::status(answer).with_context(|| self.bad_answer())
     }
 
-    /// Flows and messages in which an address takes part in `[from, to)`, and whether there are more.
-    fn traffic(&self, profile: IpAddr, from: Timestamp, to: Timestamp) -> anyhow::Result<(Traffic, bool)> {
+    /// Flows and messages in which an address takes part in `[from, to)`, or those with an ID, and whether there are
+    /// more.
+    fn traffic(
+        &self,
+        profile: IpAddr,
+        from: Timestamp,
+        to: Timestamp,
+        ids: &[CommunityId],
+    ) -> anyhow::Result<(Traffic, bool)> {
         let mut traffic = Traffic::default();
         let mut page = Vec::new();
         loop {
             let request = v1::ListTrafficRequest {
                 profile: Some(address_bytes(profile)),
-                community_ids: Vec::new(),
+                community_ids: ids.iter().map(|id| id.0.to_vec()).collect(),
                 span: Some(convert::span((from, to))),
                 page_size: PAGE,
                 page,
@@ -275,86 +294,6 @@ impl Query {
                 return Ok((traffic, !page.is_empty()));
             }
         }
-    }
-
-    fn load_window(&mut self, id: WindowId) -> anyhow::Result<Option<WindowDetail>> {
-        let request = v1::GetWindowRequest {
-            profile: address_bytes(id.profile),
-            start: id.start.0,
-        };
-        let answer = match self.ask_raw(async |mut client| client.get_window(request).await) {
-            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
-            other => other.map_err(|status| self.explain(&status))?,
-        };
-        let summary = answer.summary.with_context(|| self.bad_answer())?;
-        let window = convert::window(&summary);
-        if let Some((shown, detail)) = &self.shown
-            && detail.id == id
-            && *shown == window
-        {
-            return Ok(Some(detail.clone()));
-        }
-        let profile = answer
-            .profile
-            .map(ProfileDelta::try_from)
-            .transpose()
-            .with_context(|| self.bad_answer())?;
-        let (traffic, cut) = self.traffic(id.profile, window.start, window.end)?;
-        let (flows, messages) = traffic.finish();
-        let shown_flows = flows.len() as u64;
-        let wanted = Wanted {
-            profile: Some(id.profile),
-            window: Some(id.start),
-            span: None,
-        };
-        let detail = WindowDetail {
-            id,
-            end: window.end,
-            number: window.number,
-            entries: timeline::build(id.profile, &flows, &messages),
-            left_out: if cut {
-                window.flows.saturating_sub(shown_flows).max(1)
-            } else {
-                0
-            },
-            evidence: self.evidence(&wanted)?.items,
-            alerts: self.alerts(&wanted)?.items,
-            tables: profile
-                .map(|profile| Tables::of(&profile, &timeline::names(&messages)))
-                .unwrap_or_default(),
-        };
-        self.shown = Some((window, detail.clone()));
-        Ok(Some(detail))
-    }
-
-    /// Takes what the collector pushed; reads everything anew where something was missed.
-    fn catch_up(&mut self) -> anyhow::Result<()> {
-        let caught_up = match &mut self.news {
-            Some(news) => news.take(&mut |profile, window| {
-                let view = self
-                    .profiles
-                    .entry(profile)
-                    .or_insert_with(|| convert::new_profile(profile, &self.me));
-                convert::put_window(view, window);
-            }),
-            None => false,
-        };
-        if caught_up {
-            return Ok(());
-        }
-        if self.live {
-            // First the news, then the list: nothing can fall between.
-            let stream = self.ask(async |mut client| client.watch(v1::WatchRequest {}).await)?;
-            self.news = Some(News::start(&self.runtime, stream));
-        }
-        let listed = self.profiles()?;
-        self.more = listed.more;
-        self.profiles = listed
-            .items
-            .into_iter()
-            .map(|profile| (profile.ip, profile))
-            .collect();
-        Ok(())
     }
 
     fn ask<A>(
@@ -394,35 +333,6 @@ impl Query {
     }
 }
 
-impl crate::desk::Desk for Query {
-    fn overview(&mut self) -> anyhow::Result<Overview> {
-        if let Err(error) = self.catch_up() {
-            // Whatever comes next must begin with a whole list.
-            self.news = None;
-            return Err(error);
-        }
-        let sensors = self
-            .status()?
-            .sensors
-            .into_iter()
-            .map(|sensor| sensor.status)
-            .collect();
-        Ok(Overview {
-            profiles: self.profiles.values().cloned().collect(),
-            sensors,
-            more: self.more,
-        })
-    }
-
-    fn window(&mut self, id: WindowId) -> anyhow::Result<Option<WindowDetail>> {
-        self.load_window(id)
-    }
-
-    fn is_live(&self) -> bool {
-        self.live
-    }
-}
-
 /// Keeps `item` if there is room.
 fn keep<T>(items: &mut Vec<T>, item: T, limit: usize) -> ControlFlow<()> {
     if items.len() >= limit {
@@ -435,7 +345,7 @@ fn keep<T>(items: &mut Vec<T>, item: T, limit: usize) -> ControlFlow<()> {
 /// Flows by identity, so that a flow that was reported in parts stands once.
 #[derive(Default)]
 struct Traffic {
-    flows: HashMap<(lynceus_model::flow::CommunityId, Timestamp), (u32, Flow)>,
+    flows: HashMap<(CommunityId, Timestamp), (u32, Flow)>,
     messages: Vec<AppRecord>,
     seen: usize,
 }

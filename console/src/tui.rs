@@ -2,7 +2,10 @@
 
 mod app;
 mod cursor;
+mod filter;
 pub mod keys;
+mod sheet;
+mod sheets;
 mod shell;
 mod theme;
 mod timeline_pane;
@@ -13,6 +16,6 @@ mod widgets;
 #[cfg(test)]
 pub(crate) use app::tests;
 pub use app::{App, Connection, Effect, Input};
-pub use shell::run;
+pub use shell::{Options, run};
 pub use theme::Theme;
 pub use views::draw;

@@ -115,6 +115,8 @@ pub struct Tables {
     pub destination_ips: Histogram,
     pub destination_ports: Histogram,
     pub server_ports: Histogram,
+    /// Destination ports with their addresses, profile as client.
+    pub ports_and_ips: Histogram,
     pub out_tuples: Vec<TupleView>,
     pub in_tuples: Vec<TupleView>,
     /// There are more tuples than these.
@@ -134,6 +136,14 @@ pub struct Histogram {
 pub struct HistogramRow {
     /// `443/tcp HTTPS`, `10.0.0.1 tcp`.
     pub key: String,
+    /// Where the row is about one address.
+    pub ip: Option<IpAddr>,
+    /// Where it is about one port.
+    pub port: Option<u16>,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The sketch's estimate, not a count.
+    pub estimated: bool,
     pub flows: u64,
     pub packets: u64,
     pub bytes: u64,
@@ -144,6 +154,10 @@ pub struct HistogramRow {
 pub struct TupleView {
     /// `93.184.216.34 443/tcp`
     pub key: String,
+    pub ip: IpAddr,
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
     pub name: Option<String>,
     /// Behavioral letters.
     pub letters: String,

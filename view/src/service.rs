@@ -3,7 +3,16 @@
 /// Name of an IP protocol number in small letters, `proto 99` where it has none here.
 #[must_use]
 pub fn protocol(number: u8) -> String {
-    let name = match number {
+    match protocol_name(number) {
+        "" => format!("proto {number}"),
+        name => name.to_owned(),
+    }
+}
+
+/// The same, empty where it has no name here.
+#[must_use]
+pub const fn protocol_name(number: u8) -> &'static str {
+    match number {
         0 => "arp",
         1 => "icmp",
         2 => "igmp",
@@ -19,9 +28,8 @@ pub fn protocol(number: u8) -> String {
         103 => "pim",
         112 => "vrrp",
         132 => "sctp",
-        other => return format!("proto {other}"),
-    };
-    name.to_owned()
+        _ => "",
+    }
 }
 
 /// Ports exist for TCP, UDP, DCCP, SCTP and UDP-Lite only.

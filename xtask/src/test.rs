@@ -52,24 +52,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.soak {
         tests.env("LYNCEUS_SOAK", "1");
     }
-    let mut child = tests
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("failed to start `cargo test`")?;
-    let lines = BufReader::new(
-        child
-            .stdout
-            .take()
-            .context("`cargo test` has no standard output")?,
-    )
-    .lines();
     let mut sum = Sum::default();
-    for line in lines {
-        let line = line.context("failed to read what `cargo test` prints")?;
-        writeln!(stdout(), "{line}").context("failed to pass on what `cargo test` prints")?;
-        sum.take(&line);
+    let mut success = sum.follow(tests)?;
+    if options.filter.is_none() {
+        // What fuzzing found and the seeds, through every parser; its own workspace, because libFuzzer needs a nightly.
+        let mut replay = command("cargo");
+        replay.args(["test", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+        replay.args([
+            "--no-default-features",
+            "--target-dir",
+            "target",
+            "--",
+            "--show-output",
+        ]);
+        success &= sum.follow(replay)?;
     }
-    let status = child.wait().context("failed to wait for `cargo test`")?;
     for reason in &sum.skipped {
         println!("{reason}");
     }
@@ -79,7 +76,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         sum.failed,
         sum.skipped.len() + sum.ignored
     );
-    ensure!(status.success() && sum.failed == 0, "tests failed");
+    ensure!(success && sum.failed == 0, "tests failed");
     let unexcused = sum.skipped.iter().any(|reason| !reason.contains("../shared"));
     ensure!(
         !(unexcused && std::env::var_os("CI").is_some()),
@@ -123,6 +120,25 @@ struct Sum {
 }
 
 impl Sum {
+    /// Runs `tests`, passes on what they print and counts their results. `false`: they failed.
+    fn follow(&mut self, mut tests: std::process::Command) -> anyhow::Result<bool> {
+        let mut child = tests
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start `cargo test`")?;
+        let output = child
+            .stdout
+            .take()
+            .context("`cargo test` has no standard output")?;
+        for line in BufReader::new(output).lines() {
+            let line = line.context("failed to read what `cargo test` prints")?;
+            writeln!(stdout(), "{line}").context("failed to pass on what `cargo test` prints")?;
+            self.take(&line);
+        }
+        let status = child.wait().context("failed to wait for `cargo test`")?;
+        Ok(status.success())
+    }
+
     fn take(&mut self, line: &str) {
         let line = line.trim();
         if line.starts_with("skipped: ") {

@@ -1,10 +1,13 @@
 //! `lynceus console`: the terminal UI over a collector or a result folder.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use clap::Args;
 
 use super::Outcome;
 use super::place::{Place, Zone};
-use crate::tui;
+use crate::tui::{self, Theme};
 
 /// Opens the terminal UI: profiles and windows, timeline, evidence and why
 ///
@@ -19,6 +22,31 @@ pub struct Options {
     place: Place,
     #[command(flatten)]
     zone: Zone,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// How the terminal UI looks.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Look {
+    /// Colors; T changes them while it runs [default: terminal, mono with NO_COLOR]
+    #[arg(long, value_enum, value_name = "THEME", env = "LYNCEUS_THEME")]
+    theme: Option<Theme>,
+    /// Leave the mouse to the terminal, as for selecting text
+    #[arg(long)]
+    no_mouse: bool,
+}
+
+impl Look {
+    #[must_use]
+    pub fn options(self, zone: Zone, stop: Option<Arc<AtomicBool>>) -> tui::Options {
+        tui::Options {
+            clock: zone.clock(),
+            theme: Theme::from_environment(self.theme),
+            no_mouse: self.no_mouse,
+            stop,
+        }
+    }
 }
 
 /// Runs the command.
@@ -27,6 +55,7 @@ pub struct Options {
 /// The terminal cannot be used, or the place cannot be opened.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let query = options.place.open()?;
-    tui::run(options.place.title(), options.zone.clock(), Box::new(query), None)?;
+    let look = options.look.options(options.zone, None);
+    tui::run(options.place.title(), Box::new(query), look)?;
     Ok(Outcome::Done)
 }

@@ -25,6 +25,7 @@ use lynceus_sensor::source::netflow::NetflowSource;
 use self::capture::Capture;
 use self::own::Identity;
 use self::printer::Printer;
+use super::console::Look;
 use super::place::Zone;
 use super::settings::Settings;
 use super::{Outcome, output, say, signal};
@@ -87,6 +88,8 @@ pub(super) struct Session {
     settings: Settings,
     #[command(flatten)]
     zone: Zone,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Runs the command.
@@ -207,12 +210,8 @@ fn beside_console(
             move || capture.run(&stop)
         })
         .context("start the capture thread")?;
-    let shown = tui::run(
-        title,
-        options.zone.clock(),
-        Box::new(query),
-        Some(Arc::clone(stop)),
-    );
+    let look = options.look.options(options.zone, Some(Arc::clone(stop)));
+    let shown = tui::run(title, Box::new(query), look);
     stop.store(true, Ordering::Release);
     let done = worker
         .join()

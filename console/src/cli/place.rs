@@ -1,6 +1,6 @@
 //! Where a command gets its data: a collector that runs, or a result folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Place {
     /// Collector to ask: HOST:PORT (TLS unless loopback), http://…, https://… or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_COLLECTOR, env = "LYNCEUS_COLLECTOR")]
     connect: String,
-    /// Result folder of `lynceus analyze --out` instead of a collector
+    /// Result folder of `lynceus analyze --out`, or the store of a collector that does not run, instead of a collector
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
     /// Certificate authority of the collector, as PEM
@@ -58,13 +58,15 @@ impl Place {
     /// The address or a certificate cannot be used.
     pub fn open(&self) -> anyhow::Result<Query> {
         if let Some(folder) = &self.from {
-            let store = folder.join(Local::STORE);
+            let inside = folder.join(Local::STORE);
+            let is_store = |path: &Path| path.join("tables").is_dir() && path.join("log").is_dir();
+            let store = if is_store(folder) { folder } else { &inside };
             anyhow::ensure!(
-                store.is_dir(),
-                "{} is no result folder of lynceus analyze --out",
+                is_store(store),
+                "{} is neither a result folder of lynceus analyze --out nor the store of a collector",
                 folder.display()
             );
-            return Local::reopen(&store)?.into_query();
+            return Local::reopen(store)?.into_query();
         }
         let runtime = runtime()?;
         let channel = {

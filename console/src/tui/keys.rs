@@ -1,6 +1,10 @@
-//! The one table of keys: the dispatcher looks keys up in it, the help overlay and the footer print it.
+//! Keys: the dispatcher looks them up in one table, the help and the footer print the same table.
+
+mod table;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+pub use table::BINDINGS;
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,39 +24,76 @@ pub enum Action {
     Open,
     Fold,
     Follow,
+    Pause,
     Sort,
+    ReverseSort,
     PreviousWindow,
     NextWindow,
+    NextAlert,
+    Why,
+    Flows,
+    Dossier,
+    Block,
+    Copy,
+    ExportCsv,
+    ExportJson,
+    Theme,
+    Reload,
     Show(Screen),
+    /// In the block dialog.
+    TryBlock,
+    ReallyBlock,
+    Longer,
+    Shorter,
+    /// While a filter is typed.
+    Keep,
+    Clear,
+    Erase,
 }
 
 /// What fills the body of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Screen {
-    /// Tree, timeline and evidence.
+    /// Tree, address, timeline and evidence.
     Main,
     /// Why: one evidence or alert with everything behind it.
     Why,
     SourcePorts,
+    ServerPorts,
     DestinationIps,
     DestinationPorts,
-    ServerPorts,
+    PortsAndIps,
     OutTuples,
     InTuples,
+    Map,
+    /// All evidence of a profile.
+    Findings,
+    /// Flows behind an evidence or alert.
+    Flows,
+    /// All that is known of an address.
+    Dossier,
+    /// Asking for packets to be dropped.
+    Block,
     /// Accounting law, fills and losses of every sensor.
     Sensors,
 }
 
 impl Screen {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Main,
         Self::Why,
         Self::SourcePorts,
+        Self::ServerPorts,
         Self::DestinationIps,
         Self::DestinationPorts,
-        Self::ServerPorts,
+        Self::PortsAndIps,
         Self::OutTuples,
         Self::InTuples,
+        Self::Map,
+        Self::Findings,
+        Self::Flows,
+        Self::Dossier,
+        Self::Block,
         Self::Sensors,
     ];
 
@@ -62,11 +103,17 @@ impl Screen {
             Self::Main => "profiles, timeline, evidence",
             Self::Why => "why",
             Self::SourcePorts => "source ports, profile as client",
+            Self::ServerPorts => "destination ports, profile as server",
             Self::DestinationIps => "destination IPs, profile as client",
             Self::DestinationPorts => "destination ports, profile as client",
-            Self::ServerPorts => "own ports, profile as server",
-            Self::OutTuples => "out tuples and their behavioral letters",
-            Self::InTuples => "in tuples and their behavioral letters",
+            Self::PortsAndIps => "destination ports with their IPs",
+            Self::OutTuples => "out tuples",
+            Self::InTuples => "in tuples",
+            Self::Map => "where the destinations are",
+            Self::Findings => "all evidence of the profile",
+            Self::Flows => "flows behind it",
+            Self::Dossier => "what is known of the address",
+            Self::Block => "block an address",
             Self::Sensors => "sensors: where every packet went",
         }
     }
@@ -74,11 +121,16 @@ impl Screen {
     const fn group(self) -> Scope {
         match self {
             Self::Main => Scope::Main,
-            Self::Why | Self::Sensors => Scope::Text,
-            Self::SourcePorts | Self::DestinationIps | Self::DestinationPorts | Self::ServerPorts => {
-                Scope::Tables
-            }
-            Self::OutTuples | Self::InTuples => Scope::Tuples,
+            Self::Why | Self::Dossier => Scope::Text,
+            Self::Sensors => Scope::Sensors,
+            Self::Block => Scope::Block,
+            Self::SourcePorts
+            | Self::ServerPorts
+            | Self::DestinationIps
+            | Self::DestinationPorts
+            | Self::PortsAndIps => Scope::Pairs,
+            Self::OutTuples | Self::InTuples | Self::Map => Scope::Lists,
+            Self::Findings | Self::Flows => Scope::Findings,
         }
     }
 }
@@ -86,13 +138,19 @@ impl Screen {
 /// Screens in which a key works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
-    Everywhere,
     Main,
-    /// Established and not established side by side.
-    Tables,
-    Tuples,
-    /// Running text that only scrolls.
+    /// Established above not established.
+    Pairs,
+    /// One table about a window.
+    Lists,
+    /// One table that is not about a window.
+    Findings,
+    /// Running text about an evidence or an address.
     Text,
+    Sensors,
+    Block,
+    /// While a filter is typed.
+    Typing,
 }
 
 /// A key with its modifiers. Shift is part of the character (`G`), not a modifier.
@@ -128,6 +186,17 @@ impl Press {
         }
     }
 
+    /// The event that a terminal sends for it.
+    #[must_use]
+    pub const fn event(self) -> KeyEvent {
+        let modifiers = if self.ctrl {
+            KeyModifiers::CONTROL
+        } else {
+            KeyModifiers::NONE
+        };
+        KeyEvent::new(self.code, modifiers)
+    }
+
     /// As the help prints it.
     #[must_use]
     pub fn name(self) -> String {
@@ -141,6 +210,7 @@ impl Press {
             KeyCode::PageUp => "PgUp".to_owned(),
             KeyCode::PageDown => "PgDn".to_owned(),
             KeyCode::BackTab => "Shift-Tab".to_owned(),
+            KeyCode::F(number) => format!("F{number}"),
             other => format!("{other:?}"),
         };
         if self.ctrl { format!("Ctrl-{name}") } else { name }
@@ -161,234 +231,45 @@ pub struct Binding {
 impl Binding {
     #[must_use]
     pub fn works_in(&self, screen: Screen) -> bool {
-        self.scopes.contains(&Scope::Everywhere) || self.scopes.contains(&screen.group())
+        self.scopes.contains(&screen.group())
     }
 
     /// `j ↓`
     #[must_use]
     pub fn names(&self) -> String {
-        self.keys
-            .iter()
-            .map(|press| press.name())
-            .collect::<Vec<_>>()
-            .join(" ")
+        let names: Vec<String> = self.keys.iter().map(|press| press.name()).collect();
+        names.join(" ")
     }
 }
-
-const fn bind(
-    keys: &'static [Press],
-    action: Action,
-    hint: Option<&'static str>,
-    help: &'static str,
-    scopes: &'static [Scope],
-) -> Binding {
-    Binding {
-        keys,
-        action,
-        help,
-        hint,
-        scopes,
-    }
-}
-
-const EVERYWHERE: &[Scope] = &[Scope::Everywhere];
-const MAIN: &[Scope] = &[Scope::Main];
-const PANES: &[Scope] = &[Scope::Main, Scope::Tables];
-const OF_A_WINDOW: &[Scope] = &[Scope::Main, Scope::Tables, Scope::Tuples];
-
-/// Every key of the terminal UI. Letters of Kalipso keep their meaning (`docs/decisions/0080`).
-pub const BINDINGS: &[Binding] = &[
-    bind(
-        &[Press::ch('?'), Press::ch('h')],
-        Action::Help,
-        Some("help"),
-        "this help",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::ch('/')],
-        Action::Filter,
-        Some("filter"),
-        "filter the pane in focus while you type",
-        MAIN,
-    ),
-    bind(
-        &[Press::code(KeyCode::Enter)],
-        Action::Open,
-        Some("open"),
-        "unfold, or show why",
-        MAIN,
-    ),
-    bind(
-        &[Press::code(KeyCode::Tab)],
-        Action::NextPane,
-        Some("pane"),
-        "next pane",
-        PANES,
-    ),
-    bind(
-        &[Press::code(KeyCode::BackTab)],
-        Action::PreviousPane,
-        None,
-        "previous pane",
-        PANES,
-    ),
-    bind(
-        &[Press::ch('j'), Press::code(KeyCode::Down)],
-        Action::Down,
-        None,
-        "down",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::ch('k'), Press::code(KeyCode::Up)],
-        Action::Up,
-        None,
-        "up",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::code(KeyCode::PageDown), Press::ctrl('f')],
-        Action::PageDown,
-        None,
-        "a page down",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::code(KeyCode::PageUp), Press::ctrl('b')],
-        Action::PageUp,
-        None,
-        "a page up",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::ch('g'), Press::code(KeyCode::Home)],
-        Action::First,
-        None,
-        "to the beginning",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::ch('G'), Press::code(KeyCode::End)],
-        Action::Last,
-        None,
-        "to the end",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::ch('l'), Press::code(KeyCode::Right)],
-        Action::Open,
-        None,
-        "unfold a profile or a row of alike attempts",
-        MAIN,
-    ),
-    bind(&[Press::code(KeyCode::Left)], Action::Fold, None, "fold it", MAIN),
-    bind(
-        &[Press::ch('[')],
-        Action::PreviousWindow,
-        None,
-        "previous window of the profile",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch(']')],
-        Action::NextWindow,
-        Some("window"),
-        "next window of the profile",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('f')],
-        Action::Follow,
-        Some("follow"),
-        "follow: stay at the newest line",
-        MAIN,
-    ),
-    bind(
-        &[Press::ch('s')],
-        Action::Sort,
-        Some("sort"),
-        "sort profiles by threat, address, traffic",
-        MAIN,
-    ),
-    bind(
-        &[Press::ch('e')],
-        Action::Show(Screen::SourcePorts),
-        Some("ports"),
-        "source ports, profile as client",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('d'), Press::ch('c')],
-        Action::Show(Screen::DestinationIps),
-        None,
-        "destination IPs, profile as client",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('p')],
-        Action::Show(Screen::DestinationPorts),
-        None,
-        "destination ports, profile as client",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('r'), Press::ch('b')],
-        Action::Show(Screen::ServerPorts),
-        None,
-        "own ports, profile as server",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('i')],
-        Action::Show(Screen::OutTuples),
-        Some("tuples"),
-        "out tuples with behavioral letters",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('y')],
-        Action::Show(Screen::InTuples),
-        None,
-        "in tuples with behavioral letters",
-        OF_A_WINDOW,
-    ),
-    bind(
-        &[Press::ch('a')],
-        Action::Show(Screen::Sensors),
-        Some("accounting"),
-        "sensors: where every packet went",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::code(KeyCode::Esc)],
-        Action::Back,
-        Some("back"),
-        "close, or clear the filter",
-        EVERYWHERE,
-    ),
-    bind(
-        &[Press::ch('q'), Press::ctrl('c')],
-        Action::Quit,
-        Some("quit"),
-        "quit",
-        EVERYWHERE,
-    ),
-];
 
 /// What `event` does in `screen`.
 #[must_use]
 pub fn action(screen: Screen, event: KeyEvent) -> Option<Action> {
+    find(of(screen), event)
+}
+
+/// What `event` does while a filter is typed; `None`: it is text.
+#[must_use]
+pub fn typing(event: KeyEvent) -> Option<Action> {
+    find(of_typing(), event)
+}
+
+fn find(mut bindings: impl Iterator<Item = &'static Binding>, event: KeyEvent) -> Option<Action> {
     let press = Press::of(event);
-    BINDINGS
-        .iter()
-        .find(|binding| binding.works_in(screen) && binding.keys.contains(&press))
-        .map(|binding| binding.action)
+    let found = bindings.find(|binding| binding.keys.contains(&press));
+    found.map(|binding| binding.action)
 }
 
 /// Keys that work in `screen`, in the order of the help.
 pub fn of(screen: Screen) -> impl Iterator<Item = &'static Binding> {
     BINDINGS.iter().filter(move |binding| binding.works_in(screen))
+}
+
+/// Keys that work while a filter is typed.
+pub fn of_typing() -> impl Iterator<Item = &'static Binding> {
+    BINDINGS
+        .iter()
+        .filter(|binding| binding.scopes.contains(&Scope::Typing))
 }
 
 #[cfg(test)]
@@ -397,10 +278,12 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings_on_a_screen() {
-        for screen in Screen::ALL {
+        let typing = ("typing".to_owned(), of_typing().collect::<Vec<_>>());
+        let screens = Screen::ALL.map(|screen| (format!("{screen:?}"), of(screen).collect()));
+        for (screen, bindings) in screens.into_iter().chain([typing]) {
             let mut seen: Vec<Press> = Vec::new();
-            for press in of(screen).flat_map(|binding| binding.keys) {
-                assert!(!seen.contains(press), "{} twice in {screen:?}", press.name());
+            for press in bindings.iter().flat_map(|binding| binding.keys) {
+                assert!(!seen.contains(press), "{} twice in {screen}", press.name());
                 seen.push(*press);
             }
         }
@@ -411,18 +294,36 @@ mod tests {
         for screen in Screen::ALL {
             for binding in of(screen) {
                 for press in binding.keys {
-                    let modifiers = if press.ctrl {
-                        KeyModifiers::CONTROL
-                    } else {
-                        KeyModifiers::NONE
-                    };
-                    assert_eq!(
-                        action(screen, KeyEvent::new(press.code, modifiers)),
-                        Some(binding.action)
-                    );
+                    assert_eq!(action(screen, press.event()), Some(binding.action));
                 }
             }
         }
+        for binding in of_typing() {
+            for press in binding.keys {
+                assert_eq!(typing(press.event()), Some(binding.action));
+            }
+        }
+    }
+
+    /// The letters that people know from Kalipso.
+    #[test]
+    fn the_letters_of_kalipso_open_its_screens() {
+        for (key, screen) in [
+            ('e', Screen::SourcePorts),
+            ('b', Screen::ServerPorts),
+            ('c', Screen::DestinationIps),
+            ('p', Screen::DestinationPorts),
+            ('n', Screen::PortsAndIps),
+            ('h', Screen::OutTuples),
+            ('i', Screen::InTuples),
+            ('m', Screen::Map),
+            ('z', Screen::Findings),
+        ] {
+            for from in Screen::ALL.into_iter().filter(|from| *from != Screen::Block) {
+                assert_eq!(action(from, Press::ch(key).event()), Some(Action::Show(screen)));
+            }
+        }
+        assert_eq!(action(Screen::Main, Press::ch('?').event()), Some(Action::Help));
     }
 
     #[test]

@@ -2,28 +2,25 @@
 //!
 //! The drawing thread never waits for data: a desk that hangs leaves the last picture and working keys.
 
+mod outside;
+mod worker;
+
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use crossterm::event::{self, Event};
-use lynceus_model::window::WindowId;
+use crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event};
 use ratatui::DefaultTerminal;
 
 use super::app::{App, Connection, Effect, Input};
 use super::theme::Theme;
-use crate::desk::Desk;
+use crate::desk::{Desk, Request};
 use crate::human::Clock;
 
-/// How often a live desk is asked for news.
-const REFRESH: Duration = Duration::from_secs(1);
-/// Longest wait between two tries of a lost connection.
-const MAX_RETRY: Duration = Duration::from_secs(10);
 /// Shortest time between two pictures: 60 a second, whatever comes in.
 const FRAME: Duration = Duration::from_millis(16);
 /// How soon the key thread notices the end.
@@ -39,25 +36,44 @@ enum Message {
     KeysFailed(io::Error),
 }
 
-/// Runs the terminal UI until the user quits, a signal ends it, or `stop` is set by somebody else. The terminal is
-/// restored however it ends, by panic too.
+/// How the terminal UI looks and behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub clock: Clock,
+    pub theme: Theme,
+    /// The mouse is left to the terminal.
+    pub no_mouse: bool,
+    /// Set by somebody else to end it.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// Runs the terminal UI until the user quits, a signal ends it, or `options.stop` is set by somebody else. The terminal
+/// is restored however it ends, by panic too.
 ///
 /// # Errors
 /// When the terminal cannot be used.
-pub fn run(
-    source: String,
-    clock: Clock,
-    desk: Box<dyn Desk>,
-    stop: Option<Arc<AtomicBool>>,
-) -> anyhow::Result<()> {
+pub fn run(source: String, desk: Box<dyn Desk>, options: Options) -> anyhow::Result<()> {
     let connection = if desk.is_live() {
         Connection::Live
     } else {
         Connection::Finished
     };
-    let app = App::new(source, clock, connection);
+    let app = App::new(source, options.clock, options.theme, connection);
     let terminal = ratatui::try_init().context("the terminal UI needs a terminal")?;
-    let result = run_in(terminal, app, desk, &stop.unwrap_or_default());
+    let mouse = !options.no_mouse;
+    if mouse {
+        // A terminal without a mouse does not mind.
+        let _ = crossterm::execute!(io::stdout(), EnableMouseCapture);
+        let restore = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let _ = crossterm::execute!(io::stdout(), DisableMouseCapture);
+            restore(panic);
+        }));
+    }
+    let result = run_in(terminal, app, desk, &options.stop.unwrap_or_default());
+    if mouse {
+        let _ = crossterm::execute!(io::stdout(), DisableMouseCapture);
+    }
     ratatui::restore();
     result
 }
@@ -68,7 +84,6 @@ fn run_in(
     desk: Box<dyn Desk>,
     stopped: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
-    let theme = Theme::from_environment();
     let (messages, inbox) = channel();
     let (requests, request_inbox) = channel();
     let stop = Arc::new(AtomicBool::new(false));
@@ -82,8 +97,8 @@ fn run_in(
         let messages = messages.clone();
         move || wait_for_signals(&messages)
     })?;
-    spawn("desk", move || serve(desk, &request_inbox, &messages))?;
-    let result = draw_loop(&mut terminal, &mut app, theme, &inbox, &requests);
+    spawn("desk", move || worker::serve(desk, &request_inbox, &messages))?;
+    let result = draw_loop(&mut terminal, &mut app, &inbox, &requests);
     stop.store(true, Ordering::Relaxed);
     result
 }
@@ -98,25 +113,23 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<thr
 fn draw_loop(
     terminal: &mut DefaultTerminal,
     app: &mut App,
-    theme: Theme,
     inbox: &Receiver<Message>,
-    requests: &Sender<WindowId>,
+    requests: &Sender<Request>,
 ) -> anyhow::Result<()> {
     loop {
         let begin = Instant::now();
         terminal
-            .draw(|frame| super::draw(app, theme, frame))
+            .draw(|frame| super::draw(app, frame))
             .context("cannot draw")?;
         // Everything that came meanwhile goes into one picture.
         let mut next = Some(inbox.recv().context("all threads of the terminal UI ended")?);
         while let Some(message) = next {
             match message {
-                Message::Input(input) => match app.update(input) {
-                    Some(Effect::Quit) => return Ok(()),
-                    // The reader thread ends only by a panic, and says so itself.
-                    Some(Effect::Load(window)) => drop(requests.send(window)),
-                    None => {}
-                },
+                Message::Input(input) => {
+                    if carry_out(app, input, requests) {
+                        return Ok(());
+                    }
+                }
                 Message::Resized => {}
                 Message::Stop => return Ok(()),
                 Message::KeysFailed(error) => return Err(error).context("cannot read keys"),
@@ -125,6 +138,30 @@ fn draw_loop(
         }
         thread::sleep(FRAME.saturating_sub(begin.elapsed()));
     }
+}
+
+/// Hands an input to the state and does what that asks for. True: the end.
+fn carry_out(app: &mut App, input: Input, requests: &Sender<Request>) -> bool {
+    for effect in app.update(input) {
+        let told = match effect {
+            Effect::Quit => return true,
+            // The worker ends only by a panic, and says so itself.
+            Effect::Ask(request) => {
+                let _ = requests.send(request);
+                continue;
+            }
+            Effect::Copy(text) => outside::copy(&text),
+            Effect::Export {
+                name,
+                ending,
+                content,
+            } => outside::write(&name, ending, &content),
+        };
+        if let Some((tone, text)) = told {
+            app.update(Input::Notice(tone, text));
+        }
+    }
+    false
 }
 
 fn read_keys(messages: &Sender<Message>, stop: &AtomicBool, stopped: &AtomicBool) {
@@ -137,6 +174,7 @@ fn read_keys(messages: &Sender<Message>, stop: &AtomicBool, stopped: &AtomicBool
             .and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) })
         {
             Ok(Some(Event::Key(key))) => Message::Input(Input::Key(key)),
+            Ok(Some(Event::Mouse(mouse))) if wanted(mouse.kind) => Message::Input(Input::Mouse(mouse)),
             Ok(Some(Event::Resize(..))) => Message::Resized,
             Ok(_) => continue,
             Err(error) => Message::KeysFailed(error),
@@ -170,119 +208,8 @@ fn wait_for_signals(messages: &Sender<Message>) {
     let _ = messages.send(Message::Stop);
 }
 
-/// Asks the desk for what the screen wants and, while it is live, for news.
-fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<WindowId>, messages: &Sender<Message>) {
-    let connected = if desk.is_live() {
-        Connection::Live
-    } else {
-        Connection::Finished
-    };
-    let mut failures: u32 = 0;
-    let mut wanted = None;
-    let mut news = true;
-    loop {
-        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| ask(desk.as_mut(), wanted.take(), news)));
-        let inputs = match answer {
-            Ok(Ok(mut inputs)) => {
-                if failures > 0 {
-                    inputs.push(Input::Connection(connected.clone()));
-                }
-                failures = 0;
-                inputs
-            }
-            Ok(Err(error)) => {
-                failures = failures.saturating_add(1);
-                vec![Input::Connection(Connection::Lost(format!("{error:#}")))]
-            }
-            // The hook has printed and restored the terminal: the UI cannot go on.
-            Err(_) => {
-                let _ = messages.send(Message::Stop);
-                return;
-            }
-        };
-        for input in inputs {
-            if messages.send(Message::Input(input)).is_err() {
-                return;
-            }
-        }
-        let wait = if failures == 0 {
-            REFRESH
-        } else {
-            REFRESH.saturating_mul(failures).min(MAX_RETRY)
-        };
-        let request = if desk.is_live() || failures > 0 {
-            requests.recv_timeout(wait)
-        } else {
-            requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
-        match request {
-            // Only the last request counts: the reader has moved on.
-            Ok(window) => {
-                wanted = Some(requests.try_iter().last().unwrap_or(window));
-                news = false;
-            }
-            Err(RecvTimeoutError::Timeout) => news = true,
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
-}
-
-fn ask(desk: &mut dyn Desk, wanted: Option<WindowId>, news: bool) -> anyhow::Result<Vec<Input>> {
-    let mut inputs = Vec::new();
-    if news {
-        inputs.push(Input::Overview(desk.overview()?));
-    }
-    if let Some(window) = wanted
-        && let Some(detail) = desk.window(window)?
-    {
-        inputs.push(Input::Detail(Box::new(detail)));
-    }
-    Ok(inputs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::app::tests::{detail, overview};
-    use crate::view::{Overview, WindowDetail};
-
-    /// A collector that goes away for two questions and comes back.
-    struct Flaky(u32);
-
-    impl Desk for Flaky {
-        fn overview(&mut self) -> anyhow::Result<Overview> {
-            self.0 += 1;
-            anyhow::ensure!(self.0 != 2, "connection refused");
-            Ok(overview())
-        }
-
-        fn window(&mut self, _: WindowId) -> anyhow::Result<Option<WindowDetail>> {
-            Ok(Some(detail()))
-        }
-
-        fn is_live(&self) -> bool {
-            true
-        }
-    }
-
-    #[test]
-    fn a_lost_connection_is_told_tried_again_and_mended() {
-        let (messages, inbox) = channel();
-        let (requests, request_inbox) = channel();
-        let worker = thread::spawn(move || serve(Box::new(Flaky(0)), &request_inbox, &messages));
-        let next = || match inbox.recv_timeout(Duration::from_secs(20)).unwrap() {
-            Message::Input(input) => input,
-            _ => panic!("not an input"),
-        };
-        assert!(matches!(next(), Input::Overview(_)));
-        assert!(
-            matches!(next(), Input::Connection(Connection::Lost(reason)) if reason == "connection refused")
-        );
-        assert!(matches!(next(), Input::Overview(_)));
-        assert!(matches!(next(), Input::Connection(Connection::Live)));
-        requests.send(detail().id).unwrap();
-        assert!(matches!(next(), Input::Detail(_)));
-        drop(requests);
-        worker.join().unwrap();
-    }
+/// Moving the mouse alone must not redraw anything.
+const fn wanted(kind: event::MouseEventKind) -> bool {
+    use event::MouseEventKind as Kind;
+    matches!(kind, Kind::Down(_) | Kind::ScrollUp | Kind::ScrollDown)
 }

@@ -19,7 +19,8 @@ pub(super) struct TimelinePane {
     lines: Vec<Line>,
     /// First entry of each row that is unfolded.
     unfolded: HashSet<usize>,
-    filter: String,
+    /// Which entries pass the filter; `None`: there is none.
+    passing: Option<Vec<bool>>,
     pub(super) cursor: Cursor,
 }
 
@@ -34,13 +35,19 @@ impl TimelinePane {
     /// New data of the same window.
     pub(super) fn refresh(&mut self, entries: Vec<Entry>) {
         self.entries = entries;
-        self.arrange();
+        self.passing = None;
+        self.lay_out();
     }
 
-    pub(super) fn set_filter(&mut self, filter: &str) {
-        self.filter = filter.to_lowercase();
-        self.unfolded.clear();
-        self.arrange();
+    /// Shows the entries that `passes` lets through, one by one; with `all` every one, rows of alike attempts folded.
+    pub(super) fn arrange(&mut self, all: bool, passes: impl Fn(&Entry) -> bool) {
+        self.passing = (!all).then(|| self.entries.iter().map(passes).collect());
+        self.lay_out();
+    }
+
+    /// The cursor stands on a row of alike attempts.
+    pub(super) fn on_run(&self) -> bool {
+        matches!(self.lines.get(self.cursor.selected), Some(Line::Run { .. }))
     }
 
     pub(super) fn lines(&self) -> &[Line] {
@@ -63,7 +70,7 @@ impl TimelinePane {
             } else {
                 self.unfolded.remove(&first);
             }
-            self.arrange();
+            self.lay_out();
             let position = self
                 .lines
                 .iter()
@@ -96,7 +103,7 @@ impl TimelinePane {
         }
     }
 
-    fn arrange(&mut self) {
+    fn lay_out(&mut self) {
         self.lines.clear();
         for item in group(&self.entries) {
             match item {
@@ -118,7 +125,7 @@ impl TimelinePane {
 
     fn push_run(&mut self, run: Run) {
         let members = run.first..run.first + run.len;
-        if !self.filter.is_empty() {
+        if self.passing.is_some() {
             // Who filters looks for single lines.
             let found: Vec<Line> = members
                 .filter(|index| self.matches(*index))
@@ -136,17 +143,9 @@ impl TimelinePane {
     }
 
     fn matches(&self, index: usize) -> bool {
-        if self.filter.is_empty() {
-            return true;
-        }
-        let entry = &self.entries[index];
-        let has = |text: &str| text.to_lowercase().contains(&self.filter);
-        has(&entry.what)
-            || has(&entry.port)
-            || has(entry.outcome)
-            || has(&entry.peer.to_string())
-            || entry.peer_name.as_deref().is_some_and(has)
-            || entry.notes.iter().any(|note| has(note))
+        self.passing
+            .as_ref()
+            .is_none_or(|passing| passing.get(index).is_some_and(|passes| *passes))
     }
 }
 
@@ -177,9 +176,11 @@ mod tests {
     fn the_filter_looks_into_rows_and_notes() {
         let mut pane = TimelinePane::default();
         pane.show(detail().entries);
-        pane.set_filter("10.1.0.17");
+        pane.arrange(false, |entry| entry.peer.to_string() == "10.1.0.17");
         assert_eq!(pane.lines().len(), 1);
-        pane.set_filter("EXAMPLE.com");
+        pane.arrange(false, |entry| !entry.notes.is_empty());
         assert!(pane.lines().iter().any(|line| matches!(line, Line::Note { .. })));
+        pane.arrange(true, |_| false);
+        assert!(pane.lines().len() > 5);
     }
 }

@@ -50,8 +50,10 @@ pub(super) struct Tree {
     profiles: Vec<ProfileView>,
     rows: Vec<Row>,
     unfolded: HashSet<IpAddr>,
-    filter: String,
+    /// Which profiles pass the filter; those beyond its end do.
+    passing: Vec<bool>,
     order: Order,
+    reversed: bool,
     pub(super) cursor: Cursor,
 }
 
@@ -60,13 +62,60 @@ impl Tree {
     pub(super) fn set(&mut self, profiles: Vec<ProfileView>) {
         let selected = self.identity();
         self.profiles = profiles;
+        self.passing.clear();
         self.arrange(selected);
     }
 
-    pub(super) fn set_filter(&mut self, filter: &str) {
+    /// Shows the profiles that `passes` lets through.
+    pub(super) fn arrange_by(&mut self, passes: impl Fn(&ProfileView) -> bool) {
         let selected = self.identity();
-        self.filter = filter.to_lowercase();
+        self.passing = self.profiles.iter().map(passes).collect();
         self.arrange(selected);
+    }
+
+    pub(super) fn reverse(&mut self) {
+        let selected = self.identity();
+        self.reversed = !self.reversed;
+        self.arrange(selected);
+    }
+
+    /// Selects a profile; tells whether it is there.
+    pub(super) fn select(&mut self, ip: IpAddr) -> bool {
+        match self.position((ip, None)) {
+            Some(at) => {
+                self.cursor.selected = at;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Selects the next window with an alert in the order of the screen, the first again after the last.
+    pub(super) fn next_alert(&mut self) -> bool {
+        let current = self.window();
+        let flagged: Vec<WindowId> = self
+            .rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::Profile(index) => self.profiles.get(*index),
+                Row::Window(..) => None,
+            })
+            .flat_map(|profile| {
+                let windows = profile.windows.iter().filter(|window| window.alerts > 0);
+                windows.map(|window| WindowId {
+                    profile: profile.ip,
+                    start: window.start,
+                })
+            })
+            .collect();
+        let at = current.and_then(|current| flagged.iter().position(|window| *window == current));
+        let next = at.map_or(0, |at| (at + 1) % flagged.len());
+        let Some(next) = flagged.get(next) else {
+            return false;
+        };
+        self.unfolded.insert(next.profile);
+        self.arrange(Some((next.profile, Some(next.start))));
+        true
     }
 
     pub(super) fn next_order(&mut self) {
@@ -81,6 +130,10 @@ impl Tree {
 
     pub(super) fn profiles(&self) -> &[ProfileView] {
         &self.profiles
+    }
+
+    pub(super) fn profile(&self, ip: IpAddr) -> Option<&ProfileView> {
+        self.profiles.iter().find(|profile| profile.ip == ip)
     }
 
     pub(super) fn rows(&self) -> &[Row] {
@@ -171,7 +224,7 @@ impl Tree {
     fn arrange(&mut self, selected: Option<(IpAddr, Option<Timestamp>)>) {
         let mut shown: Vec<(bool, f64, u64, usize)> = Vec::with_capacity(self.profiles.len());
         for (index, profile) in self.profiles.iter().enumerate() {
-            if self.matches(profile) {
+            if self.passing.get(index).is_none_or(|passes| *passes) {
                 shown.push((profile.flagged(), profile.threat(), profile.bytes(), index));
             }
         }
@@ -186,6 +239,9 @@ impl Tree {
             Order::Traffic => {
                 shown.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| address(a.3).cmp(&address(b.3))))
             }
+        }
+        if self.reversed {
+            shown.reverse();
         }
         self.rows.clear();
         for (_, _, _, index) in shown {
@@ -216,12 +272,6 @@ impl Tree {
                 })
         });
         Some(window.map_or(profile, |window| profile + 1 + window))
-    }
-
-    fn matches(&self, profile: &ProfileView) -> bool {
-        self.filter.is_empty()
-            || profile.ip.to_string().contains(&self.filter)
-            || (profile.me && "(me)".contains(&self.filter))
     }
 }
 
@@ -275,16 +325,27 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_finds_addresses_and_me() {
+    fn a_filter_hides_and_shows_again() {
         let mut tree = tree();
-        tree.set_filter("8.8.");
-        assert_eq!(ips(&tree), ["8.8.8.8"]);
-        tree.set_filter("(me)");
+        tree.arrange_by(|profile| profile.me);
         assert_eq!(ips(&tree), ["192.168.2.12"]);
-        tree.set_filter("nothing like this");
+        tree.arrange_by(|_| false);
         assert!(tree.rows().is_empty() && tree.window().is_none());
-        tree.set_filter("");
+        tree.arrange_by(|_| true);
         assert_eq!(ips(&tree).len(), 3);
+    }
+
+    #[test]
+    fn alerts_follow_each_other_in_a_circle() {
+        let mut tree = tree();
+        tree.cursor.selected = 2;
+        assert!(tree.next_alert());
+        let alert = tree.window().unwrap();
+        assert_eq!(alert.profile, "192.168.2.12".parse::<IpAddr>().unwrap());
+        assert!(tree.next_alert());
+        assert_eq!(tree.window(), Some(alert), "the only one");
+        tree.arrange_by(|profile| !profile.flagged());
+        assert!(!tree.next_alert());
     }
 
     #[test]

@@ -18,13 +18,23 @@ impl Tables {
                 let name = names
                     .get(&key.ip)
                     .map_or_else(String::new, |name| format!(" {name}"));
-                (
-                    key.established,
-                    format!("{} {}{name}", key.ip, service::protocol(key.protocol)),
-                )
+                About {
+                    established: key.established,
+                    text: format!("{} {}{name}", key.ip, service::protocol(key.protocol)),
+                    ip: Some(key.ip),
+                    port: None,
+                    protocol: key.protocol,
+                }
             }),
             destination_ports: ports(&profile.client_ports),
             server_ports: ports(&profile.server_ports),
+            ports_and_ips: histogram(&profile.out_tuples, |key: &TupleKey| About {
+                established: key.established,
+                text: port_text(key.port, key.protocol),
+                ip: Some(key.ip),
+                port: service::has_ports(key.protocol).then_some(key.port),
+                protocol: key.protocol,
+            }),
             out_tuples: tuples(profile, false, names),
             in_tuples: tuples(profile, true, names),
             tuples_truncated: profile.out_tuples.truncated() || profile.in_tuples.truncated(),
@@ -33,7 +43,22 @@ impl Tables {
 }
 
 fn ports(table: &Table<PortKey>) -> Histogram {
-    histogram(table, |key| (key.established, port_text(key.port, key.protocol)))
+    histogram(table, |key| About {
+        established: key.established,
+        text: port_text(key.port, key.protocol),
+        ip: None,
+        port: service::has_ports(key.protocol).then_some(key.port),
+        protocol: key.protocol,
+    })
+}
+
+/// What a row is about.
+struct About {
+    established: bool,
+    text: String,
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+    protocol: u8,
 }
 
 /// `443/tcp HTTPS`
@@ -44,21 +69,29 @@ fn port_text(port: u16, protocol: u8) -> String {
 }
 
 /// Rows come with most bytes first and stay in that order.
-fn histogram<K: Key>(table: &Table<K>, text: impl Fn(&K) -> (bool, String)) -> Histogram {
+fn histogram<K: Key>(table: &Table<K>, about: impl Fn(&K) -> About) -> Histogram {
     let mut histogram = Histogram {
         truncated: table.truncated(),
         ..Histogram::default()
     };
     for row in table.top() {
-        let (established, key) = text(row.key());
-        let rows = if established {
+        let about = about(row.key());
+        let rows = if about.established {
             &mut histogram.established
         } else {
             &mut histogram.not_established
         };
         let estimated = matches!(row, Row::Estimated(..));
         rows.push(HistogramRow {
-            key: if estimated { format!("≈ {key}") } else { key },
+            key: if estimated {
+                format!("≈ {}", about.text)
+            } else {
+                about.text
+            },
+            ip: about.ip,
+            port: about.port,
+            protocol: about.protocol,
+            estimated,
             flows: row.flows(),
             packets: row.packets(),
             bytes: row.bytes(),
@@ -100,6 +133,9 @@ fn tuples(profile: &ProfileDelta, incoming: bool, names: &HashMap<IpAddr, String
         let place = *places.entry(key).or_insert_with(|| {
             views.push(TupleView {
                 key: format!("{ip} {}", service::port(port, protocol)),
+                ip,
+                port,
+                protocol,
                 name: names.get(&ip).cloned(),
                 letters: letters
                     .get(&key)

@@ -223,6 +223,10 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
 fn tables() -> Tables {
     let row = |key: &str, flows, packets, bytes| HistogramRow {
         key: key.into(),
+        ip: None,
+        port: key.split('/').next().and_then(|port| port.parse().ok()),
+        protocol: if key.contains("udp") { 17 } else { 6 },
+        estimated: false,
         flows,
         packets,
         bytes,
@@ -237,11 +241,15 @@ fn tables() -> Tables {
     };
     Tables {
         source_ports: histogram.clone(),
-        destination_ips: histogram.clone(),
-        destination_ports: histogram.clone(),
+        destination_ips: with_ips(&histogram, |ip| format!("{ip} tcp")),
+        ports_and_ips: with_ips(&histogram, |_| "443/tcp HTTPS".into()),
+        destination_ports: histogram,
         server_ports: Histogram::default(),
         out_tuples: vec![TupleView {
             key: "93.184.216.34 443/tcp".into(),
+            ip: ip("93.184.216.34"),
+            port: 443,
+            protocol: 6,
             name: Some("example.com".into()),
             letters: "88*y*y*i*H*y*0y*H*".into(),
             flows: 12,
@@ -253,16 +261,104 @@ fn tables() -> Tables {
     }
 }
 
+fn with_ips(histogram: &Histogram, key: impl Fn(IpAddr) -> String) -> Histogram {
+    let ips = ["93.184.216.34", "192.168.2.1", "10.1.0.7"].map(ip);
+    let mut with = histogram.clone();
+    for (row, ip) in with
+        .established
+        .iter_mut()
+        .chain(&mut with.not_established)
+        .zip(ips)
+    {
+        row.ip = Some(ip);
+        row.key = key(ip);
+    }
+    with
+}
+
+/// What the desk answers for [`detail`].
+pub(crate) fn window_answer() -> WindowAnswer {
+    let peer = Peer {
+        asn: Some((15133, "Edgecast Inc.".into())),
+        country: Some("US".into()),
+        city: Some("Los Angeles".into()),
+        position: Some((34.05, -118.24)),
+        listed: None,
+    };
+    let listed = Peer {
+        asn: Some((64_496, "Example Net".into())),
+        country: Some("NL".into()),
+        city: Some("Amsterdam".into()),
+        position: Some((52.37, 4.89)),
+        listed: Some("Blacklisted in example-feed".into()),
+    };
+    WindowAnswer {
+        detail: detail(),
+        peers: Peers::from([(ip("93.184.216.34"), peer), (ip("10.1.0.7"), listed)]),
+        names: HashMap::from([
+            (ip("93.184.216.34"), "example.com".to_owned()),
+            (ip("192.168.2.12"), "camera".to_owned()),
+        ]),
+    }
+}
+
 pub(crate) fn app() -> App {
-    let mut app = App::new("camera.pcap".into(), Clock::utc(), Connection::Live);
-    let effect = app.update(Input::Overview(overview()));
-    assert_eq!(effect, Some(Effect::Load(detail().id)));
-    app.update(Input::Detail(Box::new(detail())));
+    let mut app = App::new(
+        "camera.pcap".into(),
+        Clock::utc(),
+        Theme::Terminal,
+        Connection::Live,
+    );
+    let effects = app.update(Input::Overview(overview()));
+    assert_eq!(effects, [Effect::Ask(Request::Window(detail().id))]);
+    app.update(Input::Answer(Answer::Window(Box::new(window_answer()))));
     app
 }
 
-pub(crate) fn press(app: &mut App, keys: &str) -> Option<Effect> {
-    let mut effect = None;
+/// Answers whatever the state asks for.
+pub(crate) fn answer(app: &mut App, effects: &[Effect]) {
+    for effect in effects {
+        let Effect::Ask(request) = effect else { continue };
+        let answer = match request {
+            Request::Window(id) if *id == detail().id => Answer::Window(Box::new(window_answer())),
+            Request::Window(_) | Request::Reload => continue,
+            Request::Findings(profile) => Answer::Findings(Findings {
+                profile: *profile,
+                evidence: detail().evidence,
+                alerts: detail().alerts,
+                more: false,
+                peers: Peers::new(),
+            }),
+            Request::Flows { profile, ids, .. } => Answer::Flows(FlowList {
+                profile: *profile,
+                entries: detail().entries,
+                peers: window_answer().peers,
+                asked: ids.len(),
+            }),
+            Request::Dossier(ip) => Answer::Dossier(Card {
+                ip: *ip,
+                lines: vec![
+                    crate::text::Line::toned(Tone::Heading, ip.to_string()),
+                    crate::text::Line::toned(Tone::Quiet, "network       ")
+                        .and(Tone::Plain, "AS15133 Edgecast Inc."),
+                ],
+            }),
+            Request::Index => Answer::Index(Index {
+                evidence: HashMap::from([(
+                    ip("192.168.2.12"),
+                    ([EvidenceType::HorizontalPortScan].into(), ThreatLevel::High),
+                )]),
+                peers: window_answer().peers,
+            }),
+            Request::Block(order) => Answer::Block(order.clone(), Ok("counted by 2 sensors".into())),
+        };
+        app.update(Input::Answer(answer));
+    }
+}
+
+/// Presses keys and has their questions answered.
+pub(crate) fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
     for c in keys.chars() {
         let code = match c {
             '\n' => KeyCode::Enter,
@@ -270,9 +366,16 @@ pub(crate) fn press(app: &mut App, keys: &str) -> Option<Effect> {
             '\u{1b}' => KeyCode::Esc,
             c => KeyCode::Char(c),
         };
-        effect = app.update(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        effects = app.update(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        answer(app, &effects);
     }
-    effect
+    effects
+}
+
+fn screen_of(keys: &str) -> Screen {
+    let mut app = app();
+    press(&mut app, keys);
+    app.screen
 }
 
 #[test]
@@ -285,16 +388,16 @@ fn the_most_threatening_window_is_asked_for_first() {
 #[test]
 fn moving_in_the_tree_asks_for_the_window_under_the_cursor() {
     let mut app = app();
-    let effect = press(&mut app, "j");
+    let effects = press(&mut app, "j");
     assert!(
-        matches!(effect, Some(Effect::Load(key)) if key.profile == ip("8.8.8.8")),
-        "{effect:?}"
+        matches!(effects[..], [Effect::Ask(Request::Window(key))] if key.profile == ip("8.8.8.8")),
+        "{effects:?}"
     );
     // An answer that comes late, for a window that nobody looks at any more, is not shown.
     let before = app.detail.as_ref().map(|detail| detail.id);
-    let mut late = detail();
-    late.id.profile = ip("192.168.2.1");
-    app.update(Input::Detail(Box::new(late)));
+    let mut late = window_answer();
+    late.detail.id.profile = ip("192.168.2.1");
+    app.update(Input::Answer(Answer::Window(Box::new(late))));
     assert_eq!(app.detail.as_ref().map(|detail| detail.id), before);
 }
 
@@ -303,21 +406,32 @@ fn live_data_reloads_the_window_on_the_screen() {
     let mut app = app();
     assert_eq!(
         app.update(Input::Overview(overview())),
-        Some(Effect::Load(detail().id))
+        [Effect::Ask(Request::Window(detail().id))]
     );
     app.update(Input::Connection(Connection::Finished));
-    assert_eq!(app.update(Input::Overview(overview())), None);
+    assert_eq!(app.update(Input::Overview(overview())), []);
 }
 
 #[test]
 fn the_filter_takes_letters_that_are_keys_elsewhere() {
     let mut app = app();
     press(&mut app, "/8.8");
-    assert_eq!(app.filter(), Some("8.8"));
+    assert_eq!(app.filter().text, "8.8");
     assert_eq!(app.tree.rows().len(), 1);
-    assert_eq!(press(&mut app, "\nq"), Some(Effect::Quit));
+    assert_eq!(press(&mut app, "\nq"), [Effect::Quit]);
     press(&mut app, "\u{1b}");
     assert_eq!(app.tree.rows().len(), 3);
+}
+
+#[test]
+fn filters_over_profiles_ask_for_what_profiles_do_not_come_with() {
+    let mut app = app();
+    press(&mut app, "/type:scan");
+    assert_eq!(app.tree.rows().len(), 1);
+    press(&mut app, "\u{1b}/type:dga");
+    assert_eq!(app.tree.rows().len(), 0);
+    press(&mut app, "\u{1b}/port:x");
+    assert!(app.filter().fault.is_some(), "not understood is told");
 }
 
 #[test]
@@ -325,9 +439,52 @@ fn why_opens_on_a_finding_and_closes_again() {
     let mut app = app();
     press(&mut app, "\t\t\n");
     assert_eq!(app.screen, Screen::Why);
-    assert!(matches!(app.finding(), Some(FindingRef::Alert(_))));
+    assert!(matches!(app.reason, Some(Reason::Alert(..))));
     press(&mut app, "\u{1b}");
     assert_eq!(app.screen, Screen::Main);
+}
+
+#[test]
+fn from_evidence_one_key_leads_to_why_flows_address_and_block() {
+    for (keys, screen) in [
+        ("w", Screen::Why),
+        ("\t\tjF", Screen::Flows),
+        ("\t\tjD", Screen::Dossier),
+        ("\t\tjB", Screen::Block),
+        ("zw", Screen::Why),
+        ("zF", Screen::Flows),
+        ("zgwF", Screen::Flows),
+        ("c\n", Screen::Dossier),
+        ("h\n", Screen::Dossier),
+        ("\tgj\n", Screen::Dossier),
+    ] {
+        assert_eq!(screen_of(keys), screen, "{keys:?}");
+    }
+    // And every way leads back.
+    let mut app = app();
+    press(&mut app, "zgwF\nB\u{1b}\u{1b}\u{1b}\u{1b}");
+    assert_eq!(app.screen, Screen::Findings);
+    press(&mut app, "\u{1b}");
+    assert_eq!(app.screen, Screen::Main);
+}
+
+#[test]
+fn nothing_is_blocked_before_a_dry_run_was_accepted() {
+    let mut app = app();
+    press(&mut app, "\t\tjB");
+    assert_eq!(press(&mut app, "Y"), [], "no order before a dry run");
+    assert!(matches!(app.blocking.as_ref().unwrap().outcome, Some(Err(_))));
+    let dry = press(&mut app, "+\n");
+    assert!(
+        matches!(&dry[..], [Effect::Ask(Request::Block(order))] if order.dry_run && order.time == Duration::from_secs(6 * 3600))
+    );
+    let real = press(&mut app, "Y");
+    assert!(
+        matches!(&real[..], [Effect::Ask(Request::Block(order))] if !order.dry_run && order.reason == "horizontal_port_scan")
+    );
+    // Another address begins anew.
+    press(&mut app, "\u{1b}\u{1b}cB");
+    assert_eq!(press(&mut app, "Y"), []);
 }
 
 #[test]
@@ -341,12 +498,112 @@ fn following_stops_when_the_reader_moves_up_and_resumes_at_the_end() {
 }
 
 #[test]
+fn while_paused_nothing_changes_and_nothing_is_lost() {
+    let mut app = app();
+    press(&mut app, " ");
+    let mut grown = overview();
+    grown.profiles.remove(0);
+    assert_eq!(app.update(Input::Overview(grown)), []);
+    assert_eq!(app.tree.rows().len(), 3);
+    press(&mut app, " ");
+    assert_eq!(app.tree.rows().len(), 2);
+}
+
+#[test]
 fn a_hotkey_opens_its_screen_and_closes_it() {
     let mut app = app();
     press(&mut app, "e");
     assert_eq!(app.screen, Screen::SourcePorts);
     press(&mut app, "i");
-    assert_eq!(app.screen, Screen::OutTuples);
+    assert_eq!(app.screen, Screen::InTuples);
     press(&mut app, "i");
     assert_eq!(app.screen, Screen::Main);
+}
+
+#[test]
+fn the_next_alert_is_found_from_anywhere() {
+    let mut app = app();
+    let effects = press(&mut app, "jm!");
+    assert_eq!(app.screen, Screen::Main);
+    assert_eq!(effects, [Effect::Ask(Request::Window(detail().id))]);
+    assert!(matches!(app.selected_finding(), Some(Reason::Alert(..))));
+}
+
+#[test]
+fn a_port_leads_to_its_lines_of_the_timeline() {
+    let mut app = app();
+    press(&mut app, "p\n");
+    assert_eq!((app.screen, app.pane), (Screen::Main, Pane::Timeline));
+    assert_eq!(app.filter().text, "port:443");
+    assert_eq!(app.timeline.lines().len(), 2);
+}
+
+#[test]
+fn what_is_shown_is_exported_in_its_order() {
+    let mut app = app();
+    let effects = press(&mut app, "hx");
+    let [
+        Effect::Export {
+            name,
+            ending,
+            content,
+        },
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        (name.as_str(), *ending),
+        ("lynceus-out-tuples-192.168.2.12", "csv")
+    );
+    assert_eq!(
+        content,
+        "table,tuple,letters,name,network,CN,listed,flows,packets,bytes\n\
+         Tuples,93.184.216.34 443/tcp,88*y*y*i*H*y*0y*H*,example.com,AS15133 Edgecast Inc.,US,,12,340,230000\n"
+    );
+    let effects = press(&mut app, "pssX");
+    let [
+        Effect::Export {
+            content,
+            ending: "json",
+            ..
+        },
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    let tables: serde_json::Value = serde_json::from_str(content).unwrap();
+    assert_eq!(tables[0]["table"], "Established");
+    assert_eq!(tables[0]["rows"][0]["flows"], 40);
+    assert_eq!(tables[1]["rows"][0]["bytes"], 9600);
+    // Every other list has a table too, in both forms.
+    for keys in ["", "\t", "\t\t", "w", "D", "z", "c", "n", "m", "\t\tjF"] {
+        let mut app = self::app();
+        press(&mut app, keys);
+        for key in ["x", "X"] {
+            let effects = press(&mut app, key);
+            let [Effect::Export { content, ending, .. }] = &effects[..] else {
+                panic!("{keys:?} {effects:?}")
+            };
+            assert!(
+                content.lines().count() >= if *ending == "csv" { 2 } else { 1 },
+                "{keys:?}: {content}"
+            );
+            if *ending == "json" {
+                serde_json::from_str::<serde_json::Value>(content).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_address_under_the_cursor_is_copied() {
+    let mut app = app();
+    assert_eq!(press(&mut app, "C"), [Effect::Copy("192.168.2.12".into())]);
+    assert_eq!(press(&mut app, "\tgC"), [Effect::Copy("192.168.2.1".into())]);
+    assert_eq!(
+        press(&mut app, "jC"),
+        [Effect::Copy("93.184.216.34".into())],
+        "of the answer"
+    );
 }

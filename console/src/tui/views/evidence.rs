@@ -5,7 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::app::{App, Finding, FindingRef, Pane};
+use crate::tui::app::{App, Area, Finding, List, Pane};
+use crate::tui::sheets::alert_text;
 use crate::tui::theme::Theme;
 use crate::tui::widgets;
 use crate::view::WindowDetail;
@@ -14,16 +15,17 @@ use crate::{explain, human};
 /// From this width on the reason stands beside the list.
 const WIDE: u16 = 120;
 /// Lines below the list from which on the reason stands there.
-const HIGH: u16 = 6;
+const HIGH: u16 = 4;
 
-pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
+    let theme = app.theme;
     let focused = app.pane == Pane::Evidence;
     let inner = widgets::pane(frame, area, theme, focused, title(app, theme));
     if app.findings.is_empty() {
-        let text = if app.shown().is_some() {
-            "nothing suspicious in this window"
-        } else {
-            ""
+        let text = match app.shown() {
+            Some(_) if !app.filters[2].text.is_empty() => "no line matches",
+            Some(_) => "nothing suspicious in this window",
+            None => "",
         };
         frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet())), inner);
         return;
@@ -34,6 +36,8 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
         app.page = height;
     }
     let range = app.evidence_cursor.visible(app.findings.len(), height);
+    app.areas
+        .push(Area::List(list, List::Pane(Pane::Evidence), range.start));
     let selected = app.evidence_cursor.selected;
     let Some(detail) = &app.detail else { return };
     let lines: Vec<Line<'_>> = range
@@ -48,7 +52,10 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
         .collect();
     frame.render_widget(Paragraph::new(lines), list);
     if let Some(reason) = reason {
-        let text = super::running::reason(app, reason.width);
+        let text = app
+            .selected_finding()
+            .map_or_else(Vec::new, |pointed| super::running::of_reason(app, &pointed));
+        let text = super::running::wrapped(&text, reason.width);
         let lines: Vec<Line<'_>> = text.iter().map(|line| widgets::line(theme, line)).collect();
         frame.render_widget(Paragraph::new(lines), reason);
     }
@@ -90,9 +97,15 @@ fn title(app: &App, theme: Theme) -> Line<'static> {
             let alerts = human::plural(detail.alerts.len() as u64, "alert", "alerts");
             title.push(Span::styled(format!("{alerts} "), theme.alert()));
         }
-        if !app.findings.is_empty() {
-            title.push(Span::styled("Enter: why ", theme.quiet()));
+        if app.by_time {
+            title.push(Span::styled("· by time ", theme.quiet()));
         }
+        if !app.findings.is_empty() {
+            title.push(Span::styled("· w why ", theme.quiet()));
+        }
+    }
+    if !app.filters[2].text.is_empty() {
+        title.push(Span::styled(format!("/{} ", app.filters[2].text), theme.key()));
     }
     Line::from(title)
 }
@@ -102,12 +115,7 @@ fn finding_line(detail: &WindowDetail, theme: Theme, finding: Finding) -> Line<'
         Finding::Alert(index) => detail.alerts.get(index).map(|alert| {
             Line::from(vec![
                 Span::styled("ALERT    ", theme.alert()),
-                Span::raw(format!(
-                    "accumulated threat {:.2} ≥ {:.2} from {}",
-                    alert.sum,
-                    alert.threshold,
-                    human::plural(alert.terms.len() as u64, "evidence", "pieces of evidence"),
-                )),
+                Span::raw(alert_text(alert)),
             ])
         }),
         Finding::Evidence(index) => detail
@@ -116,16 +124,4 @@ fn finding_line(detail: &WindowDetail, theme: Theme, finding: Finding) -> Line<'
             .map(|evidence| widgets::line(theme, &explain::headline(evidence))),
     }
     .unwrap_or_default()
-}
-
-/// Why the selected finding is there.
-pub(super) fn reason(app: &App) -> Vec<crate::text::Line> {
-    match (app.finding(), app.shown()) {
-        (Some(FindingRef::Evidence(evidence)), _) => explain::evidence(evidence, &app.clock),
-        (Some(FindingRef::Alert(alert)), Some(detail)) => explain::alert(alert, &detail.evidence, &app.clock),
-        _ => vec![crate::text::Line::toned(
-            crate::text::Tone::Quiet,
-            "nothing selected",
-        )],
-    }
 }

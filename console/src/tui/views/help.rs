@@ -1,15 +1,14 @@
-//! The help overlay: the key table of the screen it was opened on, nothing else.
+//! The help overlay: the key table of the screen it was opened on, and what filters understand.
 
 use ratatui::Frame;
 use ratatui::text::{Line, Span};
 
 use crate::text::pad;
 use crate::tui::app::App;
-use crate::tui::keys;
-use crate::tui::theme::Theme;
-use crate::tui::widgets;
+use crate::tui::{filter, keys, widgets};
 
-pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>) {
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
+    let theme = app.theme;
     let rows: Vec<(String, &str)> = keys::of(app.screen)
         .map(|binding| (binding.names(), binding.help))
         .collect();
@@ -19,15 +18,24 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>) {
         .max()
         .unwrap_or(0)
         + 2;
-    let lines: Vec<Line<'_>> = rows
-        .into_iter()
-        .map(|(keys, help)| {
-            Line::from(vec![
-                Span::styled(pad(&format!(" {keys}"), key_width + 1), theme.key()),
-                Span::raw(help),
-            ])
-        })
-        .collect();
+    let line = |keys: &str, help: &str| {
+        Line::from(vec![
+            Span::styled(pad(&format!(" {keys}"), key_width + 1), theme.key()),
+            Span::raw(help.to_owned()),
+        ])
+    };
+    let mut lines: Vec<Line<'_>> = rows.iter().map(|(keys, help)| line(keys, help)).collect();
+    lines.push(Line::default());
+    lines.push(Line::styled(
+        " Filters: words joined by AND, -word negates, a,b is either",
+        theme.heading(),
+    ));
+    lines.extend(filter::FIELDS.iter().map(|(field, takes)| line(field, takes)));
+    lines.push(Line::default());
+    lines.push(Line::styled(
+        " Mouse: click selects, once more opens; wheel scrolls; headings sort",
+        theme.quiet(),
+    ));
     let width = lines.iter().map(Line::width).max().unwrap_or(0) + 4;
     let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     let title = format!("Keys: {}", app.screen.title());

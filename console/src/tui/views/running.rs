@@ -1,44 +1,31 @@
-//! Screens of running text: why an evidence or an alert is there, and where every packet went.
+//! Screens of running text: why an evidence or an alert is there, what is known of an address, the question before a
+//! block, and where every packet went.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use crate::accounting;
 use crate::text::{self, Tone};
-use crate::tui::app::App;
-use crate::tui::theme::Theme;
+use crate::tui::app::{App, Area, Connection, List, Reason};
+use crate::tui::keys::Screen;
 use crate::tui::widgets;
+use crate::{accounting, explain, human};
 
 /// Indent of wrapped lines: below the text behind the labels of an explanation.
 const HANGING: usize = 14;
 
-pub(super) fn why(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
-    draw(app, theme, frame, area, reason);
-}
-
-pub(super) fn sensors(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
-    draw(app, theme, frame, area, |app, _| {
-        app.sensors.as_ref().map_or_else(
-            || vec![text::Line::toned(Tone::Quiet, "waiting for the first data …")],
-            |sensors| accounting::report(sensors, &app.clock),
-        )
-    });
-}
-
-fn draw(
-    app: &mut App,
-    theme: Theme,
-    frame: &mut Frame<'_>,
-    area: Rect,
-    content: impl Fn(&App, u16) -> Vec<text::Line>,
-) {
-    let title = Line::styled(format!(" {} ", app.screen.title()), theme.heading());
-    let inner = widgets::pane(frame, area, theme, true, title);
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
+    let title = match (app.screen, app.card_of) {
+        (Screen::Dossier, Some(ip)) => format!(" {ip}: {} ", app.screen.title()),
+        _ => format!(" {} ", app.screen.title()),
+    };
+    let title = Line::styled(title, app.theme.heading());
+    let inner = widgets::pane(frame, area, app.theme, true, title);
+    app.areas.push(Area::List(inner, List::Text, 0));
     app.page = usize::from(inner.height);
-    let lines = content(app, inner.width)
+    let lines = wrapped(&text_of(app), inner.width)
         .iter()
-        .map(|line| widgets::line(theme, line))
+        .map(|line| widgets::line(app.theme, line))
         .collect();
     let mut scroll = app.scroll;
     widgets::running_text(frame, inner, lines, &mut scroll);
@@ -47,11 +34,73 @@ fn draw(
     }
 }
 
-/// The reason for the selected finding, wrapped.
-pub(super) fn reason(app: &App, width: u16) -> Vec<text::Line> {
-    let width = usize::from(width);
-    super::evidence::reason(app)
+pub(super) fn wrapped(lines: &[text::Line], width: u16) -> Vec<text::Line> {
+    lines
         .iter()
-        .flat_map(|line| line.wrap(width, if line.0.len() > 1 { HANGING } else { 0 }))
+        .flat_map(|line| line.wrap(usize::from(width), if line.0.len() > 1 { HANGING } else { 0 }))
         .collect()
+}
+
+/// The text of such a screen; also what is copied and exported.
+pub(in crate::tui) fn text_of(app: &App) -> Vec<text::Line> {
+    let waiting = |text: &str| vec![text::Line::toned(Tone::Quiet, text)];
+    match app.screen {
+        Screen::Sensors => app.sensors.as_ref().map_or_else(
+            || waiting("waiting for the first data …"),
+            |sensors| accounting::report(sensors, &app.clock),
+        ),
+        Screen::Dossier => match &app.card {
+            Some(card) => card.lines.clone(),
+            None => waiting("loading …"),
+        },
+        Screen::Block => block(app),
+        _ => app
+            .reason
+            .as_ref()
+            .map_or_else(|| waiting("nothing selected"), |reason| of_reason(app, reason)),
+    }
+}
+
+pub(super) fn of_reason(app: &App, reason: &Reason) -> Vec<text::Line> {
+    match reason {
+        Reason::Evidence(evidence) => explain::evidence(evidence, &app.clock),
+        Reason::Alert(alert, known) => explain::alert(alert, known, &app.clock),
+    }
+}
+
+fn block(app: &App) -> Vec<text::Line> {
+    let Some(blocking) = &app.blocking else {
+        return Vec::new();
+    };
+    let name = app
+        .names
+        .get(&blocking.ip)
+        .map_or_else(String::new, |name| format!(" ({name})"));
+    let mut lines = vec![
+        text::Line::toned(Tone::Heading, format!("{}{name}", blocking.ip)),
+        text::Line::toned(Tone::Quiet, "for           ").and(Tone::Plain, human::duration(blocking.time())),
+        text::Line::toned(Tone::Quiet, "reason        ").and(Tone::Plain, blocking.reason.clone()),
+        text::Line::default(),
+        text::Line::from(
+            "Enter asks the collector for a dry run: the sensors count packets from and to this address and drop none.",
+        ),
+        text::Line::from(
+            "Y, after a dry run that was accepted, drops them until the time is over. lynceus unblock ends it.",
+        ),
+        text::Line::default(),
+    ];
+    lines.push(match (&blocking.outcome, blocking.waiting) {
+        (_, true) => text::Line::toned(Tone::Quiet, "asking …"),
+        (Some(Ok(text)), _) => text::Line::toned(Tone::Good, human::printable(text, 300)),
+        (Some(Err(text)), _) => text::Line::toned(Tone::Bad, human::printable(text, 300)),
+        (None, _) if app.connection == Connection::Finished => text::Line::toned(
+            Tone::Warning,
+            "This is a finished analysis: no sensor is there that could block.",
+        ),
+        (None, _) => text::Line::default(),
+    });
+    if blocking.tried {
+        lines.push(text::Line::toned(Tone::Warning, "Y drops packets now."));
+    }
+    lines
 }

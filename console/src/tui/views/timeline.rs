@@ -10,15 +10,16 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::human;
 use crate::text::{fit, named, pad, pad_left};
-use crate::timeline::{Entry, Run};
-use crate::tui::app::{App, Pane};
+use crate::timeline::{Direction, Entry, Run};
+use crate::tui::app::{App, Area, List, Pane, ips_in};
 use crate::tui::theme::Theme;
 use crate::tui::timeline_pane::Line as PaneLine;
 use crate::tui::widgets;
 
-pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
+    let theme = app.theme;
     let focused = app.pane == Pane::Timeline;
-    let inner = widgets::pane(frame, area, theme, focused, title(app, theme));
+    let inner = widgets::pane(frame, area, theme, focused, title(app, theme, area.width));
     let height = usize::from(inner.height);
     if focused {
         app.page = height;
@@ -34,6 +35,8 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     }
     let len = app.timeline.lines().len();
     let range = app.timeline.cursor.visible(len, height);
+    app.areas
+        .push(Area::List(inner, List::Pane(Pane::Timeline), range.start));
     let selected = app.timeline.cursor.selected;
     let layout = Columns::of(usize::from(inner.width));
     let mut lines = Vec::with_capacity(height);
@@ -42,9 +45,17 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
             PaneLine::Entry { entry, in_run } => {
                 entry_line(app, theme, app.timeline.entry(*entry), *in_run, &layout)
             }
-            PaneLine::Note { entry, note } => note_line(theme, app.timeline.entry(*entry), *note, &layout),
+            PaneLine::Note { entry, note } => note_line(
+                theme,
+                app.timeline.entry(*entry),
+                *note,
+                &layout,
+                usize::from(inner.width),
+            ),
             PaneLine::Run { run, unfolded } => run_line(app, theme, run, *unfolded, &layout),
         };
+        let line = with_links(line, theme);
+        link_areas(&mut app.areas, &line, inner, lines.len());
         let focus_here = index == selected && focused;
         lines.push(if focus_here {
             line.patch_style(theme.selected(true))
@@ -53,7 +64,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
         });
     }
     if len == 0 {
-        let text = if app.filters[1].is_empty() {
+        let text = if app.filters[1].text.is_empty() {
             "no flows of its own in this window"
         } else {
             "no line matches"
@@ -64,7 +75,7 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     widgets::scrollbar(frame, inner, len, app.timeline.cursor.offset);
 }
 
-fn title(app: &App, theme: Theme) -> Line<'static> {
+fn title(app: &App, theme: Theme, width: u16) -> Line<'static> {
     let mut title = vec![Span::styled(" Timeline ", theme.heading())];
     if let Some(detail) = app.shown() {
         title.push(Span::raw(format!(
@@ -72,10 +83,12 @@ fn title(app: &App, theme: Theme) -> Line<'static> {
             detail.id.profile,
             human::window(detail.number)
         )));
-        title.push(Span::styled(
-            format!("{} ", app.clock.span(detail.id.start, detail.end)),
-            theme.quiet(),
-        ));
+        let span = if width < 64 {
+            format!("{} ", app.clock.date_minute(detail.id.start))
+        } else {
+            format!("{} ", app.clock.span(detail.id.start, detail.end))
+        };
+        title.push(Span::styled(span, theme.quiet()));
         if detail.left_out > 0 {
             title.push(Span::styled(
                 format!("{} flows more ", human::short_count(detail.left_out)),
@@ -83,8 +96,8 @@ fn title(app: &App, theme: Theme) -> Line<'static> {
             ));
         }
     }
-    if !app.filters[1].is_empty() {
-        title.push(Span::styled(format!("/{} ", app.filters[1]), theme.key()));
+    if !app.filters[1].text.is_empty() {
+        title.push(Span::styled(format!("/{} ", app.filters[1].text), theme.key()));
     }
     Line::from(title)
 }
@@ -239,7 +252,7 @@ fn peer(entry: &Entry, room: usize) -> String {
     }
 }
 
-fn note_line(theme: Theme, entry: &Entry, note: usize, columns: &Columns) -> Line<'static> {
+fn note_line(theme: Theme, entry: &Entry, note: usize, columns: &Columns, width: usize) -> Line<'static> {
     let indent = columns.time + 1;
     let last = note + 1 == entry.notes.len();
     let branch = if last { "└ " } else { "├ " };
@@ -247,8 +260,47 @@ fn note_line(theme: Theme, entry: &Entry, note: usize, columns: &Columns) -> Lin
     Line::from(vec![
         Span::raw(" ".repeat(indent)),
         Span::styled(branch, theme.quiet()),
-        Span::styled(text.to_owned(), theme.quiet()),
+        Span::styled(fit(text, width.saturating_sub(indent + 2)), theme.quiet()),
     ])
+}
+
+/// Addresses in the line stand out: a click leads to what is known of them.
+fn with_links(line: Line<'static>, theme: Theme) -> Line<'static> {
+    let mut spans = Vec::with_capacity(line.spans.len());
+    for span in line.spans {
+        let mut rest = 0;
+        for (range, _) in ips_in(&span.content) {
+            spans.push(Span::styled(
+                span.content[rest..range.start].to_owned(),
+                span.style,
+            ));
+            spans.push(Span::styled(
+                span.content[range.clone()].to_owned(),
+                span.style.patch(theme.link()),
+            ));
+            rest = range.end;
+        }
+        spans.push(Span::styled(span.content[rest..].to_owned(), span.style));
+    }
+    Line::from(spans)
+}
+
+fn link_areas(areas: &mut Vec<Area>, line: &Line<'_>, pane: Rect, row: usize) {
+    let Ok(row) = u16::try_from(row) else { return };
+    let mut x = pane.x;
+    for span in &line.spans {
+        let width = u16::try_from(span.width()).unwrap_or(u16::MAX);
+        if let Ok(ip) = span.content.parse() {
+            let place = Rect {
+                x,
+                y: pane.y.saturating_add(row),
+                width,
+                height: 1,
+            };
+            areas.push(Area::Link(place.intersection(pane), ip));
+        }
+        x = x.saturating_add(width);
+    }
 }
 
 fn run_line(app: &App, theme: Theme, run: &Run, unfolded: bool, columns: &Columns) -> Line<'static> {
@@ -257,11 +309,22 @@ fn run_line(app: &App, theme: Theme, run: &Run, unfolded: bool, columns: &Column
     let fold = if unfolded { "▾" } else { "▸" };
     let target = format!("{fold} {}", run.target(app.timeline.entries(), columns.ports));
     let is_arp = first.port == "arp";
+    let what = if run.ports == 1 { &first.what } else { "many ports" };
+    if target.width() > columns.target && columns.bytes == 0 {
+        // What was tried says more than columns that line up.
+        return Line::from(vec![
+            Span::styled(pad(&time(app, first, columns), columns.time), theme.quiet()),
+            Span::raw(" "),
+            Span::styled(pad(what, columns.what), theme.heading()),
+            Span::raw(format!(" {fold} {}, ", brief(run, first))),
+            Span::styled(first.outcome, if is_arp { theme.good() } else { theme.warning() }),
+        ]);
+    }
     columns.line(
         theme,
         Parts {
             time: &time(app, first, columns),
-            what: if run.ports == 1 { &first.what } else { "many ports" },
+            what,
             target: &target,
             outcome: first.outcome,
             warn: !is_arp,
@@ -269,4 +332,26 @@ fn run_line(app: &App, theme: Theme, run: &Run, unfolded: bool, columns: &Column
             duration: human::duration(last.time.since(first.time)),
         },
     )
+}
+
+/// `312 hosts, 500 flows`, `10.0.0.9, 998 ports`
+fn brief(run: &Run, first: &Entry) -> String {
+    let direction = if first.direction == Direction::From {
+        "from "
+    } else {
+        ""
+    };
+    let peers = match run.peers {
+        1 => first.peer.to_string(),
+        more => format!("{} hosts", human::short_count(more as u64)),
+    };
+    let ports = match run.ports {
+        1 => String::new(),
+        more => format!(", {} ports", human::short_count(more as u64)),
+    };
+    let flows = match run.len {
+        len if len == run.peers * run.ports => String::new(),
+        len => format!(", {} flows", human::short_count(len as u64)),
+    };
+    format!("{direction}{peers}{ports}{flows}")
 }

@@ -7,13 +7,14 @@ use ratatui::widgets::Paragraph;
 
 use crate::human;
 use crate::text::{fit, pad};
-use crate::tui::app::{App, Pane};
+use crate::tui::app::{App, Area, List, Pane};
 use crate::tui::theme::Theme;
 use crate::tui::tree::Row;
 use crate::tui::widgets;
 use crate::view::{ProfileView, WindowView};
 
-pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
+    let theme = app.theme;
     let focused = app.pane == Pane::Tree;
     let inner = widgets::pane(frame, area, theme, focused, title(app, theme, area.width));
     let height = usize::from(inner.height);
@@ -22,6 +23,8 @@ pub(super) fn draw(app: &mut App, theme: Theme, frame: &mut Frame<'_>, area: Rec
     }
     let len = app.tree.rows().len();
     let range = app.tree.cursor.visible(len, height);
+    app.areas
+        .push(Area::List(inner, List::Pane(Pane::Tree), range.start));
     let selected = app.tree.cursor.selected;
     let width = usize::from(inner.width);
     let mut lines: Vec<Line<'_>> = Vec::with_capacity(height);
@@ -56,25 +59,25 @@ fn title(app: &App, theme: Theme, width: u16) -> Line<'static> {
             if app.more { "+" } else { "" }
         )),
     ];
-    if flagged > 0 && app.filters[0].is_empty() {
+    if flagged > 0 && app.filters[0].text.is_empty() {
         title.push(Span::styled(
             format!("· {} flagged ", human::count(flagged as u64)),
             theme.alert(),
         ));
     }
-    let rest = match app.filters[0].as_str() {
+    let rest = match app.filters[0].text.as_str() {
         "" => Span::styled(format!("· {} ", app.tree.order().name()), theme.quiet()),
         filter => Span::styled(format!("· /{filter} "), theme.key()),
     };
     let line = Line::from(title);
-    if line.width() + rest.width() + 2 <= usize::from(width) || !app.filters[0].is_empty() {
+    if line.width() + rest.width() + 2 <= usize::from(width) || !app.filters[0].text.is_empty() {
         return line + rest;
     }
     line
 }
 
 fn empty_text(app: &App) -> &'static str {
-    match (&app.sensors, app.filters[0].is_empty()) {
+    match (&app.sensors, app.filters[0].text.is_empty()) {
         (None, _) => "waiting for data …",
         (Some(_), true) => "no profiles yet",
         (Some(_), false) => "no profile matches",
@@ -88,9 +91,14 @@ fn profile_line(app: &App, theme: Theme, profile: &ProfileView, width: usize) ->
         "▸ "
     };
     let me = if profile.me { " (me)" } else { "" };
+    let name = app
+        .names
+        .get(&profile.ip)
+        .map_or_else(String::new, |name| format!(" {name}"));
     let evidence = match profile.evidence() {
-        0 => String::new(),
-        found => format!(" {} evidence", human::short_count(found)),
+        0 => name,
+        found if name.is_empty() => format!(" {} evidence", human::short_count(found)),
+        _ => name,
     };
     let right = measure(profile.flagged(), profile.threat(), profile.flows());
     let style = if profile.flagged() {

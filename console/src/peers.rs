@@ -1,0 +1,137 @@
+//! What is known of an address without asking anybody: network, country, place; and what lists of bad ones said.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use lynceus_model::address;
+use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceType};
+
+use crate::human;
+
+/// Facts by address.
+pub type Peers = HashMap<IpAddr, Peer>;
+
+/// Addresses whose facts are kept for a window: those beyond stand without.
+pub const MAX_PEERS: usize = 20_000;
+
+/// `None`: not known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peer {
+    /// Number and name of the network.
+    pub asn: Option<(u32, String)>,
+    /// ISO 3166 code, two letters.
+    pub country: Option<String>,
+    pub city: Option<String>,
+    /// Latitude and longitude in degrees.
+    pub position: Option<(f64, f64)>,
+    /// What a list of bad addresses or domains said of it, as evidence. `None` is not "good": nobody said anything.
+    pub listed: Option<String>,
+}
+
+/// Everything that is known here of an address.
+#[must_use]
+pub fn look_up(_ip: IpAddr) -> Peer {
+    Peer::default()
+}
+
+/// Kind of an address by its range alone: `private`, `multicast`, …; `public` for the rest.
+#[must_use]
+pub fn category(ip: IpAddr) -> &'static str {
+    match ip {
+        _ if ip.is_loopback() => "loopback",
+        _ if ip.is_multicast() => "multicast",
+        _ if ip.is_unspecified() => "unspecified",
+        IpAddr::V4(ip) if ip.is_broadcast() => "broadcast",
+        IpAddr::V4(v4) if v4.is_link_local() => "link-local",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "link-local",
+        _ if address::is_private(ip) => "private",
+        _ if address::is_public(ip) => "public",
+        _ => "special",
+    }
+}
+
+/// Facts of many addresses, each looked up once; then what evidence says of them.
+#[must_use]
+pub fn of(ips: impl IntoIterator<Item = IpAddr>, evidence: &[Evidence]) -> Peers {
+    let mut peers = Peers::new();
+    for ip in ips {
+        if peers.len() >= MAX_PEERS {
+            break;
+        }
+        peers.entry(ip).or_insert_with(|| look_up(ip));
+    }
+    for found in evidence.iter().filter(|found| is_listing(found.kind)) {
+        if let Some(peer) = other_side(found).and_then(|ip| peers.get_mut(&ip)) {
+            peer.listed
+                .get_or_insert_with(|| human::printable(&found.description, 200));
+        }
+    }
+    peers
+}
+
+/// Evidence that says a list of bad ones has the other side.
+const fn is_listing(kind: EvidenceType) -> bool {
+    matches!(
+        kind,
+        EvidenceType::ThreatIntelligenceToBlacklistedIp
+            | EvidenceType::ThreatIntelligenceFromBlacklistedIp
+            | EvidenceType::ThreatIntelligenceBlacklistedDnsAnswer
+            | EvidenceType::ThreatIntelligenceBlacklistedDomain
+            | EvidenceType::ThreatIntelligenceBlacklistedAsn
+            | EvidenceType::ThreatIntelligenceMaliciousUrl
+            | EvidenceType::ThreatIntelligenceMaliciousIpFromP2pNetwork
+            | EvidenceType::TorExitNode
+    )
+}
+
+/// The address that an evidence is about beside the profile it stands in.
+#[must_use]
+pub fn other_side(found: &Evidence) -> Option<IpAddr> {
+    match found.attacker_side {
+        AttackerSide::Destination => Some(found.attacker),
+        AttackerSide::Source => found
+            .victim
+            .or_else(|| (found.attacker != found.profile).then_some(found.attacker)),
+    }
+    .filter(|ip| *ip != found.profile)
+}
+
+impl Peer {
+    /// `AS15169 Google LLC`, empty where it is not known.
+    #[must_use]
+    pub fn network(&self) -> String {
+        self.asn
+            .as_ref()
+            .map_or_else(String::new, |(number, name)| format!("AS{number} {name}"))
+    }
+
+    /// `US Mountain View`, `US`, empty.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let parts = [self.country.as_deref(), self.city.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_have_their_names() {
+        for (ip, expected) in [
+            ("192.168.1.1", "private"),
+            ("fd00::1", "private"),
+            ("8.8.8.8", "public"),
+            ("224.0.0.251", "multicast"),
+            ("ff02::fb", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("169.254.3.4", "link-local"),
+            ("fe80::1", "link-local"),
+            ("127.0.0.1", "loopback"),
+            ("0.0.0.0", "unspecified"),
+        ] {
+            assert_eq!(category(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
+}
