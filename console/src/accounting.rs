@@ -110,6 +110,13 @@ fn points(points: &[PointStatus]) -> Vec<Line> {
 /// What happens behind the hooks: cost, fills, losses.
 fn beyond(status: &SensorStatus) -> Vec<Line> {
     let mut lines = Vec::new();
+    if let Some(place) = status.position {
+        let text = format!(
+            "{:.2}, {:.2} within {:.0} km, as configured",
+            place.latitude, place.longitude, place.error_km
+        );
+        lines.push(Line::toned(Tone::Quiet, "  place   ").and(Tone::Plain, text));
+    }
     if let Some(cost) = status.nanos_per_packet {
         lines.push(
             Line::toned(Tone::Quiet, "  cost    ")

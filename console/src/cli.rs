@@ -7,6 +7,7 @@ pub mod console;
 pub mod evidence;
 pub mod flows;
 pub mod ip;
+pub mod landmarks;
 pub mod live;
 mod output;
 pub mod place;
@@ -61,6 +62,7 @@ enum Command {
     Block(block::BlockOptions),
     Unblock(block::UnblockOptions),
     Blocked(block::BlockedOptions),
+    Landmarks(landmarks::Options),
     Console(console::Options),
 }
 
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Block(options) => block::block(&options),
         Command::Unblock(options) => block::unblock(&options),
         Command::Blocked(options) => block::blocked(&options),
+        Command::Landmarks(options) => landmarks::run(&options),
         Command::Console(options) => console::run(&options),
     };
     match outcome {

@@ -4,6 +4,7 @@
 mod convert;
 mod desk;
 mod dossier;
+mod handshakes;
 mod names;
 mod news;
 
@@ -34,6 +35,7 @@ use crate::local::Local;
 use crate::view::{ProfileView, WindowView};
 use convert::address_bytes;
 pub use convert::{SensorView, StatusView};
+pub use handshakes::Handshakes;
 use news::News;
 
 /// Most profiles that are listed: the tree stays fast and the answer in memory's bounds.

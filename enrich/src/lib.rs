@@ -7,6 +7,7 @@ pub mod dossier;
 pub mod fact;
 pub mod feeds;
 pub mod indicator;
+pub mod kyi;
 pub mod latency;
 pub mod local;
 pub mod offline;

@@ -21,7 +21,7 @@ use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     ("parse", parse),
     ("capture", capture),
     ("records", records),
@@ -32,6 +32,8 @@ pub const TARGETS: [Target; 10] = [
     ("netflow", netflow),
     ("flight", flight),
     ("dialogue", dialogue),
+    ("landmarks", landmarks),
+    ("know_your_ip", know_your_ip),
 ];
 
 const LINKS: [Link; 6] = [
@@ -244,4 +246,38 @@ fn drain(table: &mut FlowTable, flows: &mut Vec<FlowUpdate>) -> u64 {
     while table.finish(1000, flows) {}
     assert_eq!(table.stats().flows, 0);
     flows.iter().map(|update| update.new_out.packets + update.new_back.packets).sum()
+}
+
+/// Landmark files, measurement files and lists of anchors: what is taken can be written and read again.
+pub fn landmarks(data: &[u8]) {
+    use lynceus_enrich::latency::{atlas, landmark, measurement};
+    let taken = landmark::read(data).ok();
+    let imported = atlas::import(data, 10.0).ok().map(|imported| imported.landmarks);
+    for landmarks in [taken, imported].into_iter().flatten() {
+        let mut text = Vec::new();
+        landmark::write(&landmarks, &mut text).expect("memory takes everything");
+        assert_eq!(landmark::read(&text[..]).expect("what was written"), landmarks);
+    }
+    let _ = measurement::read(data);
+}
+
+/// Configurations of both generations, lists of columns and addresses, and texts with addresses in them.
+pub fn know_your_ip(data: &[u8]) {
+    use lynceus_enrich::kyi::{Config, columns, extract::Extract, list::List};
+    let text = String::from_utf8_lossy(data);
+    let environment = text
+        .lines()
+        .take(20)
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (format!("KNOW_YOUR_IP_{name}"), value.to_owned()));
+    let _ = Config::ini(&text, environment.clone());
+    let _ = Config::toml(&text, environment);
+    if let Ok(names) = columns::read(&text) {
+        assert!(!names.is_empty() && names.len() <= columns::MAX_COLUMNS);
+    }
+    assert!(List::new(data).all(|line| line.is_ok()));
+    let small = std::io::BufReader::with_capacity(3, data);
+    let pieces: Vec<IpAddr> = Extract::new(small).map(|address| address.expect("memory")).collect();
+    let whole: Vec<IpAddr> = Extract::new(data).map(|address| address.expect("memory")).collect();
+    assert_eq!(pieces, whole);
 }

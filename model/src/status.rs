@@ -24,6 +24,37 @@ pub struct SensorStatus {
     pub nanos_per_packet: Option<f64>,
     /// What was asked to be blocked, and what ended in the last minute.
     pub blocks: Vec<crate::block::BlockStatus>,
+    /// Where it stands, if somebody said so.
+    pub position: Option<Position>,
+}
+
+/// A place on the Earth as it was configured: what round-trip times are measured from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    /// Degrees, within ±90.
+    pub latitude: f64,
+    /// Degrees, within ±180.
+    pub longitude: f64,
+    /// How far the sensor may be from there, in km; at least 0.
+    pub error_km: f64,
+}
+
+impl Position {
+    /// `None` unless every number is within its bounds.
+    #[must_use]
+    pub fn new(latitude: f64, longitude: f64, error_km: f64) -> Option<Self> {
+        let good = (-90.0..=90.0).contains(&latitude)
+            && (-180.0..=180.0).contains(&longitude)
+            && (0.0..=Self::MAX_ERROR_KM).contains(&error_km);
+        good.then_some(Self {
+            latitude,
+            longitude,
+            error_km,
+        })
+    }
+
+    /// Half the circumference: whoever is farther off knows nothing.
+    pub const MAX_ERROR_KM: f64 = 20_016.0;
 }
 
 /// Packets of one observation point. The accounting law: `seen` = `recorded` + `resident` + sum of `refused`.

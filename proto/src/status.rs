@@ -1,10 +1,10 @@
 //! Sensor status and gaps on the wire.
 
 use lynceus_model::block::BlockStatus;
-use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, SensorStatus};
+use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, Position, SensorStatus};
 use lynceus_model::time::Timestamp;
 
-use crate::field::{Checked, Invalid, cut_name, finite, known, limits, list, name};
+use crate::field::{Checked, Invalid, Problem, cut_name, finite, known, limits, list, name, nested_optional};
 use crate::v1;
 
 impl TryFrom<v1::SensorStatus> for SensorStatus {
@@ -25,6 +25,7 @@ impl TryFrom<v1::SensorStatus> for SensorStatus {
                 .map(|value| finite("nanos_per_packet", value))
                 .transpose()?,
             blocks: list("blocks", wire.blocks, limits::BLOCKS, BlockStatus::try_from)?,
+            position: nested_optional("position", wire.position)?,
         })
     }
 }
@@ -52,7 +53,28 @@ impl From<SensorStatus> for v1::SensorStatus {
                 .take(limits::BLOCKS)
                 .map(Into::into)
                 .collect(),
+            position: status.position.map(|position| v1::Position {
+                latitude: position.latitude,
+                longitude: position.longitude,
+                error_km: position.error_km,
+            }),
         }
+    }
+}
+
+impl TryFrom<v1::Position> for Position {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Position) -> Checked<Self> {
+        let within = |field, value: f64, range: std::ops::RangeInclusive<f64>| {
+            let good = range.contains(&value).then_some(value);
+            good.ok_or_else(|| Invalid::new(field, Problem::Number { value }))
+        };
+        Ok(Self {
+            latitude: within("latitude", wire.latitude, -90.0..=90.0)?,
+            longitude: within("longitude", wire.longitude, -180.0..=180.0)?,
+            error_km: within("error_km", wire.error_km, 0.0..=Self::MAX_ERROR_KM)?,
+        })
     }
 }
 

@@ -144,6 +144,7 @@ fn start_pump(
     let (ended, pumped) = oneshot::channel();
     let identity = Identity {
         name: name(config),
+        position: config.position()?,
         started: clock::now(),
     };
     let rhythm = Rhythm {

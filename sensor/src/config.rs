@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use lynceus_model::address::Network;
+use lynceus_model::status::Position;
 use lynceus_model::window::{Direction, SensorId};
 use serde::{Deserialize, Serialize};
 
@@ -26,12 +27,28 @@ pub struct Config {
     /// Name for people. Empty: the host name.
     pub name: String,
     pub state_dir: PathBuf,
+    /// Where the sensor stands; then its handshake times locate the servers it sees. Empty: nobody is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<PositionConfig>,
     pub capture: CaptureConfig,
     pub profiles: ProfilesConfig,
     pub collector: CollectorConfig,
     pub spool: SpoolConfig,
     pub status: StatusConfig,
     pub block: BlockConfig,
+}
+
+/// A place on the Earth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionConfig {
+    /// Degrees; south is negative.
+    pub latitude: f64,
+    /// Degrees; west is negative.
+    pub longitude: f64,
+    /// How far the sensor may be from there, in km.
+    #[serde(default)]
+    pub error_km: f64,
 }
 
 /// Whether the collector may have packets dropped here.
@@ -161,6 +178,7 @@ impl Default for Config {
             id: String::new(),
             name: String::new(),
             state_dir: "/var/lib/lynceus-sensor".into(),
+            position: None,
             capture: CaptureConfig::default(),
             profiles: ProfilesConfig::default(),
             collector: CollectorConfig::default(),
@@ -289,6 +307,7 @@ impl Config {
         ensure!(self.profiles.max_windows > 0, "profiles.max_windows: at least 1");
         self.home()?;
         self.never()?;
+        self.position()?;
         ensure!(
             !self.block.allow_block
                 || !self.capture.interfaces.is_empty() && self.collector.transport == TransportName::Stream,
@@ -314,6 +333,19 @@ impl Config {
     pub fn never(&self) -> anyhow::Result<Vec<Network>> {
         let networks = self.block.never.iter().map(|text| text.parse());
         networks.collect::<Result<_, _>>().context("block.never")
+    }
+
+    /// # Errors
+    /// A number is beyond its bounds.
+    pub fn position(&self) -> anyhow::Result<Option<Position>> {
+        let Some(given) = self.position else {
+            return Ok(None);
+        };
+        let position = Position::new(given.latitude, given.longitude, given.error_km);
+        let position = position.context(
+            "position: latitude is within ±90 and longitude within ±180 degrees, error_km at least 0",
+        );
+        position.map(Some)
     }
 
     /// # Errors
@@ -430,6 +462,7 @@ mod tests {
         assert!(error("[status]\nlisten = \"0.0.0.0:1\"").starts_with("status.listen"));
         assert!(error("[profiles]\nhome = [\"x\"]").starts_with("profiles.home"));
         assert!(error("id = \"x\"").starts_with("id"));
+        assert!(error("[position]\nlatitude = 91\nlongitude = 0").starts_with("position"));
         assert!(
             Config::default().check().is_err(),
             "there must be something to observe"
@@ -443,6 +476,11 @@ mod tests {
         let mut config = Config::default();
         config.capture.netflow = Some(SocketAddr::from(([127, 0, 0, 1], 2055)));
         config.capture.watch = Some("logs".into());
+        config.position = Some(PositionConfig {
+            latitude: 42.7,
+            longitude: 23.3,
+            error_km: 5.0,
+        });
         config.collector.tls = Some(TlsConfig {
             ca: "a".into(),
             certificate: "b".into(),

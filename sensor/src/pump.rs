@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use lynceus_model::status::{Fill, Loss, SensorStatus};
+use lynceus_model::status::{Fill, Loss, Position, SensorStatus};
 
 use crate::board::Board;
 use crate::capture::Capture;
@@ -18,6 +18,7 @@ use crate::source::Status;
 pub struct Identity {
     pub name: String,
     pub started: lynceus_model::time::Timestamp,
+    pub position: Option<Position>,
 }
 
 /// The rhythm of the pump.
@@ -111,6 +112,7 @@ fn report<E: Exporter>(
         name: identity.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: identity.started,
+        position: identity.position,
         read_at: clock::now(),
         ..pipeline.source().status()
     };

@@ -7,6 +7,7 @@ mod bpf;
 pub mod fixtures;
 pub mod foreign;
 pub mod frames;
+pub mod late;
 pub mod mutator;
 pub mod netns;
 pub mod program;

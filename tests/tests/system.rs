@@ -15,6 +15,7 @@ mod system {
     mod hostile_files;
     mod kernel_block;
     mod kernel_prog;
+    mod latency;
     mod live;
     mod offload;
     mod replay;

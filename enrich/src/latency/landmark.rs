@@ -162,7 +162,7 @@ pub fn read(input: impl Read) -> Result<Vec<Landmark>, FileError> {
 /// # Errors
 /// The output cannot be written.
 pub fn write(landmarks: &[Landmark], output: impl Write) -> Result<(), csv::Error> {
-    let mut rows = csv::Writer::from_writer(output);
+    let mut rows = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(output);
     rows.write_record(COLUMNS)?;
     for landmark in landmarks {
         let address = landmark.address.map(|address| address.to_string());

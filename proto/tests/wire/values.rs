@@ -16,7 +16,7 @@ use lynceus_model::flow::{
     CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, SeenAt, Service,
     Totals, Tunnel, TunnelKind,
 };
-use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, SensorStatus};
+use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, Position, SensorStatus};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowUpdate};
 use lynceus_proto::batch::Content;
@@ -266,7 +266,11 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
         vec(point_status(), 0..3),
         vec(loss, 0..3),
         vec(fill, 0..3),
-        (option::of(0.0..1e9_f64), vec(block_status(), 0..3)),
+        (
+            option::of(0.0..1e9_f64),
+            vec(block_status(), 0..3),
+            option::of((-90.0..=90.0_f64, -180.0..=180.0_f64, 0.0..=20_000.0_f64)),
+        ),
     )
         .prop_map(
             |(
@@ -277,7 +281,7 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
                 points,
                 losses,
                 fills,
-                (nanos_per_packet, blocks),
+                (nanos_per_packet, blocks, position),
             )| {
                 SensorStatus {
                     name,
@@ -290,6 +294,9 @@ pub(crate) fn sensor_status() -> impl Strategy<Value = SensorStatus> {
                     fills,
                     nanos_per_packet,
                     blocks,
+                    position: position.and_then(|(latitude, longitude, error_km)| {
+                        Position::new(latitude, longitude, error_km)
+                    }),
                 }
             },
         )

@@ -93,6 +93,7 @@ pub(crate) fn status() -> SensorStatus {
             unit: "entries".into(),
         }],
         nanos_per_packet: Some(61.5),
+        position: None,
         blocks: Vec::new(),
     }
 }

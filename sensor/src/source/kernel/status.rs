@@ -70,6 +70,7 @@ impl Reporter {
             losses: losses(sources, &snapshot),
             fills: fills(sources, &snapshot),
             nanos_per_packet: sources.kernel.nanos_per_run(),
+            position: None,
             blocks: sources.blocks.map_or_else(Vec::new, Keeper::statuses),
         }
     }
