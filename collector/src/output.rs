@@ -8,6 +8,7 @@
 
 mod deliver;
 pub mod encode;
+pub mod logs;
 mod send;
 mod spool;
 

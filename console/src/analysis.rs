@@ -1,5 +1,6 @@
 //! What passes from a source to the profiler, counted on its way.
 
+use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::time::Timestamp;
 use lynceus_sensor::source::{Event, Source, Status};
@@ -9,6 +10,14 @@ pub trait Witness {
     /// # Errors
     /// Whatever it cannot do; the source then fails with it.
     fn flow(&mut self, update: &FlowUpdate) -> anyhow::Result<()>;
+
+    /// A message of a flow.
+    ///
+    /// # Errors
+    /// As [`Witness::flow`].
+    fn app(&mut self, _record: &AppRecord) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// A source whose flow reports are counted and shown to a witness.
@@ -40,11 +49,14 @@ impl<S: Source, W: Witness> Source for Tap<S, W> {
         let before = events.len();
         let status = self.source.next(events);
         for event in &events[before..] {
-            if let Event::Flow(update) = event {
-                self.flows += u64::from(update.part == 0);
-                self.packets += update.new_out.packets + update.new_back.packets;
-                self.last = self.last.max(Some(update.flow.last));
-                self.witness.flow(update)?;
+            match event {
+                Event::Flow(update) => {
+                    self.flows += u64::from(update.part == 0);
+                    self.packets += update.new_out.packets + update.new_back.packets;
+                    self.last = self.last.max(Some(update.flow.last));
+                    self.witness.flow(update)?;
+                }
+                Event::App(record) => self.witness.app(record)?,
             }
         }
         status

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
@@ -18,7 +19,7 @@ use lynceus_sensor::profiler::Pipeline;
 use lynceus_sensor::source::files::FileSource;
 use lynceus_sensor::source::{Source as _, Status};
 
-use self::export::Export;
+use self::export::{Export, Logs};
 use self::folder::Folder;
 use super::place::Zone;
 use super::settings::{Effective, Settings};
@@ -54,9 +55,10 @@ pub struct Options {
     /// profiles.jsonl, summary.json, and the store that `--from` opens
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Evidence and alerts in another format, one a line: eve, idmef, ecs, ocsf, stix, cef, slack, alerts-log, json; may
-    /// be given several times
-    #[arg(long, value_name = "FORMAT:FILE", value_parser = export::parse)]
+    /// In another format: evidence and alerts, one a line, as eve, idmef, ecs, ocsf, stix, cef, slack, alerts-log, json;
+    /// flows and messages as Zeek's logs in a new folder, zeek or zeek-json; flows with labels, labelled or labelled-json;
+    /// behavioral letters, letters. May be given several times
+    #[arg(long, value_name = "FORMAT:PATH", value_parser = export::parse)]
     export: Vec<Export>,
     /// Most rows of profiles and of evidence in the text
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -83,7 +85,11 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
     let store = folder.as_ref().map(Folder::store);
     let source = FileSource::open(&options.files, table(options), None);
-    let mut pipeline = Pipeline::new(Tap::new(source, folder), settings.profiles(FILES))?;
+    let watcher = Watcher {
+        folder,
+        logs: Logs::open(&options.export)?,
+    };
+    let mut pipeline = Pipeline::new(Tap::new(source, watcher), settings.profiles(FILES))?;
     let mut local = None;
     let outcome = read(&mut pipeline, options, |updates, plan| {
         let local = match &mut local {
@@ -120,8 +126,8 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         last: tap.last,
         begin,
     };
-    let folder = pipeline.source_mut().witness.take();
-    summary::tell(&result, options, folder)?;
+    let watcher = std::mem::take(&mut pipeline.source_mut().witness);
+    summary::tell(&result, options, watcher)?;
     Ok(outcome)
 }
 
@@ -138,7 +144,7 @@ fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow:
 
 /// Reads all files; hands out window updates as they come.
 fn read(
-    pipeline: &mut Pipeline<Tap<FileSource, Option<Folder>>>,
+    pipeline: &mut Pipeline<Tap<FileSource, Watcher>>,
     options: &Options,
     mut each: impl FnMut(&mut Vec<WindowUpdate>, WindowPlan) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
@@ -147,6 +153,9 @@ fn read(
     let mut updates = Vec::new();
     loop {
         let status = pipeline.next(&mut updates);
+        for update in &updates {
+            pipeline.source_mut().witness.logs.window(update)?;
+        }
         if let Some(plan) = pipeline.plan() {
             each(&mut updates, plan)?;
         }
@@ -172,14 +181,26 @@ fn table(options: &Options) -> FlowTableConfig {
     }
 }
 
-impl Witness for Option<Folder> {
+/// What is written while the input is read.
+#[derive(Default)]
+struct Watcher {
+    folder: Option<Folder>,
+    logs: Logs,
+}
+
+impl Witness for Watcher {
     fn flow(&mut self, update: &FlowUpdate) -> anyhow::Result<()> {
-        self.as_mut().map_or(Ok(()), |folder| folder.flow(update))
+        self.logs.flow(update)?;
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.flow(update))
+    }
+
+    fn app(&mut self, record: &AppRecord) -> anyhow::Result<()> {
+        self.logs.app(record)
     }
 }
 
 /// The accounting law of the files: what was seen stands in flows or was refused.
-fn status(tap: &Tap<FileSource, Option<Folder>>) -> SensorStatus {
+fn status(tap: &Tap<FileSource, Watcher>) -> SensorStatus {
     SensorStatus {
         name: "files".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

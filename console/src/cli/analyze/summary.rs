@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use lynceus_collector::output::encode::Item;
+use lynceus_collector::output::logs::Labels;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::profiler::ProfilerCounters;
@@ -12,10 +13,10 @@ use lynceus_model::status::SensorStatus;
 use lynceus_model::time::Timestamp;
 use lynceus_sensor::flow_table::TableStats;
 
-use super::Options;
 use super::export::Exports;
 use super::folder::{Folder, Lines};
-use crate::cli::output;
+use super::{Options, Watcher};
+use crate::cli::{output, say};
 use crate::human::{self, Clock};
 use crate::json::finding::{self, Summary};
 use crate::query::{Query, Wanted};
@@ -50,14 +51,23 @@ struct Told {
     profiles: Vec<ProfileView>,
     evidence: Vec<Evidence>,
     alerts: Vec<Alert>,
+    /// What the findings say of flows.
+    labels: Labels,
 }
 
 /// Prints the result and writes the files.
 ///
 /// # Errors
 /// Something cannot be written.
-pub(super) fn tell(result: &Result, options: &Options, folder: Option<Folder>) -> anyhow::Result<()> {
-    let told = collect(result, options, folder.as_ref())?;
+pub(super) fn tell(result: &Result, options: &Options, watcher: Watcher) -> anyhow::Result<()> {
+    let Watcher { folder, logs } = watcher;
+    let mut told = collect(result, options, folder.as_ref())?;
+    let early = logs.finish(&std::mem::take(&mut told.labels))?;
+    if early > 0 {
+        say(&format!(
+            "{early} flows were open too many at once: their messages stand in several rows of the exported logs"
+        ));
+    }
     let mut line = Vec::new();
     finding::write_summary(&mut line, &told.summary);
     if options.json {
@@ -92,6 +102,7 @@ fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyho
         profiles: Vec::new(),
         evidence: Vec::new(),
         alerts: Vec::new(),
+        labels: Labels::default(),
     };
     let mut out = Out {
         json: options.json.then(|| io::BufWriter::new(io::stdout().lock())),
@@ -125,7 +136,7 @@ fn collect(result: &Result, options: &Options, folder: Option<&Folder>) -> anyho
         flow_of(&written)
     })?;
     written?;
-    exports.finish()?;
+    told.labels = exports.finish()?;
 
     out.flush()?;
     out.json = None;
