@@ -6,5 +6,6 @@
 pub mod examples;
 pub mod human;
 pub mod screens;
+pub mod search;
 pub mod service;
 pub mod timeline;

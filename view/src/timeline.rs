@@ -103,6 +103,12 @@ pub fn names(messages: &[AppRecord]) -> HashMap<IpAddr, String> {
     names
 }
 
+/// What the messages of one flow say, a short sentence each.
+#[must_use]
+pub fn notes_of(messages: &[&AppRecord]) -> Vec<String> {
+    notes::of(messages)
+}
+
 fn flow_entry(
     profile: IpAddr,
     flow: &Flow,
