@@ -11,6 +11,7 @@ mod ci;
 mod data;
 mod demo;
 mod ebpf;
+mod map;
 mod setup;
 mod shell;
 mod test;
@@ -43,6 +44,8 @@ enum Command {
     Train(train::Options),
     /// Makes the tables of addresses in enrich/data from pinned packages
     Data(data::Options),
+    /// Makes the outline of the world for the page out of a public-domain package, into collector/data
+    Map(map::Options),
     /// Measures against the baselines of docs/benchmarks.md, side by side in one run
     #[command(subcommand)]
     Bench(bench::Command),
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         Command::Ci => ci::run(),
         Command::Train(options) => train::run(&options),
         Command::Data(options) => data::run(&options),
+        Command::Map(options) => map::run(&options),
         Command::Bench(command) => bench::run(command),
     }
 }
