@@ -32,6 +32,7 @@ use crate::pipeline::Collector;
 use crate::query::QueryService;
 use crate::sink::{JsonLines, LogLine, Sink};
 use crate::store::{EmbeddedStore, RedisStore, Store};
+use crate::web::{self, Web, WebOptions};
 
 /// Between two writes of changed windows.
 const CHECKPOINT: Duration = Duration::from_secs(30);
@@ -62,9 +63,10 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
                 .with_context(|| format!("http_listen: {address}"))?;
             tracing::info!(address = %listener.local_addr()?, "metrics and health");
             let serve = axum::serve(listener, metrics::router(collector.query()));
-            Some(tokio::spawn(
-                serve.with_graceful_shutdown(until(stopped.clone())).into_future(),
-            ))
+            let http_until = until(stopped.clone());
+            Some(tokio::spawn(async move {
+                Ok(serve.with_graceful_shutdown(http_until).await?)
+            }))
         }
         None => None,
     };
@@ -86,6 +88,7 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
             stopped.clone(),
         ),
     };
+    let page = page(&config, &collector, Arc::clone(&control), until(stopped.clone())).await?;
     let ticking = tokio::spawn(tick(control));
     let mut grpc = tokio::spawn(serve(listen, config.tls.clone(), services, until(stopped)));
     let outcome = tokio::select! {
@@ -105,13 +108,37 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
         grpc.abort();
     }
     ticking.abort();
-    if let Some(http) = http {
-        http.abort();
+    // Live streams have no end of their own.
+    for task in [http, page].into_iter().flatten() {
+        task.abort();
     }
     tokio::task::spawn_blocking(move || collector.shutdown()).await?;
     drop(keeper);
     tracing::info!("stopped");
     outcome
+}
+
+/// Serves the page in a task of its own, where it is wanted.
+async fn page(
+    config: &Config,
+    collector: &Collector,
+    control: Arc<Control>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<anyhow::Result<()>>>> {
+    let Some(listening) = config.web.bind().await? else {
+        return Ok(None);
+    };
+    let options = WebOptions {
+        title: format!("collector, group {}", config.group),
+        control: Some(control),
+        tokens: config.web.tokens.clone(),
+        hosts: config.web.hosts.clone(),
+        secure: config.web.is_secure(),
+        ..WebOptions::default()
+    };
+    let web = Web::new(collector.query(), options)?;
+    tracing::info!(url = listening.url()?, "page");
+    Ok(Some(tokio::spawn(web::serve(web, listening, stopped))))
 }
 
 /// Ends blocks when their time is over.

@@ -18,6 +18,7 @@ use crate::feeds::FeedConfig;
 use crate::output::OutputConfig;
 use crate::retention::Retention;
 use crate::store::{EmbeddedOptions, LogRetention, RedisOptions};
+use crate::web::WebConfig;
 
 /// Everything that can be set. [`Config::default`] is what an empty file means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub struct Config {
     /// What detectors must know of the network, and a section for each with its constants.
     pub detect: DetectConfig,
     pub intake: Intake,
+    /// The page and the HTTP API.
+    pub web: WebConfig,
     pub sinks: Sinks,
     pub block: Block,
     /// Formats and receivers besides.
@@ -154,6 +157,7 @@ impl Default for Config {
             alerts: Alerts::default(),
             detect: DetectConfig::default(),
             intake: Intake::default(),
+            web: WebConfig::default(),
             sinks: Sinks::default(),
             block: Block::default(),
             outputs: Vec::new(),
@@ -349,6 +353,7 @@ impl Config {
     fn check(&self) -> anyhow::Result<()> {
         self.listen()?;
         self.http_listen()?;
+        self.web.address()?;
         ensure!(self.windows.width >= 1, "windows.width: at least 1 second");
         ensure!(self.windows.width <= 31_536_000, "windows.width: at most a year");
         ensure!(self.windows.memory_mib >= 16, "windows.memory_mib: at least 16");

@@ -164,14 +164,14 @@ fn flows(out: &mut Vec<u8>, flows: &[CommunityId]) {
     });
 }
 
-fn address(out: &mut Vec<u8>, address: Option<IpAddr>) {
+pub(crate) fn address(out: &mut Vec<u8>, address: Option<IpAddr>) {
     match address {
         Some(address) => text(out, &address.to_string()),
         None => out.extend_from_slice(b"null"),
     }
 }
 
-fn list<T>(out: &mut Vec<u8>, items: &[T], mut each: impl FnMut(&mut Vec<u8>, &T)) {
+pub(crate) fn list<T>(out: &mut Vec<u8>, items: &[T], mut each: impl FnMut(&mut Vec<u8>, &T)) {
     out.push(b'[');
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
@@ -182,7 +182,7 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], mut each: impl FnMut(&mut Vec<u8>, &T
     out.push(b']');
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
     // Writing a string into memory cannot fail.
     let _ = serde_json::to_writer(out, text);
 }

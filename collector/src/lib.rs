@@ -25,6 +25,7 @@ pub mod rows;
 pub mod shared;
 pub mod sink;
 pub mod store;
+pub mod web;
 
 use std::time::SystemTime;
 

@@ -1,5 +1,7 @@
 //! The query service: what the store and the windows in memory know, in bounded pages.
 
+mod collect;
+mod find;
 mod lists;
 mod status;
 mod traffic;
@@ -15,6 +17,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
+pub use self::collect::Collected;
 use crate::dispatch::Live;
 use crate::rows;
 use crate::shared::Shared;
@@ -50,7 +53,11 @@ impl QueryService {
             .map(Response::new)
     }
 
-    fn get_window(&self, request: &v1::GetWindowRequest) -> Result<v1::GetWindowResponse, Status> {
+    /// One window with its tables. Blocks.
+    ///
+    /// # Errors
+    /// There is no such window, or the store cannot be read.
+    pub fn window(&self, request: &v1::GetWindowRequest) -> Result<v1::GetWindowResponse, Status> {
         let id = WindowId {
             profile: address("profile", &request.profile)?,
             start: Timestamp(request.start),
@@ -109,7 +116,7 @@ impl v1::query_server::Query for QueryService {
         request: Request<v1::GetWindowRequest>,
     ) -> Result<Response<v1::GetWindowResponse>, Status> {
         let request = request.into_inner();
-        self.ask(move |service| service.get_window(&request)).await
+        self.ask(move |service| service.window(&request)).await
     }
 
     async fn list_traffic(

@@ -172,6 +172,12 @@ pub fn by_time_key(last: Timestamp, key: &[u8]) -> Vec<u8> {
     [time_key(last).as_slice(), key].concat()
 }
 
+/// The time with which a key of `EvidenceByTime` or `AlertsByTime` begins.
+#[must_use]
+pub fn time_of_key(key: &[u8]) -> Option<Timestamp> {
+    key.first_chunk().map(|time| time_of(*time))
+}
+
 /// Writes the row of a window.
 #[must_use]
 pub fn put_window(row: &WindowRow) -> Change {

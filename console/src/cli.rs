@@ -18,6 +18,7 @@ mod signal;
 mod size;
 pub mod status;
 pub mod watch;
+pub mod web;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ enum Command {
     Blocked(block::BlockedOptions),
     Landmarks(landmarks::Options),
     Console(console::Options),
+    Web(web::Options),
 }
 
 /// How a command ended, for people and for scripts.
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Blocked(options) => block::blocked(&options),
         Command::Landmarks(options) => landmarks::run(&options),
         Command::Console(options) => console::run(&options),
+        Command::Web(options) => web::run(&options),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@ pub mod local;
 pub mod peers;
 pub mod query;
 pub mod report;
+pub mod serve;
 pub mod table;
 pub mod text;
 pub mod tui;

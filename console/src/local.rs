@@ -179,6 +179,12 @@ impl Local {
         ))
     }
 
+    /// The collector itself, for those who serve its page.
+    #[must_use]
+    pub const fn collector(&self) -> &Collector {
+        &self.collector
+    }
+
     /// Sends what waits for a full batch.
     ///
     /// # Errors

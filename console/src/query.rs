@@ -8,17 +8,17 @@ mod handshakes;
 mod names;
 mod news;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use lynceus_collector::query::Collected;
 use lynceus_model::alert::Alert;
-use lynceus_model::app::AppRecord;
 use lynceus_model::evidence::Evidence;
-use lynceus_model::flow::{CommunityId, Flow};
+use lynceus_model::flow::CommunityId;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::Timestamp;
 use lynceus_proto::v1;
@@ -214,6 +214,7 @@ impl Query {
                 span: wanted.span.map(convert::span),
                 page_size: PAGE,
                 page,
+                newest_first: false,
             };
             let answer = self.ask(async |mut client| client.list_evidence(request).await)?;
             for evidence in answer.evidence {
@@ -245,6 +246,7 @@ impl Query {
                 span: wanted.span.map(convert::span),
                 page_size: PAGE,
                 page,
+                newest_first: false,
             };
             let answer = self.ask(async |mut client| client.list_alerts(request).await)?;
             for alert in answer.alerts {
@@ -276,8 +278,8 @@ impl Query {
         from: Timestamp,
         to: Timestamp,
         ids: &[CommunityId],
-    ) -> anyhow::Result<(Traffic, bool)> {
-        let mut traffic = Traffic::default();
+    ) -> anyhow::Result<(Collected, bool)> {
+        let mut traffic = Collected::default();
         let mut page = Vec::new();
         loop {
             let request = v1::ListTrafficRequest {
@@ -292,7 +294,7 @@ impl Query {
                 traffic.add(entry).with_context(|| self.bad_answer())?;
             }
             page = answer.next_page;
-            if page.is_empty() || traffic.seen >= MAX_TRAFFIC {
+            if page.is_empty() || traffic.len() >= MAX_TRAFFIC {
                 return Ok((traffic, !page.is_empty()));
             }
         }
@@ -342,46 +344,4 @@ fn keep<T>(items: &mut Vec<T>, item: T, limit: usize) -> ControlFlow<()> {
     }
     items.push(item);
     ControlFlow::Continue(())
-}
-
-/// Flows by identity, so that a flow that was reported in parts stands once.
-#[derive(Default)]
-struct Traffic {
-    flows: HashMap<(CommunityId, Timestamp), (u32, Flow)>,
-    messages: Vec<AppRecord>,
-    seen: usize,
-}
-
-impl Traffic {
-    fn add(&mut self, entry: v1::Traffic) -> Result<(), lynceus_proto::Invalid> {
-        self.seen += 1;
-        match entry.entry {
-            Some(v1::traffic::Entry::Flow(update)) => {
-                let update = lynceus_model::flow::FlowUpdate::try_from(update)?;
-                let key = (update.flow.community_id, update.flow.first);
-                // Totals count from the beginning of the flow: the last part says all.
-                match self.flows.entry(key) {
-                    std::collections::hash_map::Entry::Occupied(mut known) if known.get().0 < update.part => {
-                        known.insert((update.part, update.flow));
-                    }
-                    std::collections::hash_map::Entry::Occupied(_) => {}
-                    std::collections::hash_map::Entry::Vacant(free) => {
-                        free.insert((update.part, update.flow));
-                    }
-                }
-            }
-            Some(v1::traffic::Entry::App(record)) => self.messages.push(AppRecord::try_from(record)?),
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// Messages in order of time; flows in any (the timeline sorts).
-    fn finish(mut self) -> (Vec<Flow>, Vec<AppRecord>) {
-        self.messages.sort_by_key(|record| record.time);
-        (
-            self.flows.into_values().map(|(_, flow)| flow).collect(),
-            self.messages,
-        )
-    }
 }

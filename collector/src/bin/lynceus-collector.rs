@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use lynceus_collector::app;
 use lynceus_collector::config::Config;
+use lynceus_collector::web::{self, Role};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -24,10 +25,33 @@ struct Arguments {
     /// Prints the configuration as it would be used, and ends
     #[arg(long)]
     print_config: bool,
+    /// Makes a token for the page, prints it with the section of the configuration that admits it, and ends
+    #[arg(long, value_name = "NAME:ROLE")]
+    new_token: Option<String>,
+}
+
+/// `NAME:ROLE` → the token, once, and what the configuration needs of it.
+fn new_token(wanted: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let (name, role) = wanted.rsplit_once(':').context("--new-token: write NAME:ROLE")?;
+    let role = match role {
+        "read" => Role::Read,
+        "analyst" => Role::Analyst,
+        "admin" => Role::Admin,
+        other => anyhow::bail!("--new-token: role {other:?}; there are read, analyst, admin"),
+    };
+    let (token, config) = web::new_token(name, role)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "# token, shown once: {token}")?;
+    writeln!(out, "[[web.tokens]]\n{}", toml::to_string(&config)?.trim_end())?;
+    Ok(())
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(wanted) = &arguments.new_token {
+        return new_token(wanted);
+    }
     let config = match &arguments.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),

@@ -20,10 +20,11 @@ const WINDOWS: usize = 64;
 const CHUNK: usize = 2048;
 
 impl QueryService {
-    pub(super) fn profiles(
-        &self,
-        request: &v1::ListProfilesRequest,
-    ) -> Result<v1::ListProfilesResponse, Status> {
+    /// Profiles in the order of their addresses. Blocks.
+    ///
+    /// # Errors
+    /// The page token is foreign, or the store cannot be read.
+    pub fn profiles(&self, request: &v1::ListProfilesRequest) -> Result<v1::ListProfilesResponse, Status> {
         let size = page_size(request.page_size);
         let mut range = KeyRange::all();
         if !request.page.is_empty() {
@@ -50,10 +51,11 @@ impl QueryService {
         }
     }
 
-    pub(super) fn windows(
-        &self,
-        request: &v1::ListWindowsRequest,
-    ) -> Result<v1::ListWindowsResponse, Status> {
+    /// Windows of one profile in order of time. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::profiles`].
+    pub fn windows(&self, request: &v1::ListWindowsRequest) -> Result<v1::ListWindowsResponse, Status> {
         let profile = address("profile", &request.profile)?;
         let range = after(KeyRange::prefix(&rows::address_key(profile)), &request.page)?;
         let found = self.scan(Table::Summaries, &range, page_size(request.page_size))?;
@@ -66,16 +68,18 @@ impl QueryService {
         })
     }
 
-    pub(super) fn evidence(
-        &self,
-        request: &v1::ListEvidenceRequest,
-    ) -> Result<v1::ListEvidenceResponse, Status> {
+    /// Evidence of one profile by window, else by time. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::profiles`].
+    pub fn evidence(&self, request: &v1::ListEvidenceRequest) -> Result<v1::ListEvidenceResponse, Status> {
         let wanted = Wanted {
             profile: request.profile.as_deref(),
             window_start: request.window_start,
             span: request.span,
             page_size: request.page_size,
             page: &request.page,
+            newest_first: request.newest_first,
         };
         let read = |value: &[u8]| {
             let evidence = rows::read_evidence(value)?.evidence;
@@ -85,13 +89,18 @@ impl QueryService {
         Ok(v1::ListEvidenceResponse { evidence, next_page })
     }
 
-    pub(super) fn alerts(&self, request: &v1::ListAlertsRequest) -> Result<v1::ListAlertsResponse, Status> {
+    /// Alerts in the same orders. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::profiles`].
+    pub fn alerts(&self, request: &v1::ListAlertsRequest) -> Result<v1::ListAlertsResponse, Status> {
         let wanted = Wanted {
             profile: request.profile.as_deref(),
             window_start: request.window_start,
             span: request.span,
             page_size: request.page_size,
             page: &request.page,
+            newest_first: request.newest_first,
         };
         let read = |value: &[u8]| {
             let alert = rows::read_alert(value)?;
@@ -115,9 +124,16 @@ impl QueryService {
                 .span
                 .is_none_or(|span| (span.first..=span.last).contains(&last.0))
         };
-        let range = after(wanted.range()?, wanted.page)?;
+        let (range, order) = if wanted.newest_first {
+            (before(wanted.range()?, wanted.page)?, Order::Descending)
+        } else {
+            (after(wanted.range()?, wanted.page)?, Order::Ascending)
+        };
         let source = if wanted.profile.is_some() { table } else { by_time };
-        let found = self.scan(source, &range, size)?;
+        let found = self
+            .store
+            .scan(source, &range, order, size)
+            .map_err(|error| failed(&error))?;
         let mut items = Vec::with_capacity(found.len());
         let mut bytes = 0;
         for (at, (key, value)) in found.iter().enumerate() {
@@ -161,6 +177,7 @@ struct Wanted<'a> {
     span: Option<v1::Span>,
     page_size: u32,
     page: &'a [u8],
+    newest_first: bool,
 }
 
 impl Wanted<'_> {
@@ -205,6 +222,25 @@ fn after(mut range: KeyRange, page: &[u8]) -> Result<KeyRange, Status> {
             return Err(Status::invalid_argument("page: belongs to another question"));
         }
         range.start = Bound::Excluded(page.to_vec());
+    }
+    Ok(range)
+}
+
+/// The part of a range before a page token, for lists that begin at their end.
+fn before(mut range: KeyRange, page: &[u8]) -> Result<KeyRange, Status> {
+    if page.len() > 64 {
+        return Err(Status::invalid_argument("page: not a token of this service"));
+    }
+    if !page.is_empty() {
+        let foreign = match &range.end {
+            Bound::Included(end) => page > end.as_slice(),
+            Bound::Excluded(end) => page >= end.as_slice(),
+            Bound::Unbounded => false,
+        };
+        if foreign {
+            return Err(Status::invalid_argument("page: belongs to another question"));
+        }
+        range.end = Bound::Excluded(page.to_vec());
     }
     Ok(range)
 }

@@ -20,7 +20,11 @@ const MAX_SENSORS: usize = 1000;
 const GAPS: (usize, usize) = (100, 10_000);
 
 impl QueryService {
-    pub(super) fn status(&self) -> Result<v1::GetStatusResponse, Status> {
+    /// Sensors, gaps and the collector itself. Blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn status(&self) -> Result<v1::GetStatusResponse, Status> {
         let mut sensors = Vec::new();
         for (_, value) in self.scan(Table::Sensors, &KeyRange::all(), MAX_SENSORS)? {
             let mut sensor = rows::read_sensor(&value).map_err(|error| failed(&error))?;

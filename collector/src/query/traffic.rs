@@ -22,10 +22,11 @@ const MAX_IDS: usize = 256;
 const MAX_OPENED: usize = 4096;
 
 impl QueryService {
-    pub(super) fn traffic(
-        &self,
-        request: &v1::ListTrafficRequest,
-    ) -> Result<v1::ListTrafficResponse, Status> {
+    /// Flows and messages, in the order of arrival. Blocks.
+    ///
+    /// # Errors
+    /// The question or the page token makes no sense, or the log cannot be read.
+    pub fn traffic(&self, request: &v1::ListTrafficRequest) -> Result<v1::ListTrafficResponse, Status> {
         let wanted = Wanted::read(request)?;
         let begin = Place::read(&request.page)?;
         let size = page_size(request.page_size);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use lynceus_collector::web::WebOptions;
 use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::status::SensorStatus;
@@ -25,7 +26,9 @@ use super::place::Zone;
 use super::settings::{Effective, Settings};
 use super::{Outcome, progress, say, size};
 use crate::analysis::{Tap, Witness};
+use crate::human;
 use crate::local::{Keep, Local};
+use crate::serve::WebArgs;
 
 /// Evidence of files is said in this name, so that two runs say the same.
 const FILES: SensorId = SensorId([0; 16]);
@@ -42,6 +45,7 @@ const BOOT: BootId = BootId([0; 16]);
   lynceus analyze day*.pcapng.zst --out results/     then: lynceus console --from results/
   lynceus analyze /opt/zeek/logs/2026-01-31/          a directory of Zeek
   lynceus analyze conn.log dns.log.gz
+  lynceus analyze capture.pcap --web                  then: the page, on this machine, until Ctrl-C
   tcpdump -w - -c 100000 | lynceus analyze -
   lynceus analyze capture.pcap --json | jq 'select(.kind == \"alert\")'")]
 pub struct Options {
@@ -70,6 +74,8 @@ pub struct Options {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
+    web: WebArgs,
+    #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     zone: Zone,
@@ -83,7 +89,13 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let settings = options.settings.effective()?;
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
+    // The page shows flows, which only a store on disk keeps.
+    let temporary = match (&folder, options.web.is_wanted()) {
+        (None, true) => Some(tempfile::Builder::new().prefix("lynceus-analyze-").tempdir()?),
+        _ => None,
+    };
     let store = folder.as_ref().map(Folder::store);
+    let store = store.or_else(|| Some(temporary.as_ref()?.path().join(Local::STORE)));
     let source = FileSource::open(&options.files, table(options), None);
     let watcher = Watcher {
         folder,
@@ -128,7 +140,26 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     };
     let watcher = std::mem::take(&mut pipeline.source_mut().witness);
     summary::tell(&result, options, watcher)?;
+    if let Some(serving) = options.web.serve(&local, page(options))? {
+        say(&format!("page at {} until Ctrl-C", serving.url()));
+        let stop = super::signal::stop_flag()?;
+        serving.wait(&stop)?;
+    }
     Ok(outcome)
+}
+
+/// What the page of these files says of itself.
+fn page(options: &Options) -> WebOptions {
+    let names: Vec<String> = options
+        .files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    WebOptions {
+        title: human::printable(&names.join(", "), 200),
+        live: false,
+        ..WebOptions::default()
+    }
 }
 
 fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow::Result<Local> {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_collector::web::WebOptions;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_sensor::capture::Capture as Observed;
@@ -31,6 +32,7 @@ use super::settings::Settings;
 use super::{Outcome, output, say, signal};
 use crate::local::{Keep, Local};
 use crate::query::{Query, Wanted};
+use crate::serve::WebArgs;
 use crate::text::{Line, Tone};
 use crate::{accounting, report, tui};
 
@@ -81,6 +83,8 @@ pub(super) struct Session {
     /// JSON Lines of evidence and alerts as they come, and nothing else on standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    web: WebArgs,
     /// End after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
@@ -169,6 +173,16 @@ pub(super) fn session(
     let stop = signal::stop_flag()?;
     let source = open()?;
     let query = local.query(true, watched.me.clone())?;
+    let page = WebOptions {
+        title: watched.title.clone(),
+        me: watched.me.iter().copied().collect(),
+        ..WebOptions::default()
+    };
+    // Served until the end of this function.
+    let serving = options.web.serve(&local, page)?;
+    if let Some(serving) = &serving {
+        say(&format!("page at {}", serving.url()));
+    }
     let profiles = (watched.profiles)(settings.profiles(identity.sensor));
     let until = options
         .seconds

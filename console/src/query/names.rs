@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anyhow::Context;
+use lynceus_collector::query::Collected;
 use lynceus_model::app::{AppEvent, AppRecord};
 use lynceus_proto::v1;
 
-use super::{PAGE, Query, Traffic};
+use super::{PAGE, Query};
 use crate::{human, timeline};
 
 /// Pages of traffic that are read for names when nothing else is to be done: enough for what a reader sees first, little
@@ -56,7 +57,7 @@ impl Query {
             page: self.namer.next.clone(),
         };
         let answer = self.ask(async |mut client| client.list_traffic(request).await)?;
-        let mut traffic = Traffic::default();
+        let mut traffic = Collected::default();
         for entry in answer.entries {
             traffic.add(entry).with_context(|| self.bad_answer())?;
         }

@@ -1,0 +1,323 @@
+//! The overview and the list of profiles.
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use lynceus_view::human;
+use serde::Deserialize;
+
+use super::super::error::Refusal;
+use super::super::index::{Index, Short};
+use super::super::load::Overview;
+use super::super::table::{Cell, Table, number, text};
+use super::super::{Web, link, rates, svg};
+use super::{Shell, Visit, alert_rows, evidence_rows, html};
+
+/// Slices of time in the chart.
+const SLICES: usize = 60;
+/// Profiles on the overview, and on a page of the list.
+const TOP: usize = 8;
+const PAGE: usize = 100;
+
+/// A number that says how things are.
+pub(super) struct Card {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) class: &'static str,
+    pub(super) drawing: String,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    shell: Shell,
+    headline: String,
+    verdict: &'static str,
+    cards: Vec<Card>,
+    chart: String,
+    alerts: Table,
+    profiles: Table,
+    evidence: Table,
+    empty: bool,
+}
+
+pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Response, Refusal> {
+    let (data, lines) = web
+        .ask(|web| {
+            let data = web.overview()?;
+            let lines: Vec<rates::Line> = data
+                .health
+                .sensors
+                .iter()
+                .map(|sensor| web.0.rates.line(sensor.id))
+                .collect();
+            Ok((data, lines))
+        })
+        .await?;
+    let clock = &web.0.clock;
+    let (start, width, slices) = svg::buckets(&data.evidence_times, &data.alert_times, SLICES);
+    let flagged = data
+        .index
+        .profiles
+        .iter()
+        .filter(|profile| profile.alerts > 0)
+        .count();
+    let (headline, verdict) = headline(&data, flagged);
+    let top = &data.index.profiles[..data.index.profiles.len().min(TOP)];
+    Ok(html(&OverviewPage {
+        headline,
+        verdict,
+        cards: cards(&data, &lines, flagged),
+        chart: if slices.is_empty() {
+            String::new()
+        } else {
+            svg::time_bars(start, width, &slices, clock)
+        },
+        alerts: alert_rows(&data.alerts, clock, "newest alerts"),
+        profiles: profile_rows(&web, top, "most threatening profiles"),
+        evidence: evidence_rows(&data.evidence, clock, "newest evidence"),
+        empty: data.index.profiles.is_empty(),
+        shell: visit.shell("Overview", "Overview"),
+    }))
+}
+
+/// What a reader wants to know first.
+fn headline(data: &Overview, flagged: usize) -> (String, &'static str) {
+    if let Some(reason) = &data.health.collector.degraded {
+        return (format!("The collector takes nothing now: {reason}"), "bad");
+    }
+    match (&data.index.profiles[..], flagged) {
+        ([], _) => ("No traffic has been seen yet".to_owned(), "quiet"),
+        ([worst, ..], 1) => (format!("{} looks infected", worst.ip), "bad"),
+        ([worst, ..], 2..) => {
+            let others = human::plural(flagged as u64 - 1, "other host", "other hosts");
+            (format!("{} and {others} look infected", worst.ip), "bad")
+        }
+        ([worst, ..], _) if worst.evidence > 0 => {
+            ("No alert, but there is evidence to look at".to_owned(), "some")
+        }
+        _ => ("Nothing looks suspicious".to_owned(), "good"),
+    }
+}
+
+fn cards(data: &Overview, lines: &[rates::Line], flagged: usize) -> Vec<Card> {
+    let health = &data.health;
+    let connected = health.sensors.iter().filter(|sensor| sensor.connected).count();
+    let seen: u64 = health
+        .sensors
+        .iter()
+        .map(|sensor| rates::seen(&sensor.status))
+        .sum();
+    let lost: u64 = health
+        .sensors
+        .iter()
+        .map(|sensor| rates::lost(&sensor.status))
+        .sum();
+    let at_least = |count: usize| {
+        let more = if count == 100_000 { "≥ " } else { "" };
+        format!("{more}{}", human::count(count as u64))
+    };
+    let card = |value: String, label: String, class| Card {
+        value,
+        label,
+        class,
+        drawing: String::new(),
+    };
+    let rate = |of: fn(&rates::Line) -> &Vec<f64>| -> Vec<f64> {
+        let longest = lines.iter().map(|line| of(line).len()).max().unwrap_or(0);
+        // The newest values of all sensors added up.
+        (0..longest)
+            .rev()
+            .map(|back| {
+                let value = |line: &rates::Line| of(line).iter().rev().nth(back).copied().unwrap_or(0.0);
+                lines.iter().map(value).sum()
+            })
+            .collect()
+    };
+    let packets = rate(|line| &line.packets);
+    let mut cards = vec![
+        card(
+            at_least(data.alert_times.len()),
+            format!(
+                "alerts, {} of {} profiles",
+                human::count(flagged as u64),
+                human::count(data.index.profiles.len() as u64)
+            ),
+            if data.alert_times.is_empty() {
+                "good"
+            } else {
+                "bad"
+            },
+        ),
+        card(
+            at_least(data.evidence_times.len()),
+            "pieces of evidence".to_owned(),
+            "",
+        ),
+        card(
+            human::short_count(seen),
+            match packets.last() {
+                Some(now) => format!(
+                    "packets seen, {} a second now",
+                    human::short_count(now.round() as u64)
+                ),
+                None => "packets seen".to_owned(),
+            },
+            "",
+        ),
+        card(
+            human::count(lost),
+            if lost == 0 {
+                "lost: every packet is accounted for".to_owned()
+            } else {
+                "packets, flows or messages lost".to_owned()
+            },
+            if lost == 0 { "good" } else { "bad" },
+        ),
+        card(
+            format!("{connected} of {}", health.sensors.len()),
+            "sensors connected".to_owned(),
+            "",
+        ),
+    ];
+    if packets.len() > 1 {
+        cards[2].drawing = svg::spark(&packets, "packets a second over the last minutes");
+    }
+    if health.sensors.iter().all(|sensor| !sensor.connected) && health.collector.durability == "none" {
+        cards.pop();
+    }
+    cards
+}
+
+pub(in super::super) fn profile_rows(web: &Web, profiles: &[Short], caption: &str) -> Table {
+    let mut table = Table::new(
+        caption,
+        vec![
+            text("profile"),
+            number("threat"),
+            text(""),
+            number("alerts"),
+            number("evidence"),
+            number("windows"),
+            number("flows"),
+            number("packets"),
+            number("bytes"),
+            text("last seen (UTC)"),
+        ],
+        "No profile yet: they appear with the first traffic.",
+    );
+    for profile in profiles {
+        let me = if web.is_me(profile.ip) { " (me)" } else { "" };
+        let cells = vec![
+            Cell::link(format!("{}{me}", profile.ip), link::profile(profile.ip)),
+            Cell::Number(format!("{:.2}", profile.threat), profile.threat),
+            Cell::Drawing(threat_bar(profile.threat, profile.threshold)),
+            Cell::count(profile.alerts),
+            Cell::count(profile.evidence),
+            Cell::count(profile.windows),
+            Cell::count(profile.flows),
+            Cell::count(profile.packets),
+            Cell::bytes(profile.bytes),
+            Cell::Quiet(
+                profile
+                    .last
+                    .map_or_else(|| "–".to_owned(), |last| web.0.clock.date_time(last)),
+            ),
+        ];
+        table.row_of(if profile.alerts > 0 { "alerted" } else { "" }, cells);
+    }
+    table
+}
+
+/// How far the threat is on its way to the threshold.
+fn threat_bar(threat: f64, threshold: f64) -> String {
+    let part = if threshold > 0.0 {
+        (threat / threshold).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    let class = if part >= 1.0 { "alert" } else { "evidence" };
+    format!(
+        r#"<svg class="share" viewBox="0 0 80 8" aria-hidden="true"><rect class="slot" width="80" height="8"/><rect class="{class}" width="{:.1}" height="8"/></svg>"#,
+        80.0 * part
+    )
+}
+
+#[derive(Template)]
+#[template(path = "profiles.html")]
+struct ProfilesPage {
+    shell: Shell,
+    filter: String,
+    detected: bool,
+    shown: String,
+    table: Table,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    detected: Option<String>,
+    #[serde(default)]
+    from: usize,
+}
+
+/// Profiles whose address holds the text, or lies in the prefix.
+pub(in super::super) fn wanted<'a>(index: &'a Index, text: &str, detected: bool) -> Vec<&'a Short> {
+    let text = text.trim().to_lowercase();
+    let network = text.parse::<lynceus_model::address::Network>().ok();
+    let fits = |short: &&Short| {
+        let is_wanted = match &network {
+            Some(network) => network.contains(short.ip),
+            None => text.is_empty() || short.ip.to_string().contains(&text),
+        };
+        is_wanted && (!detected || short.alerts > 0)
+    };
+    index.profiles.iter().filter(fits).collect()
+}
+
+pub(super) async fn profiles(
+    State(web): State<Web>,
+    Query(filter): Query<Filter>,
+    visit: Visit,
+) -> Result<Response, Refusal> {
+    let detected = filter.detected.is_some();
+    let index = web.ask(Web::index).await?;
+    let wanted = wanted(&index, &filter.q, detected);
+    let page: Vec<Short> = wanted
+        .iter()
+        .skip(filter.from)
+        .take(PAGE)
+        .map(|short| (*short).clone())
+        .collect();
+    let mut table = profile_rows(&web, &page, "profiles, the most threatening first");
+    if page.is_empty() && !index.profiles.is_empty() {
+        table.empty = "No profile fits this filter.";
+    }
+    let next = filter.from + PAGE;
+    if next < wanted.len() {
+        let detected = if detected { "&detected=on" } else { "" };
+        table.next = Some(format!(
+            "/profiles?q={}{detected}&from={next}",
+            link::encoded(&filter.q)
+        ));
+    }
+    if index.left_out > 0 {
+        table.note = format!(
+            "{} windows of further profiles are not in this list; the API has them by address.",
+            human::count(index.left_out)
+        );
+    }
+    Ok(html(&ProfilesPage {
+        shown: format!(
+            "{} of {} profiles",
+            human::count(wanted.len() as u64),
+            human::count(index.profiles.len() as u64)
+        ),
+        filter: filter.q,
+        detected,
+        table,
+        shell: visit.shell("Profiles", "Profiles"),
+    }))
+}
