@@ -31,6 +31,12 @@ pub fn summary(sensors: &[SensorStatus]) -> Line {
     }
 }
 
+/// An analysis of files, which reads no clock, rather than a sensor.
+#[must_use]
+pub const fn of_files(status: &SensorStatus) -> bool {
+    status.read_at.0 == 0
+}
+
 /// Every point, fill and loss of every sensor.
 #[must_use]
 pub fn report(sensors: &[SensorStatus], clock: &Clock) -> Vec<Line> {
@@ -40,16 +46,21 @@ pub fn report(sensors: &[SensorStatus], clock: &Clock) -> Vec<Line> {
             .kernel
             .as_deref()
             .map_or_else(String::new, |kernel| format!(", kernel {kernel}"));
-        lines.push(Line::toned(Tone::Heading, status.name.clone()).and(
-            Tone::Quiet,
+        let when = if of_files(status) {
+            // What a file says is no clock's time.
+            String::new()
+        } else {
             format!(
-                "  lynceus {}{kernel}, up {}, read {} {}",
-                status.version,
+                ", up {}, read {} {}",
                 human::duration(status.read_at.since(status.started)),
                 clock.date_time(status.read_at),
                 clock.label()
-            ),
-        ));
+            )
+        };
+        lines.push(
+            Line::toned(Tone::Heading, status.name.clone())
+                .and(Tone::Quiet, format!("  lynceus {}{kernel}{when}", status.version)),
+        );
         lines.push(Line::default());
         lines.extend(points(&status.points));
         lines.extend(beyond(status));

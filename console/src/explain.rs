@@ -109,23 +109,21 @@ fn features(evidence: &Evidence) -> Vec<Line> {
     lines
 }
 
-/// What would have to be otherwise: one sentence for each number that passed its threshold.
+/// What would have to be otherwise: one sentence for each number that reached its threshold.
 fn counterfactual(evidence: &Evidence) -> Vec<Line> {
     let mut lines: Vec<Line> = evidence
         .explanation
         .features
         .iter()
         .filter_map(|feature| {
-            let threshold = feature.threshold?;
-            let side = if feature.value < threshold {
-                "above"
-            } else {
-                "below"
-            };
+            // A number below its threshold is not why it was raised.
+            let threshold = feature
+                .threshold
+                .filter(|threshold| feature.value >= *threshold)?;
             let line = Line::toned(Tone::Quiet, "without it    ").and(
                 Tone::Plain,
                 format!(
-                    "{} {side} {} (seen: {}) would not have counted",
+                    "{} below {} (seen: {}) would not have counted",
                     feature.name.replace('_', " "),
                     human::quantity(threshold, &feature.unit),
                     human::quantity(feature.value, &feature.unit)

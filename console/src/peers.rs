@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::address;
 use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceType};
 
@@ -28,10 +29,30 @@ pub struct Peer {
     pub listed: Option<String>,
 }
 
-/// Everything that is known here of an address.
+/// What the tables that come with the program say of an address. Nothing where they are damaged: `lynceus about data`
+/// says so.
 #[must_use]
-pub fn look_up(_ip: IpAddr) -> Peer {
-    Peer::default()
+pub fn look_up(ip: IpAddr) -> Peer {
+    let Ok(tables) = Tables::embedded() else {
+        return Peer::default();
+    };
+    let found = tables.find(ip);
+    let text = |text: &str| (!text.is_empty()).then(|| human::printable(text, 100));
+    let place = found.place.as_ref();
+    // The place's own country first: the cross on the map and the letters beside it must agree.
+    let country = place
+        .and_then(|place| place.country)
+        .or_else(|| found.dbip.map(|(code, _)| code))
+        .or_else(|| found.iptoasn.map(|(code, _)| code));
+    Peer {
+        asn: found
+            .system
+            .map(|system| (system.number, human::printable(system.organization, 100))),
+        country: country.map(|code| code.to_string()),
+        city: place.and_then(|place| text(place.city)),
+        position: place.and_then(|place| place.position),
+        listed: None,
+    }
 }
 
 /// Kind of an address by its range alone: `private`, `multicast`, …; `public` for the rest.
@@ -116,6 +137,15 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tables_know_network_and_country() {
+        let peer = look_up("8.8.8.8".parse().unwrap());
+        assert_eq!(peer.asn.as_ref().map(|(number, _)| *number), Some(15169));
+        assert_eq!(peer.country.as_deref(), Some("US"));
+        assert!(peer.network().starts_with("AS15169 ") && peer.place().starts_with("US"));
+        assert_eq!(look_up("192.168.1.1".parse().unwrap()), Peer::default());
+    }
 
     #[test]
     fn ranges_have_their_names() {

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 mod collector;
+mod console;
 mod detect;
 mod file;
 mod kernel;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Collector,
     /// Nanoseconds a flow in the profiler, in windows and in each detector, at four sizes; flows a second with a store
     Detect,
+    /// Terminal UI over a full store: first picture, key to picture, CPU when idle
+    Console,
     /// Packets per CPU second from a capture file, beside tcpdump, softflowd and nfpcapd
     File(file::Options),
     /// Nanoseconds per packet of the kernel programs beside a hash map; reading and merging the table (root)
@@ -35,6 +38,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Collector => collector::run(),
+        Command::Console => console::run(),
         Command::Detect => detect::run(),
         Command::Machine => {
             println!("{}", report::machine());

@@ -53,7 +53,7 @@ fn report(status: &StatusView, clock: &Clock) -> Vec<Line> {
     let away: Vec<Line> = status
         .sensors
         .iter()
-        .filter(|sensor| !sensor.connected)
+        .filter(|sensor| !sensor.connected && !accounting::of_files(&sensor.status))
         .map(|sensor| {
             let text = format!(
                 "{} is not connected; it was last heard of at {} {}",

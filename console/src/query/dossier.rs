@@ -1,6 +1,15 @@
-//! All that is known of an address, as text: tables that come with the program, then what the store has.
+//! All that is known of an address, as text: what the store has, then facts of the tables that come with the program and
+//! of files that are on this machine. No packet is sent.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lynceus_enrich::dossier::Dossier;
+use lynceus_enrich::local::{self, Local};
+use lynceus_enrich::offline::tables::Tables;
+use lynceus_model::time::Timestamp;
 
 use super::{Query, Wanted};
 use crate::human;
@@ -23,18 +32,8 @@ impl Query {
         let labeled = |label: &str, tone: Tone, text: String| {
             Line::toned(Tone::Quiet, format!("{label:<14}")).and(tone, text)
         };
-        let or_unknown = |text: String| {
-            if text.is_empty() {
-                "not known".to_owned()
-            } else {
-                text
-            }
-        };
         let mut lines = vec![
             Line::toned(Tone::Heading, ip.to_string()),
-            labeled("kind", Tone::Plain, format!("{} address", peers::category(ip))),
-            labeled("network", Tone::Plain, or_unknown(peer.network())),
-            labeled("place", Tone::Plain, or_unknown(peer.place())),
             match peer.listed {
                 Some(why) => labeled("lists", Tone::Alert, why),
                 None => labeled(
@@ -101,6 +100,32 @@ impl Query {
                 format!("and {} more", about.len() - MAX_FINDINGS),
             ));
         }
+        lines.push(Line::default());
+        lines.extend(facts(ip));
         Ok(lines)
+    }
+}
+
+/// As `lynceus ip` prints them.
+fn facts(ip: IpAddr) -> Vec<Line> {
+    static FILES: OnceLock<Local> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        Local::open(&local::usual_folders(home.as_deref()), &local::usual_ipfire())
+    });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+    let mut dossier = Dossier::new(ip.to_canonical(), now);
+    files.describe(&mut dossier);
+    match Tables::embedded() {
+        Ok(tables) => {
+            tables.describe(&mut dossier);
+            tables.conclude(&mut dossier);
+            crate::dossier::lines(&dossier, None)
+        }
+        Err(damaged) => vec![Line::toned(
+            Tone::Bad,
+            format!("a table of this program is damaged: {damaged}"),
+        )],
     }
 }

@@ -258,6 +258,14 @@ impl App {
     }
 
     pub(super) fn open_dossier(&mut self, ip: std::net::IpAddr) {
+        // From evidence its flows stay one key away; from elsewhere there is none that is meant.
+        self.reason = match (self.screen, self.pane) {
+            (Screen::Main, Pane::Tree | Pane::Timeline) => None,
+            (Screen::Main, Pane::Evidence) | (Screen::Why | Screen::Flows | Screen::Findings, _) => {
+                self.pointed_at()
+            }
+            _ => None,
+        };
         self.card = None;
         self.card_of = Some(ip);
         self.show(Screen::Dossier);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{App, Connection, Reason};
 use crate::desk::{BlockOrder, Request};
+use crate::peers::other_side;
 use crate::text::Tone;
 use crate::tui::keys::{Action, Screen};
 
@@ -43,9 +44,11 @@ impl App {
             return self.tell(Tone::Quiet, "no address here");
         };
         let reason = match self.pointed_at() {
-            Some(Reason::Evidence(found)) => found.kind.name().to_lowercase(),
-            Some(Reason::Alert(..)) => "alert".to_owned(),
-            None => "from the terminal".to_owned(),
+            Some(Reason::Evidence(found)) if ip == found.profile || other_side(&found) == Some(ip) => {
+                found.kind.name().to_lowercase()
+            }
+            Some(Reason::Alert(alert, _)) if ip == alert.profile => "alert".to_owned(),
+            _ => "from the terminal".to_owned(),
         };
         self.blocking = Some(Blocking {
             ip,

@@ -13,7 +13,9 @@ impl App {
         self.sensors = Some(overview.sensors);
         self.more = overview.more;
         self.tree.set(overview.profiles);
-        self.arrange_tree();
+        if !self.filters[Slot::Tree as usize].filter.is_empty() {
+            self.arrange_tree();
+        }
         let before = self.wanted;
         self.want_selected();
         if self.connection == Connection::Live {

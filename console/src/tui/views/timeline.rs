@@ -117,7 +117,8 @@ struct Columns {
 impl Columns {
     fn of(width: usize) -> Self {
         let time = if width >= 90 { 12 } else { 8 };
-        let what = if width >= 70 { 14 } else { 8 };
+        // Room for `65535/udp`, which stands there for services without a name.
+        let what = if width >= 70 { 14 } else { 9 };
         let outcome = match width {
             0..=45 => 0,
             46..=89 => 11,
@@ -214,7 +215,12 @@ fn time(app: &App, entry: &Entry, columns: &Columns) -> String {
 }
 
 fn entry_line(app: &App, theme: Theme, entry: &Entry, in_run: bool, columns: &Columns) -> Line<'static> {
-    let implied = entry.port == "arp" || !columns.ports && !entry.what.is_empty();
+    let implied = entry.port == "arp" || !columns.ports;
+    let what = if implied && entry.what.is_empty() {
+        &entry.port
+    } else {
+        &entry.what
+    };
     let port = if implied {
         String::new()
     } else {
@@ -229,7 +235,7 @@ fn entry_line(app: &App, theme: Theme, entry: &Entry, in_run: bool, columns: &Co
         theme,
         Parts {
             time: &time(app, entry, columns),
-            what: &entry.what,
+            what,
             target: &target,
             outcome: entry.outcome,
             warn: !entry.established && !is_arp,
