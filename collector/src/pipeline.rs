@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crate::dispatch::{Dispatch, DispatchOptions, Live};
 use crate::ingest::{Ingest, IngestError};
 use crate::query::QueryService;
+use crate::query::dossier::Dossiers;
 use crate::shared::Shared;
 use crate::store::{Store, StoreError};
 
@@ -16,6 +17,7 @@ pub struct Collector {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     live: Live,
+    dossiers: Arc<Dossiers>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -42,6 +44,7 @@ impl Collector {
             store,
             shared,
             live,
+            dossiers: Arc::default(),
             threads,
         })
     }
@@ -58,6 +61,7 @@ impl Collector {
             Arc::clone(&self.store),
             Arc::clone(&self.shared),
             self.live.clone(),
+            Arc::clone(&self.dossiers),
         )
     }
 

@@ -1,6 +1,7 @@
 //! The query service: what the store and the windows in memory know, in bounded pages.
 
 mod collect;
+pub mod dossier;
 mod find;
 mod lists;
 mod status;
@@ -18,6 +19,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
 pub use self::collect::Collected;
+use self::dossier::Dossiers;
 use crate::dispatch::Live;
 use crate::rows;
 use crate::shared::Shared;
@@ -29,6 +31,7 @@ pub struct QueryService {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     live: Live,
+    dossiers: Arc<Dossiers>,
 }
 
 /// Items of a page when the reader does not say, and at most.
@@ -37,8 +40,18 @@ const PAGE: (u32, u32) = (200, 1000);
 const PAGE_BYTES: usize = 3 << 20;
 
 impl QueryService {
-    pub(crate) const fn new(store: Arc<dyn Store>, shared: Arc<Shared>, live: Live) -> Self {
-        Self { store, shared, live }
+    pub(crate) const fn new(
+        store: Arc<dyn Store>,
+        shared: Arc<Shared>,
+        live: Live,
+        dossiers: Arc<Dossiers>,
+    ) -> Self {
+        Self {
+            store,
+            shared,
+            live,
+            dossiers,
+        }
     }
 
     /// Runs a question where it may block.
@@ -148,6 +161,18 @@ impl v1::query_server::Query for QueryService {
         _request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         self.ask(Self::status).await
+    }
+
+    async fn get_dossier(
+        &self,
+        request: Request<v1::GetDossierRequest>,
+    ) -> Result<Response<v1::GetDossierResponse>, Status> {
+        let request = request.into_inner();
+        self.ask(move |service| {
+            let ip = address("ip", &request.ip)?;
+            Ok(dossier::to_wire(&*service.dossier(ip)?))
+        })
+        .await
     }
 
     async fn watch(

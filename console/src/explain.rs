@@ -1,5 +1,8 @@
 //! Why: an evidence or an alert with everything behind it, as text for terminal and screen.
 
+use std::net::IpAddr;
+
+use lynceus_enrich::offline::short::Short;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence};
 
@@ -60,6 +63,8 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
         Line::toned(Tone::Quiet, "id            ").and(Tone::Plain, evidence.id.to_string()),
         Line::default(),
     ];
+    let at = lines.len().saturating_sub(3);
+    lines.splice(at..at, whose([Some(evidence.attacker), evidence.victim]));
     lines.extend(features(evidence));
     lines.extend(counterfactual(evidence));
     if !evidence.explanation.text.is_empty() {
@@ -80,6 +85,19 @@ fn who(evidence: &Evidence) -> String {
         who.push_str(&format!(", port {}{name}", service::port(port, protocol)));
     }
     who
+}
+
+/// Whose the public addresses are, by the program's tables.
+fn whose(addresses: [Option<IpAddr>; 2]) -> Vec<Line> {
+    let shorts = addresses.into_iter().flatten().map(Short::of);
+    shorts
+        .filter(Short::is_routable)
+        .map(|short| {
+            let text = format!("{}: {short}", short.ip);
+            Line::toned(Tone::Quiet, "whose         ")
+                .and(Tone::Plain, human::printable(&text, MAX_DESCRIPTION))
+        })
+        .collect()
 }
 
 /// The numbers that the detector looked at, next to what is usual and from where on it counts.
@@ -211,6 +229,8 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
         Line::toned(Tone::Heading, "terms of the sum")
             .and(Tone::Quiet, " (weight of the threat level × confidence)"),
     ];
+    let at = lines.len().saturating_sub(2);
+    lines.splice(at..at, whose([Some(alert.profile), None]));
     for term in &alert.terms {
         let weight = format!("{:>7} ", format!("{:.2}", term.weight));
         let line = Line::toned(Tone::Heading, weight);

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lynceus_collector::query::Collected;
+use lynceus_collector::query::dossier::from_wire;
+use lynceus_enrich::dossier::Dossier;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::CommunityId;
@@ -259,6 +261,18 @@ impl Query {
                 return Ok(false);
             }
         }
+    }
+
+    /// What the collector knows of an address.
+    ///
+    /// # Errors
+    /// As [`Query::profiles`].
+    pub fn dossier(&self, ip: IpAddr) -> anyhow::Result<Dossier> {
+        let request = v1::GetDossierRequest {
+            ip: address_bytes(ip),
+        };
+        let answer = self.ask(async |mut client| client.get_dossier(request).await)?;
+        from_wire(answer).map_err(|status| anyhow::anyhow!("{}: {}", self.bad_answer(), status.message()))
     }
 
     /// Sensors, gaps and the collector itself.

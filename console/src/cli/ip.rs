@@ -7,18 +7,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use clap::Args;
 use lynceus_enrich::dossier::{Dossier, dossier_json};
+use lynceus_enrich::fact::{Fact, Field, Reason, Source};
 use lynceus_enrich::local::published::{self, Published};
 use lynceus_enrich::local::{self, Local};
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::time::Timestamp;
 
+use super::place::Place;
 use super::{Outcome, output, say};
+use crate::query::Query;
 use crate::text::{Line, Tone};
 
 /// Tells what is known about IP addresses, offline: each value with its source, date and doubt
 ///
 /// Tables come with the program (`lynceus about data`); MMDB files of your own and Debian's tor-geoipdb join the vote where
-/// they are installed. No packet is sent. What nobody here can know is called unknown, never no.
+/// they are installed; a collector of ours adds ports, services and feeds. Nobody else is asked. What nobody here can know is
+/// called unknown, never no.
 #[derive(Args)]
 #[command(after_help = "Examples:
   lynceus ip 8.8.8.8 94.31.29.154
@@ -34,6 +38,8 @@ pub struct Options {
     /// Folder with MMDB files of your own, besides the usual ones; may be given several times
     #[arg(long, value_name = "DIR")]
     mmdb: Vec<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Runs the command.
@@ -45,10 +51,11 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let local = files(&options.mmdb);
     let published =
         published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
+    let mut collector = Own::open(&options.place);
     let now = now();
     let width = output::width();
     for (at, ip) in options.addresses.iter().enumerate() {
-        let dossier = dossier(tables, &local, &published, *ip, now);
+        let dossier = dossier(tables, &local, &published, &mut collector, *ip, now);
         if options.json {
             let mut line = dossier_json(&dossier).into_bytes();
             line.push(b'\n');
@@ -69,13 +76,65 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
 }
 
 /// Everything that this machine knows of an address.
-fn dossier(tables: &Tables, local: &Local, published: &Published, ip: IpAddr, now: Timestamp) -> Dossier {
+fn dossier(
+    tables: &Tables,
+    local: &Local,
+    published: &Published,
+    collector: &mut Own,
+    ip: IpAddr,
+    now: Timestamp,
+) -> Dossier {
     let mut dossier = Dossier::new(ip.to_canonical(), now);
     local.describe(&mut dossier);
     tables.describe(&mut dossier);
     published.describe(&mut dossier);
+    collector.describe(&mut dossier);
     tables.conclude(&mut dossier);
     dossier
+}
+
+/// The collector, whose sensors and feeds know more, as long as it answers.
+struct Own {
+    query: Option<Query>,
+    title: String,
+}
+
+/// Fields that a collector of ours answers, and who in it does.
+const OWN: [(Field, &str); 3] = [
+    (Field::Ports, "sensors"),
+    (Field::Services, "sensors"),
+    (Field::Feeds, "feeds"),
+];
+
+impl Own {
+    fn open(place: &Place) -> Self {
+        let query = place.open();
+        if let (Err(error), true) = (&query, place.is_folder()) {
+            say(&format!("{error:#}"));
+        }
+        Self {
+            query: query.ok(),
+            title: place.title(),
+        }
+    }
+
+    fn describe(&mut self, dossier: &mut Dossier) {
+        let answer = self.query.as_ref().map(|query| query.dossier(dossier.ip));
+        if let Some(Ok(answer)) = answer {
+            let known = answer
+                .facts()
+                .iter()
+                .filter(|fact| OWN.iter().any(|(field, _)| *field == fact.field));
+            known.for_each(|fact| dossier.add(fact.clone()));
+            return;
+        }
+        // It is not asked again for the other addresses.
+        self.query = None;
+        for (field, source) in OWN {
+            let reason = Reason::NoData(format!("answer of {}", self.title).into());
+            dossier.add(Fact::unknown(field, reason, Source::new(source)));
+        }
+    }
 }
 
 /// The user's files; tells of those that cannot be used.

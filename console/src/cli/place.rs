@@ -98,6 +98,11 @@ impl Place {
         Ok((runtime, client))
     }
 
+    /// A result folder, no collector that may be away.
+    pub(crate) const fn is_folder(&self) -> bool {
+        self.from.is_some()
+    }
+
     /// What the screen calls it.
     #[must_use]
     pub fn title(&self) -> String {

@@ -61,7 +61,7 @@ impl Mmdb {
     /// It is no such file.
     pub fn read(path: PathBuf, bytes: Vec<u8>) -> Result<Self, String> {
         let reader = maxminddb::Reader::from_source(bytes).map_err(|error| error.to_string())?;
-        let metadata = &reader.metadata;
+        let metadata = reader.metadata();
         let kind: String = metadata.database_type.chars().take(MAX_TEXT).collect();
         Ok(Self {
             source: source(&kind, &path),

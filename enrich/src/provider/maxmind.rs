@@ -76,7 +76,7 @@ impl MaxMindProvider {
             for path in places(&self.settings.db_path) {
                 match open(&path) {
                     Ok(reader) => {
-                        let kind = reader.metadata.database_type.to_ascii_lowercase();
+                        let kind = reader.metadata().database_type.to_ascii_lowercase();
                         let place = if kind.contains("asn") {
                             &mut databases.asn
                         } else {
@@ -211,7 +211,7 @@ pub fn download(wire: &Wire, settings: &MaxMind, edition: &str, folder: &Path) -
     let database = unpack(&body, edition)?;
     let checked =
         Reader::from_source(database.clone()).map_err(|error| Fault::Malformed(error.to_string()))?;
-    let kind = &checked.metadata.database_type;
+    let kind = &checked.metadata().database_type;
     if !kind.starts_with(edition) {
         return Err(Fault::Malformed(format!("{kind:?} instead of {edition}")));
     }
