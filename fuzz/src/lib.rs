@@ -21,7 +21,7 @@ use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("parse", parse),
     ("capture", capture),
     ("records", records),
@@ -32,6 +32,7 @@ pub const TARGETS: [Target; 12] = [
     ("netflow", netflow),
     ("flight", flight),
     ("dialogue", dialogue),
+    ("table", table),
     ("landmarks", landmarks),
     ("know_your_ip", know_your_ip),
 ];
@@ -280,4 +281,26 @@ pub fn know_your_ip(data: &[u8]) {
     let pieces: Vec<IpAddr> = Extract::new(small).map(|address| address.expect("memory")).collect();
     let whole: Vec<IpAddr> = Extract::new(data).map(|address| address.expect("memory")).collect();
     assert_eq!(pieces, whole);
+}
+
+/// A table of addresses: header, index, blocks and records, asked for some addresses and numbers.
+pub fn table(data: &[u8]) {
+    use lynceus_enrich::offline::asn::Systems;
+    use lynceus_enrich::offline::container::Container;
+    use lynceus_enrich::offline::vendor::Vendors;
+    let addresses = ["0.0.0.0", "1.2.3.4", "255.255.255.255", "::", "2001:db8::1", "ffff::"];
+    let Ok(container) = Container::open(data.to_vec()) else { return };
+    if let Ok(systems) = Systems::open(container) {
+        for address in addresses {
+            let ip: IpAddr = address.parse().expect("an address");
+            if let Ok(Some(system)) = systems.find(ip) {
+                assert!(system.matched.contains(ip));
+            }
+        }
+    }
+    if let Ok(container) = Container::open(data.to_vec())
+        && let Ok(vendors) = Vendors::open(container)
+    {
+        let _ = vendors.find([0, 1, 2, 3, 4, 5]);
+    }
 }
