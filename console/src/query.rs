@@ -267,7 +267,7 @@ impl Query {
     ///
     /// # Errors
     /// As [`Query::profiles`].
-    pub fn dossier(&self, ip: IpAddr) -> anyhow::Result<Dossier> {
+    pub fn known_of(&self, ip: IpAddr) -> anyhow::Result<Dossier> {
         let request = v1::GetDossierRequest {
             ip: address_bytes(ip),
         };

@@ -119,7 +119,7 @@ impl Own {
     }
 
     fn describe(&mut self, dossier: &mut Dossier) {
-        let answer = self.query.as_ref().map(|query| query.dossier(dossier.ip));
+        let answer = self.query.as_ref().map(|query| query.known_of(dossier.ip));
         if let Some(Ok(answer)) = answer {
             let known = answer
                 .facts()

@@ -1,0 +1,104 @@
+//! `lynceus ip` and `lynceus about data` as people run them: no network, no home, no collector.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn lynceus(arguments: &[&str]) -> (String, bool) {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_lynceus"))
+        .args(arguments)
+        .env("HOME", home.path())
+        .env_remove("XDG_CACHE_HOME")
+        // Nobody listens on port 1.
+        .env("LYNCEUS_COLLECTOR", "127.0.0.1:1")
+        .output()
+        .unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.success())
+}
+
+#[test]
+fn one_object_a_line_and_unknown_is_never_no() {
+    let (out, ok) = lynceus(&["ip", "--json", "94.31.29.154", "10.0.0.1"]);
+    assert!(ok);
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    let fields = &lines[0]["fields"];
+    assert_eq!(lines[0]["ip"], "94.31.29.154");
+    assert_eq!(fields["asn"]["value"], 6461);
+    assert_eq!(fields["timezone"]["value"], "Europe/London");
+    assert_eq!(fields["registry"]["value"], "ripencc");
+    assert_eq!(fields["asn"]["sources"][0]["matched"], "94.31.29.0–94.31.43.255");
+    for field in [
+        "is_hosting",
+        "is_cdn",
+        "is_tor",
+        "is_search_bot",
+        "ports",
+        "services",
+        "feeds",
+    ] {
+        assert_eq!(fields[field]["value"], Value::Null, "{field}");
+        assert!(
+            fields[field]["unknown"][0]["reason"].is_string(),
+            "{field}: {fields}"
+        );
+    }
+    assert_eq!(lines[1]["fields"]["category"]["value"], "private");
+    assert_eq!(lines[1]["fields"]["country_code"]["value"], Value::Null);
+}
+
+#[test]
+fn the_text_states_sources_dates_and_doubt() {
+    let (out, ok) = lynceus(&["ip", "8.8.8.8"]);
+    assert!(ok);
+    for word in [
+        "US United States",
+        "AS15169 Google LLC",
+        "8.8.8.0/24",
+        "2026-06-17",
+        "America/Los_Angeles",
+        "± ",
+    ] {
+        assert!(out.contains(word), "{word:?} is not in\n{out}");
+    }
+    assert!(out.contains("Tor exit") && out.contains("unknown"), "{out}");
+    assert!(!lynceus(&["ip", "not-an-address"]).1);
+}
+
+#[test]
+fn data_is_named_and_is_what_its_headers_say() {
+    let (out, ok) = lynceus(&["about", "data", "--verify"]);
+    assert!(ok, "{out}");
+    for word in [
+        "CC BY 4.0",
+        "PDDL 1.0",
+        "ODbL",
+        "MPL 2.0",
+        "IP Geolocation by DB-IP",
+        "routeviews.org",
+        "2026-06-17",
+    ] {
+        assert!(out.contains(word), "{word:?} is not in\n{out}");
+    }
+    let (json, _) = lynceus(&["about", "data", "--json"]);
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<Value>(line).unwrap()["license"].is_string())
+    );
+    let notice = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../NOTICE")).unwrap();
+    for word in [
+        "DB-IP",
+        "Route Views",
+        "IPtoASN",
+        "IEEE",
+        "OpenStreetMap",
+        "Public Suffix List",
+    ] {
+        assert!(notice.contains(word), "{word}");
+    }
+}
