@@ -13,7 +13,7 @@ use lynceus_model::window::Stage;
 use crate::ProfileUpdate;
 use crate::growing::{PerWindow, Tally};
 use crate::services::TCP;
-use crate::sides::{begin_seen, opened};
+use crate::sides::{answer_seen, begin_seen, opened};
 use crate::sightings::{Answer, Sightings, before};
 
 /// Watches one TCP port.
@@ -118,7 +118,7 @@ impl PortContent {
             return;
         }
         // Nobody looked, there was nothing to look at, or it was looked at from the middle on: unknown is not no.
-        let looked = flow.service != Service::Unseen && begin_seen(flow);
+        let looked = flow.service != Service::Unseen && begin_seen(flow) && answer_seen(flow);
         let other = looked && flow.established() && is_target(server.ip);
         if server.port != self.port || !other || !begins {
             return;

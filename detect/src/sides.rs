@@ -29,6 +29,18 @@ pub(crate) fn begin_seen(flow: &Flow) -> bool {
     }
 }
 
+/// Whether the server's SYN of a TCP flow was seen, where flags are known: without it the first bytes of the server may
+/// be missing, too.
+pub(crate) const fn answer_seen(flow: &Flow) -> bool {
+    const SYN: u8 = 2;
+    let back = if flow.roles_turned() {
+        &flow.out
+    } else {
+        &flow.back
+    };
+    back.tcp_flags == 0 || back.tcp_flags & SYN != 0
+}
+
 /// What the client sent.
 const fn sent(flow: &Flow) -> &Totals {
     if flow.roles_turned() {

@@ -14,6 +14,10 @@ pub struct Session {
     user: Option<String>,
     /// Commands without reply, with their arguments.
     pending: VecDeque<(String, Option<String>)>,
+    /// Code of a reply of many lines whose last line was not seen yet.
+    begun: Option<u16>,
+    /// Commands whose reply ended unseen, to be handed out.
+    ended: Vec<Ftp>,
 }
 
 impl Session {
@@ -23,6 +27,19 @@ impl Session {
             let Some((verb, argument)) = command(line).filter(|(verb, _)| verb.len() <= 4) else {
                 continue;
             };
+            // A client waits for the reply (RFC 959 §5.4.1): the rest of a long one was not among the bytes that came here.
+            // Without this each later reply would be taken for that of the command before.
+            if let Some(code) = self.begun.take()
+                && let Some((command, argument)) = self.pending.pop_front()
+            {
+                self.ended.push(Ftp {
+                    user: self.user.clone(),
+                    command,
+                    argument,
+                    reply_code: Some(code),
+                    ..Ftp::default()
+                });
+            }
             let argument = some(argument).filter(|_| !matches!(verb.as_str(), "PASS" | "ACCT" | "ADAT"));
             if verb == "USER" {
                 self.user.clone_from(&argument);
@@ -35,7 +52,19 @@ impl Session {
 
     /// Reads what the server at `server` sent: hands out each command that has its final reply now.
     pub fn server(&mut self, bytes: &[u8], server: IpAddr, mut emit: impl FnMut(Ftp)) {
-        for (code, text) in lines(bytes).filter_map(reply) {
+        self.ended.drain(..).for_each(&mut emit);
+        for line in lines(bytes) {
+            if let Some(code) = first_of_many(line).filter(|code| *code >= 200) {
+                self.begun = Some(code);
+            }
+            let Some((code, text)) = reply(line) else {
+                continue;
+            };
+            if self.begun.is_some_and(|begun| begun != code) {
+                // A line inside the long reply that only looks like one.
+                continue;
+            }
+            self.begun = None;
             // 1xx: another reply follows.
             if code < 200 {
                 continue;
@@ -61,6 +90,14 @@ impl Session {
             });
         }
     }
+}
+
+/// Code of `230-Welcome`, the first line of a reply of many lines.
+fn first_of_many(line: &[u8]) -> Option<u16> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    let is_code = digits.bytes().all(|byte| byte.is_ascii_digit()) && rest.first() == Some(&b'-');
+    is_code.then(|| digits.parse().ok()).flatten()
 }
 
 /// `192,0,2,1,4,1`, perhaps with text around.

@@ -212,3 +212,29 @@ proptest! {
         mail(&[(true, &format!("MAIL FROM:{argument}\r\n")), (false, "250 x\r\n")]);
     }
 }
+
+/// Payload heads are cut: the last line of a long welcome may not be there.
+#[test]
+fn a_long_reply_without_its_end_shifts_no_other() {
+    let told = files(&[
+        (true, "USER anonymous\r\n"),
+        (false, "331 ok\r\n"),
+        (true, "PASS x\r\n"),
+        (false, "230-\r\n  500 lines of welcome\r\n226 of them are\r\n"),
+        (true, "EPSV\r\n"),
+        (false, "229 Entering Extended Passive Mode (|||57086|)\r\n"),
+    ]);
+    let codes: Vec<(&str, Option<u16>)> = told
+        .iter()
+        .map(|ftp| (ftp.command.as_str(), ftp.reply_code))
+        .collect();
+    assert_eq!(
+        codes,
+        [("USER", Some(331)), ("PASS", Some(230)), ("EPSV", Some(229))]
+    );
+    let data = Endpoint {
+        ip: SERVER,
+        port: 57_086,
+    };
+    assert_eq!(told[2].data, Some(data));
+}

@@ -36,6 +36,7 @@ columns! {
     RespBytes = "resp_bytes",
     ConnState = "conn_state",
     History = "history",
+    MissedBytes = "missed_bytes",
     OrigPkts = "orig_pkts",
     OrigIpBytes = "orig_ip_bytes",
     RespPkts = "resp_pkts",

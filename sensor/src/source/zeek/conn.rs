@@ -148,7 +148,7 @@ fn service(record: &Record<'_>, port: u16) -> Service {
         let payload: [Option<u64>; 2] =
             [Column::OrigBytes, Column::RespBytes].map(|column| record.number(column));
         let has_payload = payload.into_iter().flatten().any(|bytes| bytes > 0);
-        return if has_payload {
+        return if has_payload && !has_gaps(record, payload) {
             Service::Unrecognized
         } else {
             Service::Unseen
@@ -160,6 +160,18 @@ fn service(record: &Record<'_>, port: u16) -> Service {
         Some(Service::Dns) if port == MDNS => Service::Mdns,
         found => found.unwrap_or(Service::Other),
     }
+}
+
+/// Zeek did not see all of the payload: it says so, or less came by than sequence numbers tell. Its analyzers give up
+/// then, so that none recognized it says nothing.
+fn has_gaps(record: &Record<'_>, payload: [Option<u64>; 2]) -> bool {
+    let missed = record.number::<u64>(Column::MissedBytes).unwrap_or(0);
+    let history = record.text(Column::History).unwrap_or_default();
+    let seen = [Column::OrigIpBytes, Column::RespIpBytes].map(|column| record.number::<u64>(column));
+    let short = |(payload, seen): (Option<u64>, Option<u64>)| {
+        payload.zip(seen).is_some_and(|(payload, seen)| seen < payload)
+    };
+    missed > 0 || history.contains(['g', 'G']) || payload.into_iter().zip(seen).any(short)
 }
 
 fn label(record: &Record<'_>, column: Column) -> Option<String> {

@@ -202,6 +202,7 @@ fn icmp_states_and_services() {
         row("\tssl\t", "\t-\t"),
         row("ShADad", "^hADad"),
         row("\tSF\t", "\tRSTR\t"),
+        row("\tssl\t", "\t-\t").replace("ShADad", "ShADgad"),
     ];
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
     let found = read(vec![log("conn.log", tsv(&rows))]);
@@ -212,6 +213,11 @@ fn icmp_states_and_services() {
     );
     assert_eq!(flows[1].flow.service, Service::Quic);
     assert_eq!(flows[2].flow.service, Service::Unrecognized);
+    assert_eq!(
+        flows[5].flow.service,
+        Service::Unseen,
+        "bytes are missing, so nobody knows"
+    );
     assert!(flows[3].flow.reported.as_ref().unwrap().flipped);
     assert!(
         flows[4].flow.established(),
