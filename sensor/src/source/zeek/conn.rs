@@ -162,7 +162,8 @@ fn service(record: &Record<'_>, port: u16) -> Service {
     }
 }
 
-/// Zeek did not see all of the payload: it says so, or less came by than sequence numbers tell. Its analyzers give up
+/// Zeek did not see all of the payload: it says so, or less came by than sequence numbers tell (where its history speaks
+/// of data at all, so that both numbers are its own). Its analyzers give up
 /// then, so that none recognized it says nothing.
 fn has_gaps(record: &Record<'_>, payload: [Option<u64>; 2]) -> bool {
     let missed = record.number::<u64>(Column::MissedBytes).unwrap_or(0);
@@ -171,7 +172,9 @@ fn has_gaps(record: &Record<'_>, payload: [Option<u64>; 2]) -> bool {
     let short = |(payload, seen): (Option<u64>, Option<u64>)| {
         payload.zip(seen).is_some_and(|(payload, seen)| seen < payload)
     };
-    missed > 0 || history.contains(['g', 'G']) || payload.into_iter().zip(seen).any(short)
+    missed > 0
+        || history.contains(['g', 'G'])
+        || history.contains(['d', 'D']) && payload.into_iter().zip(seen).any(short)
 }
 
 fn label(record: &Record<'_>, column: Column) -> Option<String> {
