@@ -8,15 +8,19 @@ mod budget;
 mod change;
 mod clock;
 mod desk;
+mod gate;
 mod history;
+mod options;
 mod run;
 
 pub use breaker::Breaker;
 pub use budget::{Budget, Left, Take};
 pub use change::{Change, changes};
 pub use clock::{Clock, SystemClock};
-pub use desk::{Announcement, Desk, Folders, Options};
+pub use desk::Desk;
+pub use gate::Gate;
 pub use history::{Damage, History, Observation};
+pub use options::{Announcement, Folders, Options};
 pub use run::{Manifest, Run, suspicion};
 
 use crate::provider::{Info, Leak};

@@ -10,6 +10,8 @@ pub mod indicator;
 pub mod kyi;
 pub mod latency;
 pub mod local;
+pub mod lookup;
 pub mod offline;
 pub mod provider;
+pub mod scans;
 pub mod wire;

@@ -37,6 +37,7 @@ pub use dnsbl::{Verdict as DnsblVerdict, decode as decode_dnsbl};
 pub use facts::{facts, reason};
 pub use network::{Category, category};
 pub use registry::{INFOS, info, registry};
+pub(crate) use registry::{base, encoded};
 pub use settings::{Secret, Settings};
 pub use traceroute::{Hop, Route, trace};
 

@@ -18,6 +18,7 @@ mod system {
     mod latency;
     mod live;
     mod offload;
+    mod probes;
     mod replay;
     mod routes;
 }

@@ -1,75 +1,25 @@
 //! The door to all providers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
 
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Breaker, Budget, Change, Clock, History, Leave, Left, Observation, Take, changes};
+use super::history::IMPORTS;
+use super::{Announcement, Budget, Change, Clock, Folders, Gate, History, Observation, Options, changes};
 use crate::provider::{
-    Answer, Category, Fault, Info, Leak, Provider, Question, Quota, Reply, Settings, Status, category,
-    registry,
+    Answer, Category, Info, Leak, Provider, Question, Reply, Settings, Status, category, registry,
 };
 use crate::wire::{ProbeLog, Wire};
-
-/// Where things are kept.
-#[derive(Clone, Debug)]
-pub struct Folders {
-    /// Lists that can be fetched again.
-    pub cache: PathBuf,
-    /// History, quotas and the probe log.
-    pub state: PathBuf,
-}
-
-/// How a desk works.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub leave: Leave,
-    /// Names of providers to ask, instead of those that are switched on.
-    pub only: Option<Vec<String>>,
-    /// Kept answers of any provider are good so long, instead of each one's own time.
-    pub max_age: Option<Duration>,
-    /// The longest that one question may wait for its turn (pace, Retry-After, back-off).
-    pub patience: Duration,
-    /// Limits of the user's plans, instead of the free plans'.
-    pub plans: BTreeMap<String, Quota>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            leave: Leave::PASSIVE,
-            only: None,
-            max_age: None,
-            patience: Duration::from_secs(5),
-            plans: BTreeMap::new(),
-        }
-    }
-}
-
-/// What will be given away, before it is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Announcement {
-    pub provider: &'static str,
-    pub leak: Leak,
-    pub who: &'static str,
-    /// `None`: it is asked. Otherwise why not.
-    pub held_back: Option<String>,
-    pub left: Option<Left>,
-}
 
 /// All providers behind one discipline.
 pub struct Desk {
     providers: Vec<Box<dyn Provider>>,
     wire: Arc<Wire>,
-    budget: Budget,
-    breakers: Mutex<HashMap<&'static str, Breaker>>,
+    gate: Gate,
     history: History,
     clock: Arc<dyn Clock>,
     options: Options,
@@ -80,8 +30,6 @@ pub struct Desk {
     unkept: AtomicU64,
 }
 
-/// Tries of one question.
-const ATTEMPTS: u32 = 5;
 /// Changes that wait to be told; beyond, only the history has them.
 const MAX_CHANGES: usize = 10_000;
 
@@ -125,12 +73,15 @@ impl Desk {
                 providers.retain(|provider| names.iter().any(|name| name == provider.info().name));
             }
         }
-        let plans = options.plans.clone();
+        let budget = Budget::new(
+            Some(folders.state.clone()),
+            options.plans.clone(),
+            Arc::clone(&clock),
+        );
         Ok(Self {
             providers,
             wire,
-            budget: Budget::new(Some(folders.state.clone()), plans, Arc::clone(&clock)),
-            breakers: Mutex::default(),
+            gate: Gate::new(budget, Arc::clone(&clock), options.patience),
             history: History::at(folders.state.join("history")),
             clock,
             options,
@@ -163,7 +114,7 @@ impl Desk {
                     leak: info.leak,
                     who: info.who,
                     held_back: self.options.leave.against(info).or_else(missing),
-                    left: self.budget.left(info).ok(),
+                    left: self.gate.budget().left(info).ok(),
                 }
             })
             .collect()
@@ -246,16 +197,32 @@ impl Desk {
     /// # Errors
     /// The history cannot be read.
     pub fn recall(&self, ip: IpAddr, as_of: i64) -> io::Result<Vec<Answer>> {
-        let mut latest: BTreeMap<String, Observation> = BTreeMap::new();
+        let mut latest: BTreeMap<(String, String), Observation> = BTreeMap::new();
         for observation in self.history.of(ip)? {
             if observation.observed <= as_of {
-                latest.insert(observation.provider.clone(), observation);
+                let is_import = IMPORTS.contains(&observation.provider.as_str());
+                let apart = if is_import {
+                    format!("{:?}", observation.columns)
+                } else {
+                    String::new()
+                };
+                latest.insert((observation.provider.clone(), apart), observation);
             }
         }
         Ok(latest
             .values()
             .filter_map(|observation| observation.answer(ip))
             .collect())
+    }
+
+    /// What imported scans saw.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn imports(&self, ip: IpAddr) -> io::Result<Vec<Answer>> {
+        let mut all = self.recall(ip, i64::MAX)?;
+        all.retain(|answer| IMPORTS.contains(&answer.provider));
+        Ok(all)
     }
 
     /// Whether the answer comes without waiting, so that a thread would cost more than it saves.
@@ -289,7 +256,8 @@ impl Desk {
             let text = "somebody else asked at the same time and got no answer".to_owned();
             return answer.unwrap_or_else(|| self.without(info, ip, Status::Failed, text));
         };
-        match self.attempts(provider, question) {
+        let online = || self.wire.is_online();
+        match self.gate.ask(info, online, || provider.ask(question)) {
             Err((status, text)) => self.without(info, ip, status, text),
             Ok(reply) => {
                 let (status, columns, range) = match reply {
@@ -356,91 +324,6 @@ impl Desk {
         }
     }
 
-    /// Asks until there is an answer, or nothing more to hope for within the patience.
-    fn attempts(&self, provider: &dyn Provider, question: &Question) -> Result<Reply, (Status, String)> {
-        let info = provider.info();
-        let end =
-            self.clock.now_ms() + i64::try_from(self.options.patience.as_millis()).unwrap_or(i64::MAX / 2);
-        let mut attempt = 0;
-        loop {
-            if info.sends && !self.with_breaker(info, |breaker, now| breaker.admits(now)) {
-                let text = "it failed just before; it is left alone for a while".to_owned();
-                return Err((Status::CircuitOpen, text));
-            }
-            match self.budget.take(info).map_err(local)? {
-                Take::Now => {}
-                Take::Used { until } => {
-                    self.with_breaker(info, |breaker, _| breaker.put_off());
-                    let until = jiff::Timestamp::from_second(until)
-                        .map_or_else(|_| "later".to_owned(), |time| time.to_string());
-                    return Err((Status::QuotaUsed, format!("its quota is used up until {until}")));
-                }
-                Take::Wait(wait) => {
-                    self.with_breaker(info, |breaker, _| breaker.put_off());
-                    let text = format!("its turn would come in {:.0} s", wait.as_secs_f64().ceil());
-                    self.wait(wait, end).map_err(|()| (Status::RateLimited, text))?;
-                    continue;
-                }
-            }
-            attempt += 1;
-            let fault = match provider.ask(question) {
-                Ok(reply) => {
-                    self.with_breaker(info, |breaker, _| breaker.success());
-                    return Ok(reply);
-                }
-                Err(fault) => fault,
-            };
-            let text = fault.to_string();
-            let (status, wait) = match fault {
-                Fault::Limited(_, after) => {
-                    self.with_breaker(info, |breaker, _| breaker.put_off());
-                    let wait = after.unwrap_or_else(|| back_off(attempt));
-                    self.budget.put_off(info, wait).map_err(local)?;
-                    (Status::RateLimited, Some(wait))
-                }
-                Fault::Server(_, after) => {
-                    self.with_breaker(info, |breaker, now| breaker.failure(now, false));
-                    (Status::Failed, Some(after.unwrap_or_else(|| back_off(attempt))))
-                }
-                Fault::Unreachable(_) => {
-                    // While nobody answers, there is nothing to hope for from another try.
-                    let offline = !self.wire.is_online();
-                    self.with_breaker(info, |breaker, now| breaker.failure(now, offline));
-                    (Status::Unreachable, (!offline).then(|| back_off(attempt)))
-                }
-                Fault::Denied(_) => {
-                    self.with_breaker(info, |breaker, now| breaker.failure(now, true));
-                    (Status::AuthFailed, None)
-                }
-                Fault::Unconfigured(_) => (Status::Unconfigured, None),
-                Fault::Malformed(_) | Fault::Local(_) => {
-                    self.with_breaker(info, |breaker, now| breaker.failure(now, false));
-                    (Status::Failed, None)
-                }
-            };
-            match wait {
-                Some(wait) if attempt < ATTEMPTS => self.wait(wait, end).map_err(|()| (status, text))?,
-                _ => return Err((status, text)),
-            }
-        }
-    }
-
-    /// Waits; an error if that would be beyond the end.
-    fn wait(&self, wait: Duration, end: i64) -> Result<(), ()> {
-        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
-        if self.clock.now_ms().saturating_add(wait_ms) > end {
-            return Err(());
-        }
-        self.clock.sleep(wait);
-        Ok(())
-    }
-
-    fn with_breaker<T>(&self, info: &Info, work: impl FnOnce(&mut Breaker, i64) -> T) -> T {
-        let now = self.clock.now_ms();
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        work(breakers.entry(info.name).or_default(), now)
-    }
-
     /// The right to ask; `None` after waiting for somebody who had it.
     fn turn(&self, name: &'static str, ip: IpAddr) -> Option<Turn<'_>> {
         let key = (name, ip);
@@ -486,22 +369,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn local(error: io::Error) -> (Status, String) {
-    (
-        Status::Failed,
-        format!("not asked, because it cannot be counted: {error}"),
-    )
-}
-
 fn is_public(ip: IpAddr) -> bool {
     category(ip) == Category::Public
-}
-
-/// min(2^n, 60) seconds, times 0.5 to 1 by chance, so that not all come again at once.
-fn back_off(attempt: u32) -> Duration {
-    let chance = f64::from(uuid::Uuid::new_v4().into_bytes()[0]) / 255.0;
-    let seconds = f64::from(1_u32 << attempt.min(6)).min(60.0);
-    Duration::from_secs_f64(seconds * (0.5 + chance / 2.0))
 }
 
 /// The first 16 hexadecimal digits of SHA-256.

@@ -4,6 +4,7 @@
 //! A line is `CRC32C-in-hex JSON`. A line that a crash cut, or that was damaged, is passed over and counted; an append
 //! begins a new line behind it. Files have a bound; beyond it the older half goes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::IpAddr;
@@ -51,7 +52,7 @@ impl Observation {
 
 /// Imports are kept under names of their own.
 fn name_of(name: &str) -> Option<&'static str> {
-    let imports = ["zmap", "zgrab2"].into_iter().find(|known| *known == name);
+    let imports = IMPORTS.into_iter().find(|known| *known == name);
     imports.or_else(|| info(name).map(|info| info.name))
 }
 
@@ -77,6 +78,8 @@ pub struct History {
     too_long: AtomicU64,
 }
 
+/// Results of other people's scanners; each import stands beside the others instead of in their place.
+pub(super) const IMPORTS: [&str; 2] = ["zmap", "zgrab2"];
 /// Files of addresses.
 const SHARDS: u32 = 256;
 /// With 256 files at most 1 GiB: some million observations of 1 KiB.
@@ -124,38 +127,57 @@ impl History {
     /// # Errors
     /// The folder cannot be written.
     pub fn append(&self, observation: &Observation) -> io::Result<()> {
-        let json = serde_json::to_vec(observation)?;
-        if json.len() > MAX_LINE {
-            self.too_long.fetch_add(1, Ordering::Relaxed);
+        self.append_all(std::slice::from_ref(observation))
+    }
+
+    /// Keeps observations; they are on disk when this returns.
+    ///
+    /// # Errors
+    /// The folder cannot be written; some may be kept already.
+    pub fn append_all(&self, observations: &[Observation]) -> io::Result<()> {
+        let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+        for observation in observations {
+            let json = serde_json::to_vec(observation)?;
+            if json.len() > MAX_LINE {
+                self.too_long.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let path = match observation.range {
+                Some(_) => self.ranges(),
+                None => self.shard(observation.ip),
+            };
+            let lines = files.entry(path).or_default();
+            lines.extend_from_slice(format!("{:08x} ", crc32c::crc32c(&json)).as_bytes());
+            lines.extend_from_slice(&json);
+            lines.push(b'\n');
+        }
+        if files.is_empty() {
             return Ok(());
         }
-        let path = match observation.range {
-            Some(_) => self.ranges(),
-            None => self.shard(observation.ip),
-        };
         fs::create_dir_all(&self.folder)?;
         let lock = File::create(self.folder.join("history.lock"))?;
         lock.lock()?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)?;
-        let length = file.metadata()?.len();
-        if length > self.max_bytes {
-            drop(file);
-            self.halve(&path)?;
-            file = OpenOptions::new().read(true).append(true).open(&path)?;
+        for (path, mut lines) in files {
+            let open = || {
+                OpenOptions::new()
+                    .read(true)
+                    .append(true)
+                    .create(true)
+                    .open(&path)
+            };
+            let mut file = open()?;
+            if file.metadata()?.len() > self.max_bytes {
+                drop(file);
+                self.halve(&path)?;
+                file = open()?;
+            }
+            if is_cut(&mut file)? {
+                lines.insert(0, b'\n');
+            }
+            file.write_all(&lines)?;
+            file.sync_data()?;
         }
-        let mut line = Vec::with_capacity(json.len() + 11);
-        if is_cut(&mut file)? {
-            line.push(b'\n');
-        }
-        line.extend_from_slice(format!("{:08x} ", crc32c::crc32c(&json)).as_bytes());
-        line.extend_from_slice(&json);
-        line.push(b'\n');
-        file.write_all(&line)?;
-        file.sync_data()
+        Ok(())
     }
 
     /// Keeps the newer half of a full file. The caller holds the lock.

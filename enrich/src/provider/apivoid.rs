@@ -49,7 +49,7 @@ impl Provider for ApiVoid {
             super::registry::base(&self.settings.api_url, URL)
         );
         let mut request = Request::get(&url).header("x-api-key", self.settings.api_key.text());
-        request.json = Some(json!({ "ip": question.ip }).to_string());
+        request.body = Some(("application/json", json!({ "ip": question.ip }).to_string()));
         match self
             .wire
             .http(Sender::of(&INFO, question.ip), request)?

@@ -115,13 +115,13 @@ pub fn registry(settings: &Settings, wire: &Arc<Wire>, cache: &Path) -> Vec<Box<
 }
 
 /// The configured base of URLs, or the vendor's own; without a last slash.
-pub(super) fn base<'a>(configured: &'a str, own: &'a str) -> &'a str {
+pub(crate) fn base<'a>(configured: &'a str, own: &'a str) -> &'a str {
     let base = if configured.is_empty() { own } else { configured };
     base.trim_end_matches('/')
 }
 
 /// Percent-encoded for a query (RFC 3986, unreserved letters stay).
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

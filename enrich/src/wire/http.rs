@@ -25,8 +25,8 @@ pub struct Agents {
 pub struct Request<'a> {
     pub url: &'a str,
     pub headers: Vec<(&'static str, String)>,
-    /// Sent as JSON with POST; `None`: GET.
-    pub json: Option<String>,
+    /// Media type and content, sent with POST; `None`: GET.
+    pub body: Option<(&'static str, String)>,
     /// Redirects that are followed. To another host only without the headers.
     pub redirects: u8,
     /// Bytes of the body, unpacked; more is refused.
@@ -40,7 +40,7 @@ impl<'a> Request<'a> {
         Self {
             url,
             headers: Vec::new(),
-            json: None,
+            body: None,
             redirects: 0,
             max_bytes: 4 << 20,
         }
@@ -113,7 +113,7 @@ impl Agents {
         let mut headers = request.headers;
         for left in (0..=request.redirects).rev() {
             let unreachable = |error: ureq::Error| Fault::Unreachable(format!("{}: {error}", host(&url)));
-            let mut response = match &request.json {
+            let mut response = match &request.body {
                 None => {
                     note("GET", &url)?;
                     let mut call = agent.get(&url);
@@ -122,9 +122,9 @@ impl Agents {
                     }
                     call.call()
                 }
-                Some(body) => {
+                Some((kind, body)) => {
                     note("POST", &url)?;
-                    let mut call = agent.post(&url).header("content-type", "application/json");
+                    let mut call = agent.post(&url).header("content-type", *kind);
                     for (name, value) in &headers {
                         call = call.header(*name, value);
                     }
@@ -133,7 +133,7 @@ impl Agents {
             }
             .map_err(unreachable)?;
             let status = response.status().as_u16();
-            if left > 0 && matches!(status, 301 | 302 | 303 | 307 | 308) && request.json.is_none() {
+            if left > 0 && matches!(status, 301 | 302 | 303 | 307 | 308) && request.body.is_none() {
                 let next = header(response.headers(), LOCATION)
                     .and_then(|to| follow(&url, &to))
                     .ok_or_else(|| Fault::Malformed("a redirect without a usable place".to_owned()))?;

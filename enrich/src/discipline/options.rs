@@ -1,0 +1,56 @@
+//! What a desk is told, and what it tells before it begins.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Leave, Left};
+use crate::provider::{Leak, Quota};
+
+/// Where things are kept.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// Lists that can be fetched again.
+    pub cache: PathBuf,
+    /// History, quotas and the probe log.
+    pub state: PathBuf,
+}
+
+/// How a desk works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub leave: Leave,
+    /// Names of providers to ask, instead of those that are switched on.
+    pub only: Option<Vec<String>>,
+    /// Kept answers of any provider are good so long, instead of each one's own time.
+    pub max_age: Option<Duration>,
+    /// The longest that one question may wait for its turn (pace, Retry-After, back-off).
+    pub patience: Duration,
+    /// Limits of the user's plans, instead of the free plans'.
+    pub plans: BTreeMap<String, Quota>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            leave: Leave::PASSIVE,
+            only: None,
+            max_age: None,
+            patience: Duration::from_secs(5),
+            plans: BTreeMap::new(),
+        }
+    }
+}
+
+/// What will be given away, before it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Announcement {
+    pub provider: &'static str,
+    pub leak: Leak,
+    pub who: &'static str,
+    /// `None`: it is asked. Otherwise why not.
+    pub held_back: Option<String>,
+    pub left: Option<Left>,
+}

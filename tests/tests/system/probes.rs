@@ -1,0 +1,161 @@
+//! Ping, traceroute and connect scan through real routers: three namespaces in a row.
+
+use std::io::Write as _;
+use std::net::{IpAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use lynceus_enrich::provider::{Fault, connect_scan, echo, trace};
+use lynceus_tests::need_root;
+use lynceus_tests::netns::{Netns, VethOptions, veth};
+
+/// client — router — server, IPv4 and IPv6.
+struct Row {
+    client: Netns,
+    _router: Netns,
+    server: Netns,
+}
+
+const SERVER: &str = "10.79.2.2";
+const SERVER6: &str = "fd79:2::2";
+
+fn row() -> Row {
+    let [client, router, server] = ["client", "router", "server"].map(|name| Netns::new(name).unwrap());
+    for namespace in [&client, &router, &server] {
+        for scope in ["all", "default"] {
+            let key = format!("net/ipv6/conf/{scope}/disable_ipv6");
+            namespace.sysctl(&key, "0").unwrap();
+        }
+    }
+    veth((&client, "c0"), (&router, "left"), VethOptions::default()).unwrap();
+    veth((&server, "s0"), (&router, "right"), VethOptions::default()).unwrap();
+    client.ip("addr add 10.79.1.2/24 dev c0").unwrap();
+    router.ip("addr add 10.79.1.1/24 dev left").unwrap();
+    router.ip("addr add 10.79.2.1/24 dev right").unwrap();
+    server.ip("addr add 10.79.2.2/24 dev s0").unwrap();
+    client.ip("-6 addr add fd79:1::2/64 dev c0 nodad").unwrap();
+    router.ip("-6 addr add fd79:1::1/64 dev left nodad").unwrap();
+    router.ip("-6 addr add fd79:2::1/64 dev right nodad").unwrap();
+    server.ip("-6 addr add fd79:2::2/64 dev s0 nodad").unwrap();
+    client.ip("route add default via 10.79.1.1").unwrap();
+    server.ip("route add default via 10.79.2.1").unwrap();
+    client.ip("-6 route add default via fd79:1::1").unwrap();
+    server.ip("-6 route add default via fd79:2::1").unwrap();
+    router.sysctl("net/ipv4/ip_forward", "1").unwrap();
+    router.sysctl("net/ipv6/conf/all/forwarding", "1").unwrap();
+    // Linux answers with few time-exceeded messages a second, which is not what is tested here.
+    router.sysctl("net/ipv4/icmp_ratelimit", "0").unwrap();
+    router.sysctl("net/ipv6/icmp/ratelimit", "0").unwrap();
+    let row = Row {
+        client,
+        _router: router,
+        server,
+    };
+    // New links take a second or two until they have found their IPv6 neighbors.
+    let begin = Instant::now();
+    while row
+        .client
+        .run(|| echo(ip(SERVER6), 1, Duration::from_millis(300)))
+        .is_ok_and(|echoes| echoes.times.is_empty())
+    {
+        assert!(begin.elapsed() < Duration::from_secs(15), "IPv6 does not pass the router");
+    }
+    row
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn echoes_come_back_and_missing_ones_are_counted() {
+    let Some(_root) = need_root() else { return };
+    let row = row();
+    let wait = Duration::from_millis(500);
+    for (address, ttl) in [(SERVER, 63), (SERVER6, 63)] {
+        let before = row.server.snmp("Icmp", "InEchos").unwrap();
+        let echoes = row.client.run(|| echo(ip(address), 3, wait)).unwrap();
+        assert_eq!((echoes.sent, echoes.times.len()), (3, 3), "{address}: {echoes:?}");
+        assert!(echoes.min() <= echoes.average() && echoes.average() <= echoes.max());
+        assert!(echoes.max().unwrap() < wait && echoes.loss() < 1e-9);
+        if address == SERVER {
+            assert_eq!(row.server.snmp("Icmp", "InEchos").unwrap() - before, 3);
+            // One router on the way takes one off 64, where the kernel tells it.
+            assert!(echoes.ttl.is_none_or(|seen| seen == ttl), "{echoes:?}");
+        }
+    }
+    row.server.sysctl("net/ipv4/icmp_echo_ignore_all", "1").unwrap();
+    let begin = Instant::now();
+    let echoes = row.client.run(|| echo(ip(SERVER), 2, wait)).unwrap();
+    assert_eq!((echoes.sent, echoes.times.len(), echoes.min()), (2, 0, None));
+    assert!((echoes.loss() - 100.0).abs() < 1e-9);
+    assert!(begin.elapsed() < Duration::from_secs(3));
+    // A machine without a route learns that at once.
+    let alone = Netns::new("alone").unwrap();
+    let fault = alone.run(|| echo(ip("192.0.2.1"), 3, wait)).unwrap_err();
+    assert!(matches!(fault, Fault::Unreachable(_)), "{fault:?}");
+}
+
+#[test]
+fn the_way_is_seen_router_by_router() {
+    let Some(_root) = need_root() else { return };
+    let row = row();
+    for (address, router) in [(SERVER, "10.79.1.1"), (SERVER6, "fd79:1::1")] {
+        let route = row
+            .client
+            .run(|| trace(ip(address), 8, Duration::from_secs(1)))
+            .unwrap();
+        assert!(route.reached, "{route:?}");
+        let way: Vec<(u8, Vec<IpAddr>)> = route
+            .hops
+            .iter()
+            .map(|hop| (hop.ttl, hop.addresses.clone()))
+            .collect();
+        assert_eq!(way, [(1, vec![ip(router)]), (2, vec![ip(address)])], "{route:?}");
+        assert!(
+            route
+                .hops
+                .iter()
+                .all(|hop| hop.best_ms.is_some_and(|ms| ms < 500.0) && hop.received > 0)
+        );
+    }
+    // Somebody who is not there: the way ends at the router.
+    let route = row
+        .client
+        .run(|| trace(ip("10.79.2.77"), 4, Duration::from_millis(500)));
+    match route {
+        Ok(route) => assert!(!route.reached, "{route:?}"),
+        Err(fault) => assert!(matches!(fault, Fault::Unreachable(_)), "{fault:?}"),
+    }
+}
+
+#[test]
+fn open_closed_and_silent_ports_are_told_apart() {
+    let Some(_root) = need_root() else { return };
+    let row = row();
+    let listener = row.server.run(|| TcpListener::bind("0.0.0.0:2222").unwrap());
+    let talker = row
+        .server
+        .spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"SSH-2.0-probe\r\n").unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+        })
+        .unwrap();
+    // Packets to this port vanish.
+    row.server.ip("route add blackhole 10.79.9.0/24").unwrap();
+    let wait = Duration::from_millis(700);
+    let (open, silent) = row
+        .client
+        .run(|| connect_scan(ip(SERVER), &[2222, 2223], wait, wait));
+    assert_eq!(open.len(), 1);
+    assert_eq!(
+        (open[0].port, open[0].banner.as_deref()),
+        (2222, Some("SSH-2.0-probe"))
+    );
+    assert_eq!(silent, [] as [u16; 0]);
+    let (open, silent) = row
+        .client
+        .run(|| connect_scan(ip("10.79.9.9"), &[80], wait, wait));
+    assert_eq!((open.len(), silent), (0, vec![80]));
+    talker.join().unwrap();
+}
