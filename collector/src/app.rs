@@ -27,6 +27,7 @@ use crate::dispatch::{DispatchOptions, EngineOptions};
 use crate::feeds::Keeper;
 use crate::ingest::service::IngestService;
 use crate::knowledge::Facts;
+use crate::lookups::Lookups;
 use crate::metrics;
 use crate::pipeline::Collector;
 use crate::query::QueryService;
@@ -186,6 +187,9 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper, Arc<Control>)> {
     let facts = Arc::new(Facts::default());
     let (feeds, whitelist) = (config.feeds.clone(), config.whitelist.clone());
     let keeper = Keeper::start(feeds, whitelist, &config.feed_cache(), Arc::clone(&facts), None)?;
+    if let Some(lookups) = Lookups::start(&config.knowledge, &config.knowledge_state())? {
+        facts.set_lookups(lookups);
+    }
     let options = DispatchOptions {
         engine: EngineOptions {
             facts,

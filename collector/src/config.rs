@@ -15,6 +15,7 @@ use crate::auth::plaintext_is_safe;
 use crate::control::ControlOptions;
 use crate::dispatch::EngineOptions;
 use crate::feeds::FeedConfig;
+use crate::lookups::LookupConfig;
 use crate::output::OutputConfig;
 use crate::retention::Retention;
 use crate::store::{EmbeddedOptions, LogRetention, RedisOptions};
@@ -48,6 +49,8 @@ pub struct Config {
     /// Copies of fetched feeds; absent: `feeds` beside the embedded store.
     pub feed_cache: Option<PathBuf>,
     pub feeds: Vec<FeedConfig>,
+    /// Outside services behind detectors; all off by default.
+    pub knowledge: LookupConfig,
 }
 
 /// PEM files.
@@ -164,6 +167,7 @@ impl Default for Config {
             whitelist: None,
             feed_cache: None,
             feeds: Vec::new(),
+            knowledge: LookupConfig::default(),
         }
     }
 }
@@ -331,6 +335,13 @@ impl Config {
             .unwrap_or_else(|| self.store.directory.join("feeds"))
     }
 
+    /// Folder of quotas and the probe log of outside services.
+    #[must_use]
+    pub fn knowledge_state(&self) -> PathBuf {
+        let own = || self.store.directory.join("knowledge");
+        self.knowledge.state.clone().unwrap_or_else(own)
+    }
+
     /// Folder of what waits for receivers.
     #[must_use]
     pub fn spools(&self) -> PathBuf {
@@ -371,6 +382,7 @@ impl Config {
         for feed in &self.feeds {
             feed.options()?;
         }
+        self.knowledge.check()?;
         for (place, output) in self.outputs.iter().enumerate() {
             output.check()?;
             let twice = self.outputs[..place]

@@ -1,13 +1,17 @@
 //! Facts for detectors, from what the collector has loaded; and what the whitelist leaves out.
 
-use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use lynceus_detect::context::{AutonomousSystem, Indicator, Knowledge, Listing};
 use lynceus_enrich::feeds::{Feeds, Hit};
 use lynceus_enrich::indicator::Kind;
 use lynceus_enrich::offline::tables::Tables;
+use lynceus_model::evidence::Evidence;
+use lynceus_model::flow::Endpoint;
 use lynceus_model::whitelist::Whitelist;
+
+use crate::lookups::Lookups;
 
 /// What was loaded last. Readers never wait for a load: a new copy replaces the old one as a whole.
 #[derive(Debug, Default)]
@@ -15,6 +19,8 @@ pub struct Facts {
     feeds: RwLock<Arc<Feeds>>,
     whitelist: RwLock<Arc<Whitelist>>,
     known: RwLock<Arc<Vec<Known>>>,
+    /// Outside services, where some are on.
+    lookups: OnceLock<Arc<Lookups>>,
 }
 
 /// What is known of a feed, for people.
@@ -56,6 +62,24 @@ impl Facts {
         change(Arc::make_mut(&mut known));
     }
 
+    /// Also asks outside services from now on; once.
+    pub fn set_lookups(&self, lookups: Arc<Lookups>) {
+        // A second set of services would be a mistake of ours; the first stays.
+        let _ = self.lookups.set(lookups);
+    }
+
+    #[must_use]
+    pub fn lookups(&self) -> Option<&Arc<Lookups>> {
+        self.lookups.get()
+    }
+
+    /// What a finding says of servers that outside services should look at.
+    pub(crate) fn note_evidence(&self, evidence: &Evidence) {
+        if let Some(lookups) = self.lookups.get() {
+            lookups.note(evidence);
+        }
+    }
+
     #[must_use]
     pub fn whitelist(&self) -> Arc<Whitelist> {
         read(&self.whitelist)
@@ -86,6 +110,14 @@ impl Knowledge for Facts {
         vendor.map(str::to_owned)
     }
 
+    fn domain_age(&self, domain: &str, at: i64) -> Option<u32> {
+        self.lookups.get()?.domain_age(domain, at)
+    }
+
+    fn jarm(&self, server: Endpoint) -> Option<String> {
+        self.lookups.get()?.jarm(SocketAddr::new(server.ip, server.port))
+    }
+
     fn listed(&self, indicator: Indicator<'_>) -> Option<Vec<Listing>> {
         let feeds = self.feeds();
         let hits = match indicator {
@@ -101,7 +133,12 @@ impl Knowledge for Facts {
             Indicator::Jarm(hash) => feeds.exact(Kind::Jarm, hash),
             Indicator::TorExit(ip) => tor_exit(&feeds, ip),
         };
-        Some(hits?.into_iter().map(listing).collect())
+        let from_feeds = hits.map(|hits| hits.into_iter().map(listing).collect::<Vec<_>>());
+        let asked = self.lookups.get().and_then(|lookups| lookups.listed(indicator));
+        match (from_feeds, asked) {
+            (None, None) => None,
+            (feeds, asked) => Some(feeds.into_iter().chain(asked).flatten().collect()),
+        }
     }
 }
 

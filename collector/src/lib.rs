@@ -15,6 +15,7 @@ pub mod feeds;
 pub mod ingest;
 pub mod json;
 pub mod knowledge;
+pub mod lookups;
 pub mod metrics;
 pub mod modules;
 pub mod output;

@@ -307,6 +307,7 @@ impl Engine {
         if self.left_out.leaves_out(&evidence) {
             return Ok(());
         }
+        self.options.facts.note_evidence(&evidence);
         let id = rows::window_of_evidence(&evidence);
         let taken = self.windows.take(id, position, self.replay, store)?;
         if taken.loaded {

@@ -107,6 +107,20 @@ impl QueryService {
                 }
             }
         }
+        if let Some(lookups) = facts.lookups() {
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let counters = lookups.counters();
+            totals.push(counter(("lookups_answered", read(&counters.answered))));
+            totals.push(counter(("lookups_failed", read(&counters.failed))));
+            for (what, count) in [
+                ("lookups_no_room", read(&counters.refused)),
+                ("lookups_forgotten", read(&counters.forgotten)),
+            ] {
+                if count > 0 {
+                    refused.push(counter((what, count)));
+                }
+            }
+        }
         let mut modules: Vec<v1::ModuleStatus> = self.live.modules().into_iter().map(module).collect();
         modules.extend(self.shared.seats.figures().into_iter().map(attached));
         v1::CollectorStatus {

@@ -28,6 +28,7 @@ impl Answer {
         }
     }
 
+    #[allow(dead_code, reason = "some tests need no headers")]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
