@@ -34,7 +34,7 @@ use serde_json::Value;
 
 pub use abuseipdb::CATEGORIES as ABUSE_CATEGORIES;
 pub use dnsbl::{Verdict as DnsblVerdict, decode as decode_dnsbl};
-pub use facts::{facts, reason};
+pub use facts::{facts, reason, unknowns};
 pub use network::{Category, category};
 pub use registry::{INFOS, info, registry};
 pub(crate) use registry::{base, encoded};
@@ -215,6 +215,24 @@ pub enum Fault {
     Local(String),
 }
 
+/// What the decoders make of any bytes, for fuzzing: they may refuse, and must not panic.
+#[doc(hidden)]
+pub fn decode_all(bytes: &[u8]) {
+    let ip = IpAddr::from([192, 0, 2, 1]);
+    let _ = abuseipdb::decode(bytes);
+    let _ = apivoid::decode(bytes);
+    let _ = censys::decode(bytes);
+    let _ = crowdsec::decode(bytes);
+    let _ = geonames::decode(bytes);
+    let _ = greynoise::decode(bytes);
+    let _ = internetdb::decode(bytes);
+    let _ = rdap::decode(bytes, ip);
+    let _ = shodan::decode(bytes);
+    let _ = virustotal::decode(bytes);
+    let _ = ranges::Spans::read(bytes);
+    maxmind::decode_all(bytes, ip);
+}
+
 /// An outside source.
 pub trait Provider: Send + Sync {
     fn info(&self) -> &'static Info;
@@ -306,5 +324,72 @@ impl Answer {
     pub fn column(&self, name: &str) -> Option<&Value> {
         let mut columns = self.columns.iter();
         columns.find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    /// JSON with the names that vendors use, in any arrangement.
+    fn document() -> impl Strategy<Value = Value> {
+        let names = [
+            "data",
+            "attributes",
+            "result",
+            "resource",
+            "services",
+            "port",
+            "entities",
+            "roles",
+            "vcardArray",
+            "events",
+            "reports",
+            "categories",
+            "status",
+            "value",
+            "ports",
+            "vulns",
+            "noise",
+            "riot",
+            "ip",
+            "scores",
+            "location",
+            "last_analysis_stats",
+            "blacklists",
+            "startAddress",
+            "endAddress",
+            "error",
+            "tags",
+            "whois",
+            "dns",
+            "names",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(|number| json!(number)),
+            "[a-z0-9.:é]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            let name = proptest::sample::select(names.to_vec());
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::vec((name, inner), 0..6).prop_map(|fields| fields
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_document_is_decoded_or_refused(document in document(), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            super::decode_all(document.to_string().as_bytes());
+            super::decode_all(&bytes);
+        }
     }
 }

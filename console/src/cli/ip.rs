@@ -1,4 +1,9 @@
-//! `lynceus ip`: what is known about addresses, without asking anybody.
+//! `lynceus ip`: what is known about addresses, without asking anybody unless told to.
+
+mod ask;
+mod import;
+mod past;
+mod who;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,16 +26,22 @@ use crate::text::{Line, Tone};
 /// Tells what is known about IP addresses, offline: each value with its source, date and doubt
 ///
 /// Tables come with the program (`lynceus about data`); MMDB files of your own and Debian's tor-geoipdb join the vote where
-/// they are installed; a collector of ours adds ports, services and feeds. Nobody else is asked. What nobody here can know is
-/// called unknown, never no.
+/// they are installed; a collector of ours adds ports, services and feeds. Nobody else is asked without --active. What nobody
+/// here can know is called unknown, never no.
 #[derive(Args)]
 #[command(after_help = "Examples:
   lynceus ip 8.8.8.8 94.31.29.154
   lynceus ip --json 2001:4860:4860::8888 | jq .fields.country_code
-  lynceus ip --mmdb ~/databases 8.8.8.8        with MMDB files of another folder")]
+  lynceus ip --mmdb ~/databases 8.8.8.8        with MMDB files of another folder
+  lynceus ip --list-providers                  outside sources: cost, quota, who learns what
+  lynceus ip --active 8.8.8.8                  also asks those that are switched on, and says whom
+  lynceus ip --active --max-leak dns 8.8.8.8   asks name servers only
+  lynceus ip --active --providers ping,traceroute 8.8.8.8
+  lynceus ip --history 8.8.8.8                 what was said before, and what changed
+  lynceus ip --import-zmap scan.csv            open ports that a scan of yours found")]
 pub struct Options {
     /// IPv4 or IPv6 addresses
-    #[arg(value_name = "IP", required = true)]
+    #[arg(value_name = "IP", required_unless_present_any = ask::WITHOUT_ADDRESS)]
     addresses: Vec<IpAddr>,
     /// One JSON object a line and address
     #[arg(long)]
@@ -40,6 +51,8 @@ pub struct Options {
     mmdb: Vec<PathBuf>,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    asking: ask::Asking,
 }
 
 /// Runs the command.
@@ -47,15 +60,27 @@ pub struct Options {
 /// # Errors
 /// The program was built with a damaged table, or standard output cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let addresses: Vec<IpAddr> = options.addresses.iter().map(IpAddr::to_canonical).collect();
+    if let Some(outcome) = options.asking.instead(&addresses, options.json)? {
+        return Ok(outcome);
+    }
     let tables = Tables::embedded().context("a table of this program")?;
     let local = files(&options.mmdb);
+    let offline = |ip: IpAddr| {
+        let published = Published::default();
+        dossier(tables, &local, &published, ip, &[], now())
+    };
+    // Lists of ranges may be fetched here, so they are read after.
+    let asked = options.asking.ask(&addresses, &offline)?;
     let published =
         published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
     let mut collector = Own::open(&options.place);
     let now = now();
     let width = output::width();
-    for (at, ip) in options.addresses.iter().enumerate() {
-        let dossier = dossier(tables, &local, &published, &mut collector, *ip, now);
+    for (at, ip) in addresses.iter().enumerate() {
+        let mut said = asked.get(ip).cloned().unwrap_or_default();
+        said.extend(collector.facts(*ip));
+        let dossier = dossier(tables, &local, &published, *ip, &said, now);
         if options.json {
             let mut line = dossier_json(&dossier).into_bytes();
             line.push(b'\n');
@@ -63,7 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
             continue;
         }
         let mut lines = crate::dossier::lines(&dossier, width);
-        if at + 1 < options.addresses.len() {
+        if at + 1 < addresses.len() {
             lines.push(Line::default());
         }
         output::lines(&lines)?;
@@ -75,20 +100,20 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Everything that this machine knows of an address.
+/// Everything that this machine knows of an address, and what others said.
 fn dossier(
     tables: &Tables,
     local: &Local,
     published: &Published,
-    collector: &mut Own,
     ip: IpAddr,
+    said: &[Fact],
     now: Timestamp,
 ) -> Dossier {
-    let mut dossier = Dossier::new(ip.to_canonical(), now);
+    let mut dossier = Dossier::new(ip, now);
     local.describe(&mut dossier);
     tables.describe(&mut dossier);
     published.describe(&mut dossier);
-    collector.describe(&mut dossier);
+    dossier.extend(said.iter().cloned());
     tables.conclude(&mut dossier);
     dossier
 }
@@ -118,22 +143,20 @@ impl Own {
         }
     }
 
-    fn describe(&mut self, dossier: &mut Dossier) {
-        let answer = self.query.as_ref().map(|query| query.known_of(dossier.ip));
+    /// What it says of an address; that it does not answer, where it does not.
+    fn facts(&mut self, ip: IpAddr) -> Vec<Fact> {
+        let answer = self.query.as_ref().map(|query| query.known_of(ip));
         if let Some(Ok(answer)) = answer {
-            let known = answer
-                .facts()
-                .iter()
-                .filter(|fact| OWN.iter().any(|(field, _)| *field == fact.field));
-            known.for_each(|fact| dossier.add(fact.clone()));
-            return;
+            let known = answer.facts().iter();
+            let known = known.filter(|fact| OWN.iter().any(|(field, _)| *field == fact.field));
+            return known.cloned().collect();
         }
         // It is not asked again for the other addresses.
         self.query = None;
-        for (field, source) in OWN {
-            let reason = Reason::NoData(format!("answer of {}", self.title).into());
-            dossier.add(Fact::unknown(field, reason, Source::new(source)));
-        }
+        let reason = Reason::NoData(format!("answer of {}", self.title).into());
+        OWN.iter()
+            .map(|(field, source)| Fact::unknown(*field, reason.clone(), Source::new(source)))
+            .collect()
     }
 }
 

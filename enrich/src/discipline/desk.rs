@@ -43,6 +43,10 @@ impl Desk {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         settings.check()?;
+        let mut options = options;
+        for (name, quota) in settings.plans() {
+            options.plans.entry(name).or_insert(quota);
+        }
         let log = ProbeLog::at(folders.state.join("probes.jsonl"));
         let wire = Arc::new(Wire::new(settings, log, None));
         let providers = registry(settings, &wire, &folders.cache);
@@ -128,6 +132,12 @@ impl Desk {
     #[must_use]
     pub fn wire(&self) -> &Wire {
         &self.wire
+    }
+
+    /// Breakers and budget, for questions that are no provider's.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     #[must_use]

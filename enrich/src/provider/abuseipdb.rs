@@ -100,7 +100,7 @@ impl Provider for AbuseIpDbProvider {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     let data = at(&document, "data")
         .filter(|data| data.is_object())

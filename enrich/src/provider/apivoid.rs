@@ -62,7 +62,7 @@ impl Provider for ApiVoid {
 }
 
 /// The report stands at the top level; names are joined with `.` as Know Your IP's.
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     // Errors of the account come with status 200 as well.
     if let Some(error) = text(&document, "error") {

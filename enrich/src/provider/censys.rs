@@ -72,7 +72,7 @@ impl Provider for CensysProvider {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     let host = at(&document, "result.resource")
         .filter(|host| host.is_object())

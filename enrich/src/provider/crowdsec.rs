@@ -61,7 +61,7 @@ impl Provider for CrowdSec {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     if document.get("ip").is_none() {
         return Err(Fault::Malformed("no ip".to_owned()));

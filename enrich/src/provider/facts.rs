@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use lynceus_model::time::Timestamp;
 
 use super::{Answer, Status};
-use crate::fact::{Fact, Field, Item, Matched, Reason, Shape, Source, Value, field_of};
+use crate::fact::{CANONICAL, Fact, Field, Item, Matched, Reason, Shape, Source, Value, field_of};
 
 /// The facts of an answer. Columns without a field stay columns; a value of another kind than its field's is passed over.
 #[must_use]
@@ -26,6 +26,26 @@ pub fn facts(answer: &Answer) -> Vec<Fact> {
         )
     };
     answer.columns.iter().filter_map(fact).collect()
+}
+
+/// Every field that the provider would feed, as unknown with the reason; none for answers.
+#[must_use]
+pub fn unknowns(answer: &Answer) -> Vec<Fact> {
+    let Some(reason) = reason(answer) else {
+        return Vec::new();
+    };
+    // Reverse names stand under the address itself.
+    let source = if answer.provider == "reverse_dns" {
+        "network"
+    } else {
+        answer.provider
+    };
+    let reverse_only = |field: Field| answer.provider != "reverse_dns" || field == Field::ReverseDns;
+    let fed = CANONICAL
+        .iter()
+        .filter(|(field, columns)| reverse_only(*field) && columns.iter().any(|(from, _)| *from == source));
+    fed.map(|(field, _)| Fact::unknown(*field, reason.clone(), source_of(source)))
+        .collect()
 }
 
 /// Why a provider has no answer, as a dossier says it; `None` for answers.

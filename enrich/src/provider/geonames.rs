@@ -70,7 +70,7 @@ impl Provider for GeoNamesProvider {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Reply, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Reply, Fault> {
     let document = object(body)?;
     if let Some(status) = document.get("status") {
         let code = at(status, "value").and_then(Value::as_i64).unwrap_or(0);

@@ -67,7 +67,7 @@ impl Provider for GreyNoise {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     let truth = |name: &str| document.get(name).and_then(Value::as_bool);
     let (Some(noise), Some(riot)) = (truth("noise"), truth("riot")) else {

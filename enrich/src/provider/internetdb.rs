@@ -55,7 +55,7 @@ impl Provider for InternetDb {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     let mut table = Table::new(INFO.name);
     if document.get("ports").is_none() {

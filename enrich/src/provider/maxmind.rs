@@ -147,6 +147,14 @@ fn record(reader: &Reader, ip: IpAddr) -> Result<Option<(Value, Option<Range>)>,
     Ok(Some((value, range.contains(ip).then_some(range))))
 }
 
+/// Both readers on any bytes.
+pub(super) fn decode_all(bytes: &[u8], ip: IpAddr) {
+    let _ = unpack(bytes, EDITIONS[0]);
+    if let Ok(reader) = Reader::from_source(bytes.to_vec()) {
+        let _ = record(&reader, ip);
+    }
+}
+
 impl Provider for MaxMindProvider {
     fn info(&self) -> &'static Info {
         &INFO

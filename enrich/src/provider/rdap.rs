@@ -84,7 +84,7 @@ fn get(wire: &Wire, sender: Sender, url: &str) -> Result<Option<Vec<u8>>, Fault>
     wire.http(sender, request)?.body_or_not_found()
 }
 
-fn decode(body: &[u8], ip: IpAddr) -> Result<Reply, Fault> {
+pub(super) fn decode(body: &[u8], ip: IpAddr) -> Result<Reply, Fault> {
     let document = object(body)?;
     if text(&document, "objectClassName").is_some_and(|class| class != "ip network") {
         return Err(Fault::Malformed("not an ip network".to_owned()));

@@ -1,10 +1,13 @@
 //! Settings of all providers: one section each, Know Your IP's names where it has them, unknown keys are errors.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Quota;
 
 /// A key. Not printed, not serialized; `<<<…>>>` is a placeholder and counts as unset.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -75,6 +78,17 @@ pub struct Settings {
     pub ping: Ping,
     pub traceroute: Traceroute,
     pub scan: Scan,
+    /// Limits of your own plans, by provider, instead of the free plans'.
+    pub quotas: BTreeMap<String, Plan>,
+}
+
+/// What a plan allows; absent: as many as the pace lets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plan {
+    pub per_minute: Option<u32>,
+    pub per_day: Option<u32>,
+    pub per_month: Option<u32>,
 }
 
 macro_rules! section {
@@ -219,10 +233,35 @@ section!(
 );
 
 impl Settings {
+    /// Quotas that are not those of the free plans.
+    #[must_use]
+    pub fn plans(&self) -> BTreeMap<String, Quota> {
+        let quota = |plan: &Plan| {
+            let pace = plan.per_minute.filter(|minute| *minute > 0);
+            Quota {
+                per_day: plan.per_day,
+                per_month: plan.per_month,
+                ..pace.map_or(Quota::UNLIMITED, |minute| {
+                    Quota::paced(60.0 / f64::from(minute), minute.min(10))
+                })
+            }
+        };
+        self.quotas
+            .iter()
+            .map(|(name, plan)| (name.clone(), quota(plan)))
+            .collect()
+    }
+
     /// # Errors
     /// The key whose value may not be, and why.
     pub fn check(&self) -> Result<(), String> {
         let need = |holds: bool, text: &str| if holds { Ok(()) } else { Err(text.to_owned()) };
+        for (name, plan) in &self.quotas {
+            if super::info(name).is_none() {
+                return Err(format!("quotas.{name}: there is no such provider"));
+            }
+            need(plan.per_minute != Some(0), "quotas: per_minute is at least 1")?;
+        }
         need(
             (1..=365).contains(&self.abuseipdb.days),
             "abuseipdb.days: 1 to 365",

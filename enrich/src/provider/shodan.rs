@@ -64,7 +64,7 @@ impl Provider for Shodan {
 
 /// All fields, names joined with `_` as Know Your IP's, except that services are a list of their own and not a column
 /// for each field of each banner.
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let mut document = object(body)?;
     let services = document.get_mut("data").map(Value::take);
     let mut table = Table::new(INFO.name);

@@ -64,7 +64,7 @@ impl Provider for VirusTotal {
     }
 }
 
-fn decode(body: &[u8]) -> Result<Columns, Fault> {
+pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     let document = object(body)?;
     let attributes = at(&document, "data.attributes")
         .filter(|attributes| attributes.is_object())

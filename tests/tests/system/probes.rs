@@ -57,7 +57,10 @@ fn row() -> Row {
         .run(|| echo(ip(SERVER6), 1, Duration::from_millis(300)))
         .is_ok_and(|echoes| echoes.times.is_empty())
     {
-        assert!(begin.elapsed() < Duration::from_secs(15), "IPv6 does not pass the router");
+        assert!(
+            begin.elapsed() < Duration::from_secs(15),
+            "IPv6 does not pass the router"
+        );
     }
     row
 }

@@ -1,0 +1,264 @@
+//! `lynceus ip` and outside sources, the built program against servers on loopback.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Says the same ports of every address, slowly if told; remembers whom it was asked about.
+struct Vendor {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    ports: Arc<Mutex<&'static str>>,
+}
+
+impl Vendor {
+    fn start(delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let vendor = Self {
+            address: listener.local_addr().unwrap(),
+            asked: Arc::default(),
+            ports: Arc::new(Mutex::new("[80]")),
+        };
+        let (asked, ports) = (Arc::clone(&vendor.asked), Arc::clone(&vendor.ports));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (asked, ports) = (Arc::clone(&asked), Arc::clone(&ports));
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(stream);
+                    let mut first = String::new();
+                    reader.read_line(&mut first).unwrap();
+                    let mut line = String::new();
+                    while reader.read_line(&mut line).is_ok_and(|_| !line.trim().is_empty()) {
+                        line.clear();
+                    }
+                    let ip = first
+                        .split(' ')
+                        .nth(1)
+                        .unwrap_or_default()
+                        .trim_start_matches('/')
+                        .to_owned();
+                    asked.lock().unwrap().push(ip.clone());
+                    std::thread::sleep(delay);
+                    let ports = *ports.lock().unwrap();
+                    let body = format!(
+                        r#"{{"ip":"{ip}","ports":{ports},"cpes":[],"hostnames":["h.example"],"tags":[],"vulns":[]}}"#
+                    );
+                    // A client that was killed does not listen any more.
+                    let _ = write!(
+                        reader.get_mut(),
+                        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                });
+            }
+        });
+        vendor
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn config(&self, home: &Path, more: &str) {
+        let folder = home.join(".config/lynceus");
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "[network]\nreverse_dns = false\n[rdap]\nenabled = false\n[ranges]\nenabled = false\n[internetdb]\nenabled = true\napi_url = \"http://{}\"\n{more}",
+            self.address
+        );
+        std::fs::write(folder.join("ip.toml"), text).unwrap();
+    }
+}
+
+fn command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lynceus"));
+    command
+        .arg("ip")
+        .args(arguments)
+        .env("HOME", home)
+        .stdin(Stdio::null());
+    for name in [
+        "XDG_CONFIG_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_STATE_HOME",
+        "http_proxy",
+        "HTTP_PROXY",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(home: &Path, arguments: &[&str]) -> Output {
+    command(home, arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Ports of each address, by `--json`.
+fn ports(output: &Output) -> BTreeMap<String, String> {
+    let lines = text(&output.stdout);
+    let one = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let ip = value["ip"].as_str().unwrap().to_owned();
+        (ip, value["fields"]["ports"]["value"].to_string())
+    };
+    lines.lines().map(one).collect()
+}
+
+#[test]
+fn nothing_is_sent_without_active_and_who_learns_what_is_said_before() {
+    let vendor = Vendor::start(Duration::ZERO);
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "");
+    let passive = run(home.path(), &["--json", "8.8.8.8"]);
+    assert!(passive.status.success(), "{}", text(&passive.stderr));
+    assert!(vendor.asked().is_empty());
+    assert!(
+        text(&passive.stdout).contains("needs --active"),
+        "{}",
+        text(&passive.stdout)
+    );
+    let limited = run(home.path(), &["--active", "--max-leak", "dns", "8.8.8.8"]);
+    assert!(vendor.asked().is_empty());
+    assert!(
+        text(&limited.stderr).contains("does not ask internetdb"),
+        "{}",
+        text(&limited.stderr)
+    );
+
+    let active = run(home.path(), &["--active", "--json", "8.8.8.8"]);
+    let said = text(&active.stderr);
+    assert!(
+        said.contains("asks internetdb: Shodan learns the address"),
+        "{said}"
+    );
+    assert_eq!(vendor.asked(), ["8.8.8.8"]);
+    assert_eq!(ports(&active)["8.8.8.8"], "[80]");
+    let log = std::fs::read_to_string(home.path().join(".local/state/lynceus/probes.jsonl")).unwrap();
+    assert!(log.contains(r#""about":"8.8.8.8","leak":"vendor""#), "{log}");
+    // It is known from now on, without asking.
+    assert_eq!(
+        ports(&run(home.path(), &["--json", "8.8.8.8"]))["8.8.8.8"],
+        "[80]"
+    );
+    assert_eq!(vendor.asked().len(), 1);
+}
+
+#[test]
+fn history_looks_back_and_changes_are_told() {
+    let vendor = Vendor::start(Duration::ZERO);
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "");
+    run(home.path(), &["--active", "8.8.8.8"]);
+    *vendor.ports.lock().unwrap() = "[80,4444]";
+    std::thread::sleep(Duration::from_millis(1100));
+    let again = run(home.path(), &["--active", "--max-age", "0", "8.8.8.8"]);
+    assert!(
+        text(&again.stderr).contains(r#"internetdb.ports: ["80"] → ["80","4444"]"#),
+        "{}",
+        text(&again.stderr)
+    );
+    let history = text(&run(home.path(), &["--history", "8.8.8.8"]).stdout);
+    assert!(
+        history.contains("2 observations") && history.contains("internetdb.ports:"),
+        "{history}"
+    );
+    let raw = text(&run(home.path(), &["--history", "--json", "8.8.8.8"]).stdout);
+    assert_eq!(raw.lines().count(), 2);
+    let before = text(&run(home.path(), &["--as-of", "2020-01-01", "--json", "8.8.8.8"]).stdout);
+    assert!(!before.contains("4444"), "{before}");
+    let today = text(&run(home.path(), &["--as-of", "2199-01-01", "--json", "8.8.8.8"]).stdout);
+    assert!(today.contains("4444"), "{today}");
+    assert_eq!(vendor.asked().len(), 2);
+}
+
+#[test]
+fn a_killed_run_is_resumed_and_asks_nobody_twice() {
+    let vendor = Vendor::start(Duration::from_millis(150));
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "[quotas.internetdb]\nper_day = 1000\n");
+    let addresses: Vec<String> = (1..=40).map(|last| format!("8.8.8.{last}")).collect();
+    let mut arguments = vec!["--active", "--json", "--max-conn", "2", "--manifest"];
+    let manifest = home.path().join("manifest.json");
+    arguments.push(manifest.to_str().unwrap());
+    arguments.extend(addresses.iter().map(String::as_str));
+    let mut child = command(home.path(), &arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    while vendor.asked().len() < 12 {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = vendor.asked().len();
+    assert!(before < 40 && !manifest.exists());
+
+    let resumed = run(home.path(), &arguments);
+    assert_eq!(ports(&resumed).len(), 40, "{}", text(&resumed.stderr));
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for ip in vendor.asked() {
+        *counts.entry(ip).or_default() += 1;
+    }
+    assert_eq!(counts.len(), 40);
+    // Only what was under way when it died, and the answers that had just come, are asked for again.
+    let twice = counts.values().filter(|count| **count > 1).count();
+    assert!(twice <= 4, "{twice} of {before} were asked again");
+    let done: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    assert_eq!(
+        (done["unique"].as_u64(), done["skipped"].as_u64()),
+        (Some(40), Some(0))
+    );
+    assert!(done["from_cache"].as_u64().unwrap() >= 8, "{done}");
+}
+
+#[test]
+fn scans_of_ones_own_join_the_dossier() {
+    let home = tempfile::tempdir().unwrap();
+    let zmap = home.path().join("scan.csv");
+    std::fs::write(&zmap, "saddr,sport,success\n8.8.8.8,53,1\n8.8.8.8,853,1\n").unwrap();
+    let imported = run(home.path(), &["--import-zmap", zmap.to_str().unwrap()]);
+    assert!(
+        text(&imported.stderr).contains("2 open ports"),
+        "{}",
+        text(&imported.stderr)
+    );
+    assert_eq!(
+        ports(&run(home.path(), &["--json", "8.8.8.8"]))["8.8.8.8"],
+        "[53,853]"
+    );
+}
+
+#[test]
+fn providers_are_listed_with_what_they_learn() {
+    let home = tempfile::tempdir().unwrap();
+    let listed = text(&run(home.path(), &["--list-providers"]).stdout);
+    for words in [
+        "virustotal",
+        "freemium",
+        "500/day",
+        "no packet",
+        "see your address",
+    ] {
+        assert!(listed.contains(words), "{words}: {listed}");
+    }
+    let unknown = run(home.path(), &["--providers", "virustotl", "8.8.8.8"]);
+    assert!(!unknown.status.success() && text(&unknown.stderr).contains("is no provider"));
+    let without = run(home.path(), &["--download-db"]);
+    assert!(
+        text(&without.stderr).contains("--active"),
+        "{}",
+        text(&without.stderr)
+    );
+}
