@@ -21,7 +21,7 @@ use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("parse", parse),
     ("capture", capture),
     ("records", records),
@@ -35,6 +35,7 @@ pub const TARGETS: [Target; 13] = [
     ("table", table),
     ("landmarks", landmarks),
     ("know_your_ip", know_your_ip),
+    ("outside", outside),
 ];
 
 const LINKS: [Link; 6] = [
@@ -302,5 +303,14 @@ pub fn table(data: &[u8]) {
         && let Ok(vendors) = Vendors::open(container)
     {
         let _ = vendors.find([0, 1, 2, 3, 4, 5]);
+    }
+}
+
+/// Answers of outside sources about addresses, of name servers, and results of scanners.
+pub fn outside(data: &[u8]) {
+    lynceus_enrich::provider::decode_all(data);
+    lynceus_enrich::wire::dns::decode_all(data);
+    for scanner in [lynceus_enrich::scans::Scanner::ZMap, lynceus_enrich::scans::Scanner::ZGrab2] {
+        lynceus_enrich::scans::read(scanner, data, Some(80), 0, |_| Ok(())).expect("memory does not fail");
     }
 }
