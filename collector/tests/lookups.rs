@@ -130,6 +130,11 @@ fn twice(
         counters.failed.load(Ordering::Relaxed) + counters.refused.load(Ordering::Relaxed),
         0
     );
+    eprintln!(
+        "DEBUG {:?} {:?}",
+        lookups.listed(Indicator::Url("http://evil.example.com/bad.exe")),
+        counters
+    );
     collector.ingest().accept(see(2)).unwrap();
     collector.flush().unwrap();
     collector.shutdown();
@@ -253,6 +258,8 @@ fn virustotal_knows_a_url_and_urlhaus_too() {
         see,
     );
     let listed = of(&found, EvidenceType::ThreatIntelligenceMaliciousUrl);
+    let probes = std::fs::read_to_string(folder.path().join("probes.jsonl")).unwrap();
+    assert!(!listed.is_empty(), "{found:?} {probes}");
     in_second_window(&listed);
     assert_eq!(listed[0].threat_level, ThreatLevel::Medium);
 

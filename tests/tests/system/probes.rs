@@ -1,4 +1,5 @@
 //! Ping, traceroute and connect scan through real routers: three namespaces in a row.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Write as _;
 use std::net::{IpAddr, TcpListener};
