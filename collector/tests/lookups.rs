@@ -97,11 +97,12 @@ fn key(folder: &Path) -> PathBuf {
     path
 }
 
-/// Sees the same twice; between the sightings the services answer.
+/// Sees the same twice; between the sightings the services give so many answers.
 fn twice(
     config: &LookupConfig,
     folder: &Path,
     https: Option<&Server>,
+    answers: u64,
     see: impl Fn(i64) -> Batch,
 ) -> Vec<Evidence> {
     let lookups = Lookups::with_roots(config, folder, https.map(Server::roots))
@@ -124,16 +125,11 @@ fn twice(
     collector.flush().unwrap();
     let counters = lookups.counters();
     until("the services answer", || {
-        counters.answered.load(Ordering::Relaxed) > 0
+        counters.answered.load(Ordering::Relaxed) >= answers
     });
     assert_eq!(
         counters.failed.load(Ordering::Relaxed) + counters.refused.load(Ordering::Relaxed),
         0
-    );
-    eprintln!(
-        "DEBUG {:?} {:?}",
-        lookups.listed(Indicator::Url("http://evil.example.com/bad.exe")),
-        counters
     );
     collector.ingest().accept(see(2)).unwrap();
     collector.flush().unwrap();
@@ -212,7 +208,7 @@ fn virustotal_knows_a_domain() {
         ip: "10.0.0.1".parse().unwrap(),
         port: 53,
     };
-    let found = twice(&config, folder.path(), Some(&server), |hour| {
+    let found = twice(&config, folder.path(), Some(&server), 1, |hour| {
         sighting(hour, resolver, dns("evil.example.com", "93.184.216.34"))
     });
     let listed = of(&found, EvidenceType::ThreatIntelligenceBlacklistedDomain);
@@ -255,11 +251,10 @@ fn virustotal_knows_a_url_and_urlhaus_too() {
         &virustotal(folder.path(), &server),
         folder.path(),
         Some(&server),
+        2,
         see,
     );
     let listed = of(&found, EvidenceType::ThreatIntelligenceMaliciousUrl);
-    let probes = std::fs::read_to_string(folder.path().join("probes.jsonl")).unwrap();
-    assert!(!listed.is_empty(), "{found:?} {probes}");
     in_second_window(&listed);
     assert_eq!(listed[0].threat_level, ThreatLevel::Medium);
 
@@ -268,7 +263,7 @@ fn virustotal_knows_a_url_and_urlhaus_too() {
     config.urlhaus.enabled = true;
     config.urlhaus.key_file = Some(key(folder.path()));
     config.urlhaus.url = server.url("");
-    let found = twice(&config, folder.path(), Some(&server), see);
+    let found = twice(&config, folder.path(), Some(&server), 1, see);
     let listed = of(&found, EvidenceType::ThreatIntelligenceMaliciousUrl);
     in_second_window(&listed);
     assert!(
@@ -319,7 +314,7 @@ fn files_are_known_by_their_hash() {
             }
             _ => config = virustotal(folder.path(), &server),
         }
-        let found = twice(&config, folder.path(), Some(&server), see);
+        let found = twice(&config, folder.path(), Some(&server), 1, see);
         let listed = of(&found, EvidenceType::MaliciousDownloadedFile);
         in_second_window(&listed);
         assert!(
@@ -349,7 +344,7 @@ fn registries_know_how_old_a_domain_is() {
     let mut config = LookupConfig::default();
     config.rdap.enabled = true;
     config.rdap.url = server.url("");
-    let found = twice(&config, folder.path(), Some(&server), |hour| {
+    let found = twice(&config, folder.path(), Some(&server), 1, |hour| {
         sighting(hour, self::server(), get("www.example.com", "/"))
     });
     let young = of(&found, EvidenceType::YoungDomain);
@@ -360,7 +355,7 @@ fn registries_know_how_old_a_domain_is() {
         young[0].description
     );
     let folder = tempfile::tempdir().unwrap();
-    let old = twice(&config, folder.path(), Some(&server), |hour| {
+    let old = twice(&config, folder.path(), Some(&server), 1, |hour| {
         sighting(hour, self::server(), get("www.example.org", "/"))
     });
     assert!(of(&old, EvidenceType::YoungDomain).is_empty());
