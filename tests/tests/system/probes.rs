@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lynceus_enrich::provider::{Fault, connect_scan, echo, trace};
 use lynceus_tests::need_root;
 use lynceus_tests::netns::{Netns, VethOptions, veth};
+use lynceus_tests::program::built;
 
 /// client — router — server, IPv4 and IPv6.
 struct Row {
@@ -162,4 +163,39 @@ fn open_closed_and_silent_ports_are_told_apart() {
         .run(|| connect_scan(ip("10.79.9.9"), &[80], wait, wait));
     assert_eq!((open.len(), silent), (0, vec![80]));
     talker.join().unwrap();
+}
+
+#[test]
+fn a_machine_without_network_answers_at_once() {
+    let Some(_root) = need_root() else { return };
+    let alone = Netns::new("alone").unwrap();
+    let program = built("lynceus").unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("ip.toml");
+    std::fs::write(&config, "[virustotal]\napi_key = \"none\"\n").unwrap();
+    let ask = |more: &[&str]| {
+        let begin = Instant::now();
+        let mut command = alone.command(&program);
+        command.args([
+            "ip", "--json", "8.8.8.8", "8.8.4.4", "1.1.1.1", "9.9.9.9", "--config",
+        ]);
+        command.arg(&config).args(more).env("HOME", home.path());
+        for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(name);
+        }
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 4);
+        begin.elapsed()
+    };
+    let passive = ask(&[]);
+    let providers = "ranges,reverse_dns,cymru,dnsbl,rdap,internetdb,virustotal,ping,traceroute";
+    let active = ask(&["--active", "--providers", providers]);
+    println!("passive {passive:?}, active {active:?}");
+    // The dossier itself is slow in a debug build; what asking adds is what counts.
+    assert!(active < passive + Duration::from_secs(2), "{active:?}");
 }
