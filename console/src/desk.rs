@@ -1,5 +1,7 @@
 //! Where the screens and tables get their data: a collector over the network, a result folder, or this very process.
 
+mod later;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::peers::Peers;
 use crate::text::Line;
 use crate::timeline::Entry;
 use crate::view::{Overview, WindowDetail};
+
+pub use later::Later;
 
 /// What a screen wants to know, or to have done.
 #[derive(Clone, Debug, PartialEq)]

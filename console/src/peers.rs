@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use lynceus_enrich::offline::special::special;
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::address;
 use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceType};
@@ -36,20 +37,25 @@ pub fn look_up(ip: IpAddr) -> Peer {
     let Ok(tables) = Tables::embedded() else {
         return Peer::default();
     };
-    let found = tables.find(ip);
+    let ip = ip.to_canonical();
+    if special(ip).is_some_and(|block| !block.global) {
+        // Tables have leftovers of such blocks; none of them is about the host at hand.
+        return Peer::default();
+    }
+    // One by one: all at once also looks up time zones, which nobody asked for here.
+    let system = tables.systems.find(ip).ok().flatten();
+    let place = tables.places.find(ip).ok().flatten();
     let text = |text: &str| (!text.is_empty()).then(|| human::printable(text, 100));
-    let place = found.place.as_ref();
     // The place's own country first: the cross on the map and the letters beside it must agree.
     let country = place
+        .as_ref()
         .and_then(|place| place.country)
-        .or_else(|| found.dbip.map(|(code, _)| code))
-        .or_else(|| found.iptoasn.map(|(code, _)| code));
+        .or_else(|| Some(tables.dbip.find(ip).ok()??.0))
+        .or_else(|| Some(tables.iptoasn.find(ip).ok()??.0));
     Peer {
-        asn: found
-            .system
-            .map(|system| (system.number, human::printable(system.organization, 100))),
+        asn: system.map(|system| (system.number, human::printable(system.organization, 100))),
         country: country.map(|code| code.to_string()),
-        city: place.and_then(|place| text(place.city)),
+        city: place.as_ref().and_then(|place| text(place.city)),
         position: place.and_then(|place| place.position),
         listed: None,
     }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Outcome;
 use super::place::{Place, Zone};
+use crate::desk::{Desk, Later};
 use crate::tui::{self, Theme};
 
 /// Opens the terminal UI: profiles and windows, timeline, evidence and why
@@ -54,8 +55,15 @@ impl Look {
 /// # Errors
 /// The terminal cannot be used, or the place cannot be opened.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
-    let query = options.place.open()?;
+    let place = options.place.clone();
+    // A store that is not there is told before the screen opens; a large one is opened behind the first picture.
+    let live = place.store()?.is_none();
+    let desk: Box<dyn Desk> = if live {
+        Box::new(place.open()?)
+    } else {
+        Box::new(Later::new(false, move || place.open()))
+    };
     let look = options.look.options(options.zone, None);
-    tui::run(options.place.title(), Box::new(query), look)?;
+    tui::run(options.place.title(), desk, look)?;
     Ok(Outcome::Done)
 }

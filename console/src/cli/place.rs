@@ -57,16 +57,8 @@ impl Place {
     /// # Errors
     /// The address or a certificate cannot be used.
     pub fn open(&self) -> anyhow::Result<Query> {
-        if let Some(folder) = &self.from {
-            let inside = folder.join(Local::STORE);
-            let is_store = |path: &Path| path.join("tables").is_dir() && path.join("log").is_dir();
-            let store = if is_store(folder) { folder } else { &inside };
-            anyhow::ensure!(
-                is_store(store),
-                "{} is neither a result folder of lynceus analyze --out nor the store of a collector",
-                folder.display()
-            );
-            return Local::reopen(store)?.into_query();
+        if let Some(store) = self.store()? {
+            return Local::reopen(&store)?.into_query();
         }
         let runtime = runtime()?;
         let channel = {
@@ -80,6 +72,23 @@ impl Place {
             true,
             Vec::new(),
         ))
+    }
+
+    /// The store of `--from`; `None` without it.
+    ///
+    /// # Errors
+    /// There is no store.
+    pub fn store(&self) -> anyhow::Result<Option<PathBuf>> {
+        let Some(folder) = &self.from else { return Ok(None) };
+        let inside = folder.join(Local::STORE);
+        let is_store = |path: &Path| path.join("tables").is_dir() && path.join("log").is_dir();
+        let store = if is_store(folder) { folder } else { &inside };
+        anyhow::ensure!(
+            is_store(store),
+            "{} is neither a result folder of lynceus analyze --out nor the store of a collector",
+            folder.display()
+        );
+        Ok(Some(store.clone()))
     }
 
     /// Prepares the way to the collector for those who ask it to do something.

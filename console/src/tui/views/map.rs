@@ -100,8 +100,10 @@ fn draw_map(app: &App, frame: &mut Frame<'_>, area: Rect) {
                 resolution: MapResolution::High,
             });
             context.layer();
-            // The largest last, so that they lie on top.
-            for spot in spots.iter().rev() {
+            // The largest last, so that they lie on top; only the largest of a country says which it is.
+            for (at, spot) in spots.iter().enumerate().rev() {
+                let named = !spots[..at].iter().any(|larger| larger.label == spot.label);
+                let label = if named { spot.label.as_str() } else { "" };
                 let style = if spot.listed { theme.alert() } else { theme.bad() };
                 context.draw(&Points {
                     coords: &[(spot.longitude, spot.latitude)],
@@ -111,7 +113,7 @@ fn draw_map(app: &App, frame: &mut Frame<'_>, area: Rect) {
                 context.print(
                     spot.longitude,
                     spot.latitude,
-                    Line::styled(format!("{mark}{}", spot.label), style),
+                    Line::styled(format!("{mark}{label}"), style),
                 );
             }
         });
