@@ -1,5 +1,9 @@
 //! `lynceus ip` and `lynceus about data` as people run them: no network, no home, no collector.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests say what failed and what they skipped"
+)]
 
 use std::process::Command;
 
@@ -101,4 +105,45 @@ fn data_is_named_and_is_what_its_headers_say() {
     ] {
         assert!(notice.contains(word), "{word}");
     }
+}
+
+#[test]
+fn services_that_our_sensors_saw_stand_in_the_dossier_and_peers_in_evidence() {
+    let capture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/captures/files/malware-emotet.pcap"
+    );
+    if !std::path::Path::new(capture).exists() {
+        println!("skipped: no ../shared");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    let results = results.to_str().unwrap();
+    assert!(lynceus(&["analyze", capture, "--out", results]).1);
+    let (out, ok) = lynceus(&["ip", "--json", "--from", results, "193.252.22.84", "8.8.8.8"]);
+    assert!(ok);
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let fields = &lines[0]["fields"];
+    assert_eq!(fields["ports"]["value"], serde_json::json!([587]), "{fields}");
+    assert_eq!(fields["services"]["value"], serde_json::json!(["587/tcp smtp"]));
+    assert_eq!(fields["services"]["sources"][0]["source"], "sensors");
+    assert!(fields["services"]["sources"][0]["as_of"].is_i64());
+    assert_eq!(
+        lines[1]["fields"]["ports"]["value"],
+        Value::Null,
+        "never seen is unknown"
+    );
+    let (evidence, _) = lynceus(&["evidence", "--json", "--from", results]);
+    let known = evidence.lines().any(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let peers = line["peers"].as_array().unwrap().clone();
+        peers
+            .iter()
+            .any(|peer| peer["ip"] == "104.161.127.22" && peer["asn"] == 53755 && peer["country"] == "US")
+    });
+    assert!(known, "{evidence}");
 }
