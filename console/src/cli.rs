@@ -45,7 +45,8 @@ Each command's --help has examples. Colors only on a terminal; NO_COLOR is honor
 Exit codes:
   0  done
   1  damaged input, an accounting that does not balance, or another failure, after printing what was there
-  2  wrong arguments";
+  2  wrong arguments
+  130  Ctrl-C, where a table was being written; it holds whole rows";
 
 #[derive(Subcommand)]
 enum Command {
@@ -74,6 +75,8 @@ pub enum Outcome {
     Done,
     /// Part of the input could not be read; what was readable was worked on.
     Damaged,
+    /// The arguments do not go together in a way that only the command itself could see.
+    Usage,
 }
 
 /// Runs the program: parses the arguments, runs the command, prints what went wrong.
@@ -81,7 +84,7 @@ pub enum Outcome {
 /// Exit code 0: done. 1: damaged input or another failure, after printing what was there. 2: wrong arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let outcome = match Arguments::parse_from(ip::file::as_in_the_slides(std::env::args_os())).command {
         Command::Flows(options) => flows::run(&options),
         Command::Live(options) => live::run(&options),
         Command::Watch(options) => watch::run(&options),
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Damaged) => ExitCode::from(1),
+        Ok(Outcome::Usage) => ExitCode::from(2),
         // A reader like `head` that has enough is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,6 +5,9 @@ mod import;
 mod past;
 mod who;
 
+pub mod file;
+pub mod place_check;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,7 +41,10 @@ use crate::text::{Line, Tone};
   lynceus ip --active --max-leak dns 8.8.8.8   asks name servers only
   lynceus ip --active --providers ping,traceroute 8.8.8.8
   lynceus ip --history 8.8.8.8                 what was said before, and what changed
-  lynceus ip --import-zmap scan.csv            open ports that a scan of yours found")]
+  lynceus ip --import-zmap scan.csv            open ports that a scan of yours found
+  lynceus ip --where 94.31.29.154              does light permit what the tables say?
+  lynceus ip --file input.csv --config know_your_ip.cfg --output output.csv --maxconn 5
+  grep sshd auth.log | lynceus ip --file - --format jsonl        the addresses of any text")]
 pub struct Options {
     /// IPv4 or IPv6 addresses
     #[arg(value_name = "IP", required_unless_present_any = ask::WITHOUT_ADDRESS)]
@@ -53,6 +59,10 @@ pub struct Options {
     place: Place,
     #[command(flatten)]
     asking: ask::Asking,
+    #[command(flatten)]
+    whereabouts: place_check::WhereOptions,
+    #[command(flatten)]
+    many: file::FileOptions,
 }
 
 /// Runs the command.
@@ -61,6 +71,9 @@ pub struct Options {
 /// The program was built with a damaged table, or standard output cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let addresses: Vec<IpAddr> = options.addresses.iter().map(IpAddr::to_canonical).collect();
+    if options.many.is_wanted() {
+        return table(options, &addresses);
+    }
     if let Some(outcome) = options.asking.instead(&addresses, options.json)? {
         return Ok(outcome);
     }
@@ -81,13 +94,24 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         let mut said = asked.get(ip).cloned().unwrap_or_default();
         said.extend(collector.facts(*ip));
         let dossier = dossier(tables, &local, &published, *ip, &said, now);
+        let located = options.whereabouts.find(&dossier, &options.place)?;
         if options.json {
             let mut line = dossier_json(&dossier).into_bytes();
+            if let Some(located) = &located
+                && line.pop() == Some(b'}')
+            {
+                line.extend_from_slice(format!(",\"where\":{}}}", located.json()).as_bytes());
+            }
             line.push(b'\n');
             output::raw(&line)?;
             continue;
         }
         let mut lines = crate::dossier::lines(&dossier, width);
+        lines.extend(
+            located
+                .iter()
+                .flat_map(|located| located.lines().into_iter().skip(1)),
+        );
         if at + 1 < addresses.len() {
             lines.push(Line::default());
         }
@@ -98,6 +122,29 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         output::lines(&[Line::default(), Line::toned(Tone::Quiet, credit)])?;
     }
     Ok(Outcome::Done)
+}
+
+/// A table of many addresses instead of dossiers.
+fn table(options: &Options, addresses: &[IpAddr]) -> anyhow::Result<Outcome> {
+    let tables = Tables::embedded().context("a table of this program")?;
+    let local = files(&options.mmdb);
+    let published =
+        published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
+    let now = now();
+    // In Know Your IP `--from` counts rows; a folder has no such name.
+    let (from, place) = options.place.row();
+    let collector = std::sync::Mutex::new(Own::open(&place));
+    let describe = |ip: IpAddr, said: &[Fact]| {
+        let ip = ip.to_canonical();
+        let mut said = said.to_vec();
+        let mut collector = collector
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        said.extend(collector.facts(ip));
+        drop(collector);
+        dossier(tables, &local, &published, ip, &said, now)
+    };
+    file::run(&options.many, &options.asking, from, addresses, &describe)
 }
 
 /// Everything that this machine knows of an address, and what others said.

@@ -52,6 +52,21 @@ impl Zone {
 }
 
 impl Place {
+    /// Where `--from` is a number: that number, and the place without it.
+    pub(crate) fn row(&self) -> (u64, Self) {
+        let text = self.from.as_ref().and_then(|from| from.to_str());
+        match text.and_then(|text| text.parse().ok()) {
+            Some(row) => {
+                let place = Self {
+                    from: None,
+                    ..self.clone()
+                };
+                (row, place)
+            }
+            None => (0, self.clone()),
+        }
+    }
+
     /// Prepares the way to the collector; whether it is there shows with the first question.
     ///
     /// # Errors

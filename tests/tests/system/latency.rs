@@ -270,6 +270,14 @@ fn handshakes_that_sensors_saw_hold_the_truth_and_cost_no_packet() {
         std::thread::sleep(Duration::from_millis(200));
     };
     check_region(&found, 1500.0);
+    // The dossier has it too.
+    let mut dossier = Command::new(built("lynceus").unwrap());
+    dossier
+        .args(["ip", "--where", "--json", &TARGET.to_string()])
+        .env("HOME", folder.path())
+        .env("LYNCEUS_COLLECTOR", &socket);
+    let dossier: Value = serde_json::from_str(&output(&mut dossier).unwrap()).unwrap();
+    assert_eq!(dossier["where"]["region"], found["region"]);
     assert!(!folder.path().join(".local").exists(), "locating sends nothing");
     collector.terminate(PATIENCE).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -12,14 +12,20 @@ use clap::{Args, ValueEnum};
 use lynceus_enrich::discipline::{Desk, Folders, Leave, Manifest, Options, Run, SystemClock, suspicion};
 use lynceus_enrich::dossier::Dossier;
 use lynceus_enrich::fact::Fact;
+use lynceus_enrich::kyi::Config;
 use lynceus_enrich::provider::{Answer, Leak, Settings, facts, unknowns};
 
 use super::{import, past, who};
 use crate::cli::Outcome;
 
 /// Flags with which no address is needed.
-pub(super) const WITHOUT_ADDRESS: [&str; 4] =
-    ["list_providers", "import_zmap", "import_zgrab", "download_db"];
+pub(super) const WITHOUT_ADDRESS: [&str; 5] = [
+    "list_providers",
+    "import_zmap",
+    "import_zgrab",
+    "download_db",
+    "file",
+];
 
 #[derive(Args)]
 #[command(next_help_heading = "Asking others")]
@@ -37,11 +43,12 @@ pub(super) struct Asking {
     /// List outside sources: cost, key, leak, quota, who learns what
     #[arg(long)]
     list_providers: bool,
-    /// TOML file with a section for each provider (default: ~/.config/lynceus/ip.toml if there)
-    #[arg(long, value_name = "FILE")]
+    /// TOML file with a section for each provider, or Know Your IP's own INI or TOML (default: ~/.config/lynceus/ip.toml
+    /// if there)
+    #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Addresses that are asked about at a time
-    #[arg(long, alias = "maxconn", short = 'n', default_value_t = 5, value_name = "N",
+    #[arg(long, visible_alias = "maxconn", short = 'n', default_value_t = 5, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=256))]
     max_conn: u16,
     /// Take kept answers that are not older than this, instead of each source's own time
@@ -206,6 +213,33 @@ impl Asking {
     }
 
     fn open(&self) -> anyhow::Result<Desk> {
+        self.desk(&self.settings()?).map_err(|error| anyhow!(error))
+    }
+
+    pub(super) const fn is_active(&self) -> bool {
+        self.active
+    }
+
+    pub(super) fn max_conn(&self) -> usize {
+        usize::from(self.max_conn)
+    }
+
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The last second of the day that is asked for, since the Unix epoch.
+    pub(super) fn as_of(&self) -> anyhow::Result<Option<i64>> {
+        let Some(date) = self.as_of else { return Ok(None) };
+        let next = date.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
+        Ok(Some(next.timestamp().as_second() - 1))
+    }
+
+    /// The door to providers with these settings.
+    ///
+    /// # Errors
+    /// A provider's name is not known, or a setting may not be so.
+    pub(super) fn desk(&self, settings: &Settings) -> Result<Desk, String> {
         let options = Options {
             leave: self.leave(),
             only: self.providers.clone(),
@@ -215,11 +249,11 @@ impl Asking {
             patience: Duration::from_secs(self.patience.into()),
             ..Options::default()
         };
-        let desk = Desk::open(&self.settings()?, &folders(), options, Arc::new(SystemClock));
-        desk.map_err(|error| anyhow!(error))
+        Desk::open(settings, &folders(), options, Arc::new(SystemClock))
     }
 
-    fn settings(&self) -> anyhow::Result<Settings> {
+    /// Our own configuration; Know Your IP's files are taken for their providers.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let usual = || set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
         let path = match &self.config {
             Some(path) => path.clone(),
@@ -232,7 +266,13 @@ impl Asking {
             },
         };
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let settings: Settings = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let settings: Settings = match toml::from_str(&text) {
+            Ok(settings) => settings,
+            Err(error) => match Config::read(&path, &text, std::iter::empty()) {
+                Ok(old) => old.settings,
+                Err(_) => return Err(error).with_context(|| path.display().to_string()),
+            },
+        };
         settings
             .check()
             .map_err(|error| anyhow!("{}: {error}", path.display()))?;

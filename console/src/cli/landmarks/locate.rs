@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -89,33 +89,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
     if options.light {
         settings.speed_km_per_ms = LIGHT_KM_PER_MS;
     }
-    let mut landmarks = options
-        .landmarks
-        .as_deref()
-        .map(ping::read)
-        .transpose()?
-        .unwrap_or_default();
-    let mut measurements = Vec::new();
-    for path in &options.measurements {
-        let file = File::open(path).with_context(|| path.display().to_string())?;
-        let read = measurement::read(std::io::BufReader::new(file));
-        measurements.extend(read.with_context(|| path.display().to_string())?);
-    }
-    if !options.no_sensors {
-        match passive(&options.place.open()?, options.target, &mut landmarks) {
-            Ok(seen) => measurements.extend(seen),
-            // With measurements at hand, a collector that is not there is no failure.
-            Err(error) if measurements.is_empty() => return Err(error),
-            Err(error) => say(&format!("no handshake times: {error:#}")),
-        }
-    }
-    let gathered = gather(options.target, &measurements, &landmarks, &settings);
-    if !gathered.unknown.is_empty() {
-        say(&format!(
-            "landmarks without a place: {}",
-            gathered.unknown.join(", ")
-        ));
-    }
+    let sources = Sources {
+        landmarks: options.landmarks.as_deref(),
+        measurements: &options.measurements,
+        collector: (!options.no_sensors).then_some(&options.place),
+    };
+    let gathered = sources.gather(options.target, &settings)?;
     let claims = options.claim.iter().map(|place| Claim {
         source: "claim".to_owned(),
         place: *place,
@@ -130,6 +109,46 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
         output::lines(&finding.lines())?;
     }
     Ok(Outcome::Done)
+}
+
+/// Where measurements come from.
+pub struct Sources<'a> {
+    pub landmarks: Option<&'a Path>,
+    pub measurements: &'a [PathBuf],
+    /// `None`: handshake times are not asked for.
+    pub collector: Option<&'a Place>,
+}
+
+impl Sources<'_> {
+    /// Everything that was measured of a target.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the collector does not answer and no file has a measurement.
+    pub fn gather(&self, target: IpAddr, settings: &Settings) -> anyhow::Result<Gathered> {
+        let mut landmarks = self.landmarks.map(ping::read).transpose()?.unwrap_or_default();
+        let mut measurements = Vec::new();
+        for path in self.measurements {
+            let file = File::open(path).with_context(|| path.display().to_string())?;
+            let read = measurement::read(std::io::BufReader::new(file));
+            measurements.extend(read.with_context(|| path.display().to_string())?);
+        }
+        if let Some(place) = self.collector {
+            match passive(&place.open()?, target, &mut landmarks) {
+                Ok(seen) => measurements.extend(seen),
+                // With measurements at hand, a collector that is not there is no failure.
+                Err(error) if measurements.is_empty() => return Err(error),
+                Err(error) => say(&format!("no handshake times: {error:#}")),
+            }
+        }
+        let gathered = gather(target, &measurements, &landmarks, settings);
+        if !gathered.unknown.is_empty() {
+            say(&format!(
+                "landmarks without a place: {}",
+                gathered.unknown.join(", ")
+            ));
+        }
+        Ok(gathered)
+    }
 }
 
 /// Locates a target and holds claims against the region.
