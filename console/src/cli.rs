@@ -59,7 +59,7 @@ enum Command {
     Evidence(evidence::Options),
     Alerts(evidence::AlertOptions),
     Status(status::Options),
-    Ip(ip::Options),
+    Ip(Box<ip::Options>),
     About(about::Options),
     Block(block::BlockOptions),
     Unblock(block::UnblockOptions),

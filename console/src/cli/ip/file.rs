@@ -219,7 +219,8 @@ fn announce(desk: &Desk, active: bool) {
 
 /// The addresses, and how many lines there are where that is known.
 fn addresses(options: &FileOptions, given: &[IpAddr]) -> anyhow::Result<(Addresses, Option<u64>)> {
-    let first = given.to_vec().into_iter().map(Ok);
+    let first: Vec<io::Result<IpAddr>> = given.iter().copied().map(Ok).collect();
+    let first = first.into_iter();
     let Some(path) = &options.file else {
         return Ok((Box::new(first), Some(given.len() as u64)));
     };
