@@ -18,6 +18,7 @@ mod live;
 mod load;
 mod page;
 mod rates;
+mod report;
 mod serve;
 pub mod svg;
 mod table;

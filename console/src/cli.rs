@@ -13,6 +13,7 @@ mod output;
 pub mod place;
 pub mod profiles;
 mod progress;
+pub mod report;
 mod settings;
 mod signal;
 mod size;
@@ -67,6 +68,7 @@ enum Command {
     Landmarks(landmarks::Options),
     Console(console::Options),
     Web(web::Options),
+    Report(report::Options),
 }
 
 /// How a command ended, for people and for scripts.
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Landmarks(options) => landmarks::run(&options),
         Command::Console(options) => console::run(&options),
         Command::Web(options) => web::run(&options),
+        Command::Report(options) => report::run(options),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod ebpf;
 mod map;
+mod page;
 mod setup;
 mod shell;
 mod test;
@@ -46,6 +47,8 @@ enum Command {
     Data(data::Options),
     /// Makes the outline of the world for the page out of a public-domain package, into collector/data
     Map(map::Options),
+    /// Takes the pictures of the page that the README shows, in the distribution's Chromium, into docs/images
+    Screenshots(page::Options),
     /// Measures against the baselines of docs/benchmarks.md, side by side in one run
     #[command(subcommand)]
     Bench(bench::Command),
@@ -62,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         Command::Train(options) => train::run(&options),
         Command::Data(options) => data::run(&options),
         Command::Map(options) => map::run(&options),
+        Command::Screenshots(options) => page::screenshots(&options),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use crate::page;
 use crate::shell::{command, execute, has, is_root};
 
 #[derive(Args, Default)]
@@ -41,6 +42,8 @@ const PACKAGES: [(&str, &str); 8] = [
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.no_setup {
         install_packages(&PACKAGES)?;
+        install_packages(&page::PACKAGES)?;
+        page::install()?;
     }
     // The system tests run the programs as a user does, so they are built first.
     execute(command("cargo").args(["build", "--workspace", "--bins", "--locked"]))?;

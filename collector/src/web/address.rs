@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use lynceus_enrich::dossier::Dossier;
+use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::address;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::time::Timestamp;
 use lynceus_view::human::{self, Clock};
 use lynceus_view::search::{Field, Search, Term, Test};
 
-use super::Web;
 use super::error::Refusal;
 use super::svg::map::Point;
+use super::{Web, link};
 
 /// Evidence that is shown of an address.
 const EVIDENCE: usize = 50;
@@ -30,8 +32,8 @@ pub(super) struct Address {
     pub(super) listed: Option<Vec<String>>,
     pub(super) evidence: Vec<Evidence>,
     pub(super) point: Option<Point>,
-    /// Facts of the offline tables: name and values.
-    pub(super) facts: Vec<(String, Vec<String>)>,
+    /// What the program's tables say, field by field.
+    pub(super) dossier: Dossier,
 }
 
 impl Web {
@@ -61,6 +63,11 @@ impl Web {
             names.dedup();
             names
         });
+        let mut dossier = Dossier::new(ip, crate::now());
+        if let Ok(tables) = Tables::embedded() {
+            tables.describe(&mut dossier);
+            tables.conclude(&mut dossier);
+        }
         Ok(Address {
             ip,
             me: self.is_me(ip),
@@ -69,15 +76,45 @@ impl Web {
             last: windows.last().map(|window| window.end),
             listed,
             evidence,
-            point: None,
-            facts: Vec::new(),
+            point: dossier.position().map(|(latitude, longitude)| Point {
+                longitude,
+                latitude,
+                title: ip.to_string(),
+                href: String::new(),
+                weight: 1.0,
+                bad: false,
+            }),
+            dossier,
         })
     }
 
-    /// Where peers are, weighted by what they exchanged. Those of whom nothing is known are left out.
-    pub(super) fn places(&self, peers: &[(IpAddr, u64)], _bad: &BTreeSet<IpAddr>) -> Vec<Point> {
-        let _ = peers.iter().take(PLACES);
-        Vec::new()
+    /// Where peers are by the program's tables, weighted by what they exchanged. Those of whom no place is known are left
+    /// out.
+    pub(super) fn places(&self, peers: &[(IpAddr, u64)], bad: &BTreeSet<IpAddr>) -> Vec<Point> {
+        let Ok(tables) = Tables::embedded() else {
+            return Vec::new();
+        };
+        let most = peers.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0).max(1) as f64;
+        let place = |(ip, bytes): &(IpAddr, u64)| {
+            let place = tables.find(*ip).place?;
+            let (latitude, longitude) = place.position?;
+            let country = place
+                .country
+                .map_or_else(String::new, |code| code.text().to_owned());
+            let names: Vec<&str> = [place.city, place.region, &country]
+                .into_iter()
+                .filter(|name| !name.is_empty())
+                .collect();
+            Some(Point {
+                longitude,
+                latitude,
+                title: format!("{ip}: {}, {}", names.join(", "), human::bytes(*bytes)),
+                href: link::ip(*ip),
+                weight: (1.0 + *bytes as f64).ln() / (1.0 + most).ln(),
+                bad: bad.contains(ip),
+            })
+        };
+        peers.iter().take(PLACES).filter_map(place).collect()
     }
 }
 
@@ -85,7 +122,12 @@ impl Address {
     /// Names and values for people.
     pub(super) fn lines(&self, clock: &Clock) -> Vec<(String, Vec<String>)> {
         let mut lines = vec![("kind".to_owned(), vec![self.kind().to_owned()])];
-        lines.extend(self.facts.clone());
+        for merged in self.dossier.fields() {
+            let Some(value) = &merged.value else { continue };
+            let mut values = vec![human::printable(&value.to_string(), 200)];
+            values.extend(merged.agreement().map(|words| human::printable(&words, 200)));
+            lines.push((merged.field.title().to_owned(), values));
+        }
         let listed = match &self.listed {
             None => vec!["unknown: no feed is loaded".to_owned()],
             Some(feeds) if feeds.is_empty() => vec!["in no feed that is loaded".to_owned()],

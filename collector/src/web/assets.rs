@@ -67,6 +67,14 @@ pub(super) fn icon() -> String {
     url("icon.svg")
 }
 
+/// An asset's text, for the report, which stands alone.
+pub(super) fn text(name: &str) -> String {
+    let asset = ASSETS.iter().find(|asset| asset.name == name);
+    asset.map_or_else(String::new, |asset| {
+        String::from_utf8_lossy(&asset.content).into_owned()
+    })
+}
+
 pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/assets/{hash}/{name}", get(asset))

@@ -4,7 +4,7 @@ mod blocks;
 mod evidence;
 mod health;
 mod overview;
-mod parts;
+pub(super) mod parts;
 mod profile;
 mod search;
 
@@ -21,8 +21,11 @@ use super::auth::{Account, cookie};
 use super::error::Refusal;
 use super::{Web, assets};
 
-pub(super) use overview::wanted;
+pub(super) use evidence::{sentence, without};
+pub(super) use health::{SensorBlock, block};
+pub(super) use overview::{Card, cards, headline, profile_rows, wanted};
 pub(super) use parts::{alert_rows, evidence_rows, explained, timeline_lines};
+pub(super) use profile::{facts, map, tables};
 
 pub(super) fn routes() -> Router<Web> {
     Router::new()

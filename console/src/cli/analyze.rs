@@ -7,8 +7,9 @@ mod summary;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::Args;
-use lynceus_collector::web::WebOptions;
+use lynceus_collector::web::{Web, WebOptions};
 use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::status::SensorStatus;
@@ -75,6 +76,12 @@ pub struct Options {
     quiet: bool,
     #[command(flatten)]
     web: WebArgs,
+    /// Also write one HTML file that shows the run without a server
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// No summary on standard output.
+    #[arg(skip)]
+    silent: bool,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -90,7 +97,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let settings = options.settings.effective()?;
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
     // The page shows flows, which only a store on disk keeps.
-    let temporary = match (&folder, options.web.is_wanted()) {
+    let temporary = match (&folder, options.web.is_wanted() || options.report.is_some()) {
         (None, true) => Some(tempfile::Builder::new().prefix("lynceus-analyze-").tempdir()?),
         _ => None,
     };
@@ -139,13 +146,53 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         begin,
     };
     let watcher = std::mem::take(&mut pipeline.source_mut().witness);
-    summary::tell(&result, options, watcher)?;
+    if !options.silent {
+        summary::tell(&result, options, watcher)?;
+    }
+    if let Some(path) = &options.report {
+        write_report(path, &local, page(options))?;
+    }
     if let Some(serving) = options.web.serve(&local, page(options))? {
         say(&format!("page at {} until Ctrl-C", serving.url()));
         let stop = super::signal::stop_flag()?;
         serving.wait(&stop)?;
     }
     Ok(outcome)
+}
+
+/// Writes the report of `local`.
+///
+/// # Errors
+/// The store cannot be read, or the file cannot be written.
+pub(super) fn write_report(path: &Path, local: &Local, page: WebOptions) -> anyhow::Result<()> {
+    let html = Web::new(local.collector().query(), page)?.report()?;
+    std::fs::write(path, &html).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!(
+        "{}: {}",
+        path.display(),
+        human::bytes(html.len() as u64)
+    ));
+    Ok(())
+}
+
+impl Options {
+    /// Analyzes `files` for a report and says nothing else.
+    pub(super) fn for_report(files: Vec<PathBuf>, report: PathBuf, settings: Settings, zone: Zone) -> Self {
+        Self {
+            files,
+            json: false,
+            out: None,
+            export: Vec::new(),
+            limit: 0,
+            max_memory: 512 << 20,
+            quiet: false,
+            web: WebArgs::default(),
+            report: Some(report),
+            silent: true,
+            settings,
+            zone,
+        }
+    }
 }
 
 /// What the page of these files says of itself.

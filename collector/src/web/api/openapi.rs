@@ -175,7 +175,7 @@ fn description() -> Value {
     let known = object(json!({
         "ip": address(), "kind": text(), "windows": count(), "first": maybe("number"), "last": maybe("number"),
         "feeds": { "type": ["array", "null"], "items": text() },
-        "facts": list(object(json!({ "name": text(), "values": list(text()) }))),
+        "dossier": { "type": "object" },
         "evidence": list(reference("Evidence")),
     }));
     let status = object(json!({

@@ -30,6 +30,9 @@ pub(super) async fn list(State(web): State<Web>, QueryOf(filter): QueryOf<Filter
         Some(limit) if (1..=super::find::PAGE.1).contains(&limit) => limit,
         Some(_) => return Err(Refusal::bad(format!("limit: between 1 and {}", super::find::PAGE.1)).into()),
     };
+    if filter.q.chars().count() > 1000 {
+        return Err(Refusal::bad("q: at most 1000 characters").into());
+    }
     let index = web.ask(Web::index).await?;
     let wanted = page::wanted(&index, &filter.q, filter.detected);
     let items: Vec<&Short> = wanted.iter().skip(filter.from).take(limit).copied().collect();

@@ -174,13 +174,8 @@ pub(in super::super) fn dossier(out: &mut Vec<u8>, address: &Address) {
         Some(feeds) => list(out, feeds, |out, feed| text(out, feed)),
         None => out.extend_from_slice(b"null"),
     });
-    object.value("facts", |out| {
-        list(out, &address.facts, |out, (name, values)| {
-            let mut object = Object::bare(out);
-            object.text("name", name);
-            object.value("values", |out| list(out, values, |out, value| text(out, value)));
-            object.close();
-        });
+    object.value("dossier", |out| {
+        out.extend_from_slice(lynceus_enrich::dossier::dossier_json(&address.dossier).as_bytes());
     });
     object.value("evidence", |out| {
         list(out, &address.evidence, |out, found| {

@@ -20,11 +20,11 @@ const TOP: usize = 8;
 const PAGE: usize = 100;
 
 /// A number that says how things are.
-pub(super) struct Card {
-    pub(super) value: String,
-    pub(super) label: String,
-    pub(super) class: &'static str,
-    pub(super) drawing: String,
+pub(in super::super) struct Card {
+    pub(in super::super) value: String,
+    pub(in super::super) label: String,
+    pub(in super::super) class: &'static str,
+    pub(in super::super) drawing: String,
 }
 
 #[derive(Template)]
@@ -82,7 +82,7 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
 }
 
 /// What a reader wants to know first.
-fn headline(data: &Overview, flagged: usize) -> (String, &'static str) {
+pub(in super::super) fn headline(data: &Overview, flagged: usize) -> (String, &'static str) {
     if let Some(reason) = &data.health.collector.degraded {
         return (format!("The collector takes nothing now: {reason}"), "bad");
     }
@@ -100,7 +100,7 @@ fn headline(data: &Overview, flagged: usize) -> (String, &'static str) {
     }
 }
 
-fn cards(data: &Overview, lines: &[rates::Line], flagged: usize) -> Vec<Card> {
+pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: usize) -> Vec<Card> {
     let health = &data.health;
     let connected = health.sensors.iter().filter(|sensor| sensor.connected).count();
     let seen: u64 = health

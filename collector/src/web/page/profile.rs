@@ -187,7 +187,7 @@ fn strip(windows: &[WindowView], shown: &Window, ip: IpAddr, clock: &human::Cloc
         .collect()
 }
 
-fn facts(window: &WindowView) -> Vec<(&'static str, String, &'static str)> {
+pub(in super::super) fn facts(window: &WindowView) -> Vec<(&'static str, String, &'static str)> {
     let class = match window {
         WindowView { alerts: 1.., .. } => "bad",
         WindowView { evidence: 1.., .. } => "some",
