@@ -11,8 +11,10 @@
 pub mod counterfactual;
 pub mod features;
 
+pub mod groups;
 pub mod loda;
 pub mod past;
+pub mod patterns;
 
 pub mod quantiles;
 pub mod reference;
