@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "lynceus/v1/app.proto",
     "lynceus/v1/control.proto",
     "lynceus/v1/evidence.proto",
     "lynceus/v1/flow.proto",
     "lynceus/v1/ingest.proto",
     "lynceus/v1/module.proto",
+    "lynceus/v1/outlier.proto",
     "lynceus/v1/profile.proto",
     "lynceus/v1/query.proto",
     "lynceus/v1/status.proto",

@@ -9,6 +9,7 @@
 mod engine;
 mod hot;
 mod left_out;
+mod outliers;
 mod patient;
 
 use std::collections::HashSet;
@@ -139,9 +140,11 @@ impl Dispatch {
         // The wall clock never gives two runs of one store the same nanosecond.
         let run = shared.started.0.unsigned_abs();
         let modules = Modules::new(options.engine.makers(), options.engine.patience);
+        let mut engine = Engine::new(options.engine, replay_from, run);
+        engine.restore(&*store)?;
         let mut dispatch = Self {
             modules,
-            engine: Arc::new(Mutex::new(Engine::new(options.engine, replay_from, run))),
+            engine: Arc::new(Mutex::new(engine)),
             store: Patient::new(store, Arc::clone(&shared)),
             shared,
             sinks: options.sinks,
@@ -299,11 +302,15 @@ impl Dispatch {
         for (index, item) in group.items.iter().enumerate() {
             engine.learn(item);
             while let Some(found) = found.next_if(|found| found.item == index) {
-                for evidence in found.evidence {
+                for mut evidence in found.evidence {
+                    engine.explain(&mut evidence, item);
                     if let Err(error) = engine.take_evidence(evidence, position, &self.store, effects) {
                         self.left_out(error)?;
                     }
                 }
+            }
+            if let Err(error) = engine.look_for_outliers(item, position, &self.store, effects) {
+                self.left_out(error)?;
             }
         }
         drop(engine);

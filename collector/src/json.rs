@@ -149,6 +149,7 @@ fn explanation(out: &mut Vec<u8>, evidence: &Evidence) {
             object.text("unit", &feature.unit);
             object.float("baseline", feature.baseline);
             object.float("threshold", feature.threshold);
+            object.float("surprisal", feature.surprisal);
             object.close();
         });
     });
@@ -332,6 +333,7 @@ pub(crate) mod tests {
                     unit: "hosts".into(),
                     baseline: None,
                     threshold: Some(5.0),
+                    surprisal: None,
                 }],
                 text: "12 hosts".to_owned(),
             },

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use lynceus_detect::context::{AutonomousSystem, Indicator, Knowledge, Listing};
 use lynceus_enrich::feeds::{Feeds, Hit};
 use lynceus_enrich::indicator::Kind;
+use lynceus_enrich::offline::short::Short;
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::Endpoint;
@@ -102,6 +103,11 @@ impl Knowledge for Facts {
             number: system.number,
             name: system.organization.to_owned(),
         })
+    }
+
+    /// By the program's tables; where they do not agree, DB-IP's word.
+    fn country(&self, ip: IpAddr) -> Option<String> {
+        Short::of(ip).country.map(|country| country.text().to_owned())
     }
 
     /// By the registries of the IEEE, as the program's tables have them.

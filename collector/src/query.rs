@@ -4,6 +4,7 @@ mod collect;
 pub mod dossier;
 mod find;
 mod lists;
+mod outliers;
 mod status;
 mod traffic;
 
@@ -173,6 +174,38 @@ impl v1::query_server::Query for QueryService {
             Ok(dossier::to_wire(&*service.dossier(ip)?))
         })
         .await
+    }
+
+    async fn list_outliers(
+        &self,
+        request: Request<v1::ListOutliersRequest>,
+    ) -> Result<Response<v1::ListOutliersResponse>, Status> {
+        let request = request.into_inner();
+        self.ask(move |service| service.outliers(&request)).await
+    }
+
+    async fn find_patterns(
+        &self,
+        request: Request<v1::FindPatternsRequest>,
+    ) -> Result<Response<v1::FindPatternsResponse>, Status> {
+        let request = request.into_inner();
+        self.ask(move |service| service.patterns(&request)).await
+    }
+
+    async fn find_alike(
+        &self,
+        request: Request<v1::FindAlikeRequest>,
+    ) -> Result<Response<v1::FindAlikeResponse>, Status> {
+        let request = request.into_inner();
+        self.ask(move |service| service.alike(&request)).await
+    }
+
+    async fn set_label(
+        &self,
+        request: Request<v1::SetLabelRequest>,
+    ) -> Result<Response<v1::SetLabelResponse>, Status> {
+        let request = request.into_inner();
+        self.ask(move |service| service.label(&request)).await
     }
 
     async fn watch(

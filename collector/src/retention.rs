@@ -62,6 +62,9 @@ pub fn expire_rows(store: &dyn Store, max_age: Duration) -> Result<u64, StoreErr
                 expire_of_window(store, &prefix, Table::Evidence, Table::EvidenceByTime)?;
                 expire_of_window(store, &prefix, Table::Alerts, Table::AlertsByTime)?;
                 let changes = vec![
+                    remove(Table::Outliers, key.clone()),
+                    remove(Table::OutlierCases, key.clone()),
+                    remove(Table::Labels, prefix.clone()),
                     remove(Table::Windows, prefix.clone()),
                     remove(Table::Summaries, prefix),
                     remove(Table::WindowsByTime, key.clone()),

@@ -4,6 +4,8 @@
 //! people ask: by profile and window, or by time. Addresses are 16 bytes (IPv4 as `::ffff:a.b.c.d`), times 8 bytes with
 //! the sign bit turned, so that bytes sort as numbers.
 
+pub mod outlier;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -456,6 +458,11 @@ mod tests {
             let _ = read_window(&bytes);
             let _ = read_evidence(&bytes);
             let _ = read_alert(&bytes);
+            let _ = outlier::read_outlier(&bytes);
+            let _ = outlier::read_own(&bytes);
+            let _ = outlier::read_state(&bytes);
+            let _ = outlier::read_label(&bytes);
+            let _ = outlier::likeness_of_case(&bytes, &[0.0; lynceus_model::outlier::COUNT]);
         }
     }
 }

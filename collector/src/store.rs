@@ -182,12 +182,20 @@ pub enum Table {
     /// Blocks in the order in which they began, and what was done with them.
     Blocks,
     BlockLog,
+    /// Accounts of windows that are over, by time.
+    Outliers,
+    /// Those that were flagged or labelled: small rows, to be searched.
+    OutlierCases,
+    /// What the outlier detector remembers.
+    OutlierState,
+    /// What analysts said of windows.
+    Labels,
     /// Position up to which the tables are complete, and the like.
     Meta,
 }
 
 impl Table {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Windows,
         Self::Summaries,
         Self::WindowsByTime,
@@ -199,6 +207,10 @@ impl Table {
         Self::Gaps,
         Self::Blocks,
         Self::BlockLog,
+        Self::Outliers,
+        Self::OutlierCases,
+        Self::OutlierState,
+        Self::Labels,
         Self::Meta,
     ];
 
@@ -216,6 +228,10 @@ impl Table {
             Self::Gaps => "gaps",
             Self::Blocks => "blocks",
             Self::BlockLog => "block_log",
+            Self::Outliers => "outliers",
+            Self::OutlierCases => "outlier_cases",
+            Self::OutlierState => "outlier_state",
+            Self::Labels => "labels",
             Self::Meta => "meta",
         }
     }

@@ -9,6 +9,7 @@ pub mod flows;
 pub mod ip;
 pub mod landmarks;
 pub mod live;
+pub mod outliers;
 mod output;
 pub mod place;
 pub mod profiles;
@@ -59,6 +60,11 @@ enum Command {
     Profiles(profiles::Options),
     Evidence(evidence::Options),
     Alerts(evidence::AlertOptions),
+    Outliers(outliers::Options),
+    Why(outliers::WhyOptions),
+    Patterns(outliers::PatternOptions),
+    Dive(outliers::DiveOptions),
+    Label(outliers::LabelOptions),
     Status(status::Options),
     Ip(Box<ip::Options>),
     About(about::Options),
@@ -94,6 +100,11 @@ pub fn main() -> ExitCode {
         Command::Profiles(options) => profiles::run(&options),
         Command::Evidence(options) => evidence::run(&options),
         Command::Alerts(options) => evidence::run_alerts(&options),
+        Command::Outliers(options) => outliers::run(&options),
+        Command::Why(options) => outliers::why(&options),
+        Command::Patterns(options) => outliers::patterns(&options),
+        Command::Dive(options) => outliers::dive(&options),
+        Command::Label(options) => outliers::label(&options),
         Command::Status(options) => status::run(&options),
         Command::Ip(options) => ip::run(&options),
         Command::About(options) => about::run(&options),

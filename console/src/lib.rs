@@ -9,6 +9,7 @@ pub mod dossier;
 pub mod explain;
 pub mod json;
 pub mod local;
+pub mod outliers;
 pub mod peers;
 pub mod query;
 pub mod report;

@@ -47,6 +47,8 @@ pub struct Local {
     traffic: usize,
     /// Keeps feeds and whitelist fresh as long as the collector runs.
     _keeper: Option<Keeper>,
+    /// Where the store is, if it goes with this. After the collector: fields are dropped in order.
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// How findings are judged.
@@ -89,6 +91,15 @@ impl Local {
         Ok(self.query(false, Vec::new())?.with_collector(self))
     }
 
+    /// As [`Local::into_query`], with the folder of the store, which goes afterwards.
+    ///
+    /// # Errors
+    /// As [`Local::query`].
+    pub fn into_query_within(mut self, folder: tempfile::TempDir) -> anyhow::Result<Query> {
+        self._folder = Some(folder);
+        self.into_query()
+    }
+
     /// # Errors
     /// When the store cannot be opened, as when another process has it open.
     pub fn open(
@@ -126,6 +137,7 @@ impl Local {
             waiting: Content::default(),
             traffic: 0,
             _keeper: judging.keeper,
+            _folder: None,
         })
     }
 

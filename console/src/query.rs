@@ -7,6 +7,7 @@ mod dossier;
 mod handshakes;
 mod names;
 mod news;
+mod outliers;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -15,6 +15,12 @@ pub struct Context {
     pub knowledge: Arc<dyn Knowledge>,
 }
 
+impl std::fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Context")
+    }
+}
+
 impl Context {
     /// Knows the network and nothing else.
     #[must_use]
@@ -47,6 +53,11 @@ pub struct Network {
 pub trait Knowledge: std::fmt::Debug + Send + Sync {
     /// Autonomous system that announces the address.
     fn autonomous_system(&self, _ip: IpAddr) -> Option<AutonomousSystem> {
+        None
+    }
+
+    /// Country of the address, two letters.
+    fn country(&self, _ip: IpAddr) -> Option<String> {
         None
     }
 
@@ -114,16 +125,16 @@ pub struct Listing {
     pub wider: Option<String>,
 }
 
-mod prefixes {
+pub(crate) mod prefixes {
     use lynceus_model::address::Network as Prefix;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(prefixes: &[Prefix], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(prefixes: &[Prefix], serializer: S) -> Result<S::Ok, S::Error> {
         let texts: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
         texts.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;
         texts
             .iter()

@@ -414,6 +414,7 @@ fn feature_of(reason: &host::Reason) -> Feature {
         unit: Cow::Borrowed(reason.unit),
         baseline: reason.usual,
         threshold: Some(reason.threshold),
+        surprisal: None,
     }
 }
 

@@ -91,6 +91,7 @@ pub mod command_and_control;
 mod generations;
 pub mod https_anomaly;
 pub mod letters_model;
+pub mod outlier;
 
 pub use context::Context;
 pub use registry::{DetectConfig, Maker, Registry, makers};

@@ -37,6 +37,8 @@ macro_rules! detectors {
         #[serde(default, deny_unknown_fields)]
         pub struct DetectConfig {
             pub network: Network,
+            /// Hosted by the collector itself, because its state outlives a run.
+            pub outlier: crate::outlier::Config,
             $(pub $file: $file::Config,)*
         }
 

@@ -115,6 +115,7 @@ pub(crate) fn feature(name: &'static str, value: f64, unit: &'static str) -> Fea
         unit: Cow::Borrowed(unit),
         baseline: None,
         threshold: None,
+        surprisal: None,
     }
 }
 

@@ -136,10 +136,11 @@ pub enum EvidenceType {
     MaliciousJa4,
     CredentialStuffing,
     ReportedByOther,
+    Outlier,
 }
 
 impl EvidenceType {
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 72] = [
         Self::HorizontalPortScan,
         Self::VerticalPortScan,
         Self::IcmpAddressScan,
@@ -211,6 +212,7 @@ impl EvidenceType {
         Self::MaliciousJa4,
         Self::CredentialStuffing,
         Self::ReportedByOther,
+        Self::Outlier,
     ];
 
     #[must_use]
@@ -291,6 +293,7 @@ impl EvidenceType {
             Self::MaliciousJa4 => "MALICIOUS_JA4",
             Self::CredentialStuffing => "CREDENTIAL_STUFFING",
             Self::ReportedByOther => "REPORTED_BY_OTHER",
+            Self::Outlier => "OUTLIER",
         }
     }
 
@@ -365,4 +368,6 @@ pub struct Feature {
     pub baseline: Option<f64>,
     /// From where on it counts.
     pub threshold: Option<f64>,
+    /// How unusual the value is, in nats (−ln of its probability), where a baseline knows.
+    pub surprisal: Option<f64>,
 }

@@ -167,6 +167,10 @@ impl TryFrom<v1::Feature> for Feature {
                 .threshold
                 .map(|value| finite("threshold", value))
                 .transpose()?,
+            surprisal: wire
+                .surprisal
+                .map(|value| finite("surprisal", value))
+                .transpose()?,
         })
     }
 }
@@ -179,6 +183,7 @@ impl From<Feature> for v1::Feature {
             unit: cut_name(feature.unit),
             baseline: feature.baseline,
             threshold: feature.threshold,
+            surprisal: feature.surprisal,
         }
     }
 }

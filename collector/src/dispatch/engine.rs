@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lynceus_detect::{Context, DetectConfig, Maker, makers};
+use lynceus_detect::{Context, DetectConfig, Maker, ProfileUpdate, makers};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::profile::ProfileDelta;
@@ -15,6 +15,7 @@ use lynceus_proto::v1;
 
 use super::hot::{Hot, HotWindows, Replay};
 use super::left_out::LeftOut;
+use super::outliers::Outliers;
 use crate::knowledge::Facts;
 use crate::modules::Item;
 use crate::rows::{self, EvidenceRow};
@@ -136,6 +137,7 @@ pub(super) struct Engine {
     accumulator: Accumulator,
     replay: Replay,
     left_out: LeftOut,
+    outliers: Outliers,
     /// Newest event time.
     now: Timestamp,
 }
@@ -147,6 +149,7 @@ impl Engine {
             accumulator: Accumulator::new(options.group, options.policy),
             windows: HotWindows::default(),
             left_out: LeftOut::new(Arc::clone(&options.facts)),
+            outliers: Outliers::new(&options),
             replay: Replay {
                 from: replay_from,
                 run,
@@ -154,6 +157,43 @@ impl Engine {
             now: Timestamp::MIN,
             options,
         }
+    }
+
+    /// Takes up what an earlier run remembered.
+    pub(super) fn restore(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        self.outliers.restore(store)
+    }
+
+    /// Shows an update to the outlier detector and adds up what it finds, after the other detectors.
+    pub(super) fn look_for_outliers(
+        &mut self,
+        item: &Item,
+        position: Position,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let update = item.update();
+        let shown = ProfileUpdate {
+            sensor: self.options.group,
+            profile: &item.profile,
+            delta: &update.delta,
+            number: item.number,
+            stage: update.stage,
+            flows: &update.flows,
+            apps: &update.apps,
+        };
+        let found = self
+            .outliers
+            .inspect(position, &shown, item, store, &mut effects.changes)?;
+        for evidence in found {
+            self.take_evidence(evidence, position, store, effects)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that something was found at an update, and adds the account of its window.
+    pub(super) fn explain(&mut self, evidence: &mut Evidence, item: &Item) {
+        self.outliers.explain(evidence, &item.profile, &item.history);
     }
 
     /// Merges an update; gives what the modules are to be shown, if it was not merged before.
@@ -254,6 +294,10 @@ impl Engine {
             }
             let earliest = self.windows.iter().map(|hot| hot.row.since).min();
             replay_from = earliest.map_or(applied, |since| Position(since.0.saturating_sub(1)).min(applied));
+            let remembered = self.outliers.flush(applied, replay_from);
+            if !remembered.is_empty() {
+                write(remembered)?;
+            }
         }
         Ok(Flushed {
             summaries,
@@ -263,7 +307,7 @@ impl Engine {
 
     /// Whether the windows in memory are beyond their bound, so that they should be flushed now.
     pub(super) fn is_full(&self) -> bool {
-        self.windows.bytes() > self.options.max_window_bytes
+        self.windows.bytes() > self.options.max_window_bytes || self.outliers.is_full()
     }
 
     pub(super) fn window(&self, id: WindowId) -> Option<(ProfileDelta, v1::WindowSummary)> {
@@ -293,6 +337,7 @@ impl Engine {
             window_bytes: self.windows.bytes() as u64,
             evidence_refused: self.accumulator.refused(),
             evidence_whitelisted: self.left_out.count(),
+            outlier_bytes: self.outliers.bytes() as u64,
         }
     }
 
@@ -391,6 +436,8 @@ pub struct EngineFigures {
     pub evidence_refused: u64,
     /// Evidence that the whitelist left out.
     pub evidence_whitelisted: u64,
+    /// Baselines and pasts of the outlier detector.
+    pub outlier_bytes: u64,
 }
 
 /// Event time that a sensor may lag behind the newest one before its windows count as closed without its word.

@@ -70,6 +70,7 @@ impl QueryService {
             ("missing_now", missing),
             ("windows_in_memory", engine.windows),
             ("window_bytes", engine.window_bytes),
+            ("outlier_bytes", engine.outlier_bytes),
             ("damaged_blocks", store.damaged),
             ("recovered_bytes", store.recovered_bytes),
         ];

@@ -104,6 +104,46 @@ pub(crate) fn telnet(hosts: u8) -> Vec<WindowUpdate> {
     updates
 }
 
+/// Window updates of an office: each of twelve hosts calls some servers each hour; in the last one the first host calls
+/// five hundred.
+#[allow(dead_code, reason = "only some tests want it")]
+pub(crate) fn office(hours: i64) -> Vec<WindowUpdate> {
+    let mut profiler = Profiler::new(ProfilerConfig {
+        sensor: SENSOR,
+        plan: PLAN,
+        ..ProfilerConfig::default()
+    });
+    let mut number = 0;
+    for hour in 0..hours {
+        for host in 0..12_u8 {
+            let usual = 5 + scattered(number + u64::from(host)) % 20;
+            let calls = if host == 0 && hour + 1 == hours {
+                500
+            } else {
+                usual
+            };
+            for call in 0..calls {
+                number += 1;
+                let at = Timestamp::from_secs(3600 * hour + i64::from(host))
+                    .saturating_add(Duration::from_millis(5_000 * call + scattered(number)));
+                // Usual hosts call any of forty servers, so that nobody has a rhythm.
+                let server = if calls == 500 {
+                    call
+                } else {
+                    scattered(number * 31) % 40
+                };
+                let server = Ipv4Addr::new(93, 184, (server / 200) as u8, 1 + (server % 200) as u8);
+                let from = Ipv4Addr::new(10, 0, 3, 1 + host);
+                profiler.observe(flow(number, at, from, server, 443, ConnState::Sf));
+            }
+        }
+    }
+    profiler.finish();
+    let mut updates = Vec::new();
+    profiler.drain(&mut updates);
+    updates
+}
+
 /// Cuts updates into batches of at most `size`.
 pub(crate) fn batches(updates: &[WindowUpdate], size: usize) -> Vec<Batch> {
     let batch = |(index, updates): (usize, &[WindowUpdate])| {

@@ -110,7 +110,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     };
     let mut pipeline = Pipeline::new(Tap::new(source, watcher), settings.profiles(FILES))?;
     let mut local = None;
-    let outcome = read(&mut pipeline, options, |updates, plan| {
+    let outcome = read(&mut pipeline, options.quiet, |updates, plan| {
         let local = match &mut local {
             Some(local) => local,
             // The plan is known with the first packet: its time is the origin of the windows.
@@ -209,6 +209,33 @@ fn page(options: &Options) -> WebOptions {
     }
 }
 
+/// Analyzes files and keeps all that was found in a folder that goes with the process, for another command to ask.
+///
+/// # Errors
+/// The files or the settings are wrong, or there is no room.
+pub(super) fn in_process(files: &[PathBuf], settings: &Settings) -> anyhow::Result<crate::query::Query> {
+    let settings = settings.effective()?;
+    let folder = tempfile::tempdir().context("no room for the analysis")?;
+    let table = FlowTableConfig::default();
+    let source = FileSource::open(files, table, None);
+    let nobody = Watcher {
+        folder: None,
+        logs: Logs::open(&[])?,
+    };
+    let mut pipeline = Pipeline::new(Tap::new(source, nobody), settings.profiles(FILES))?;
+    let mut local = None;
+    read(&mut pipeline, true, |updates, plan| {
+        let local = match &mut local {
+            Some(local) => local,
+            empty => empty.insert(open(Some(folder.path()), &settings, plan)?),
+        };
+        local.take(updates.drain(..))
+    })?;
+    let mut local = local.context("there is nothing in these files")?;
+    local.flush()?;
+    local.into_query_within(folder)
+}
+
 fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow::Result<Local> {
     Local::open(
         store.map_or(Keep::Nothing, Keep::In),
@@ -223,10 +250,10 @@ fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow:
 /// Reads all files; hands out window updates as they come.
 fn read(
     pipeline: &mut Pipeline<Tap<FileSource, Watcher>>,
-    options: &Options,
+    quiet: bool,
     mut each: impl FnMut(&mut Vec<WindowUpdate>, WindowPlan) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let progress = progress::bar(pipeline.source().source.total_bytes(), options.quiet);
+    let progress = progress::bar(pipeline.source().source.total_bytes(), quiet);
     let mut outcome = Outcome::Done;
     let mut updates = Vec::new();
     loop {

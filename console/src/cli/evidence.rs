@@ -112,7 +112,7 @@ fn kind(text: &str) -> Result<EvidenceType, String> {
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Ok(Timestamp::from_secs(seconds));
     }

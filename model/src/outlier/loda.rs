@@ -155,10 +155,7 @@ impl Shares {
             return None;
         }
         let score = said.iter().map(|(_, nats)| nats).sum::<f64>() / said.len() as f64;
-        let mut features: Vec<(usize, f64)> = (0..COUNT)
-            .filter_map(|feature| Some((feature, standing_out(&said, feature)?)))
-            .filter(|(_, t)| *t > 0.0)
-            .collect();
+        let mut features = standing_out(&said);
         features.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         Some(Opinion { score, features })
     }
@@ -187,22 +184,53 @@ impl Projection {
     }
 }
 
-/// Welch's t of the projections that use a feature against those that do not; `None` where there are too few of either.
-fn standing_out(said: &[(usize, f64)], feature: usize) -> Option<f64> {
-    let uses = |number: usize| WEIGHTS[number].features.contains(&feature);
-    let moments = |with: bool| {
-        let chosen = || said.iter().filter(move |(number, _)| uses(*number) == with);
-        let count = chosen().count() as f64;
-        let mean = chosen().map(|(_, nats)| nats).sum::<f64>() / count;
-        let variance = chosen()
-            .map(|(_, nats)| (nats - mean) * (nats - mean))
-            .sum::<f64>()
-            / (count - 1.0);
-        (count >= 3.0).then_some((mean, variance / count))
+/// Welch's t of the projections that use a feature against those that do not, for each feature where it is positive and
+/// there are enough of both.
+fn standing_out(said: &[(usize, f64)]) -> Vec<(usize, f64)> {
+    let mut all = Moments::default();
+    let mut with = [Moments::default(); COUNT];
+    for (number, nats) in said {
+        all.add(*nats);
+        for feature in WEIGHTS[*number].features {
+            with[feature].add(*nats);
+        }
+    }
+    let of = |(feature, with): (usize, &Moments)| {
+        let without = all.without(with);
+        let error = (with.variance_of_mean()? + without.variance_of_mean()?).sqrt();
+        let t = (with.sum / with.count - without.sum / without.count) / error;
+        (t.is_finite() && t > 0.0).then_some((feature, t))
     };
-    let ((with, of_with), (without, of_without)) = (moments(true)?, moments(false)?);
-    let error = (of_with + of_without).sqrt();
-    (error > 0.0).then(|| (with - without) / error)
+    with.iter().enumerate().filter_map(of).collect()
+}
+
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, x: f64) {
+        self.count += 1.0;
+        self.sum += x;
+        self.squares += x * x;
+    }
+
+    fn without(&self, part: &Self) -> Self {
+        Self {
+            count: self.count - part.count,
+            sum: self.sum - part.sum,
+            squares: self.squares - part.squares,
+        }
+    }
+
+    /// `None` for fewer than three.
+    fn variance_of_mean(&self) -> Option<f64> {
+        let around_mean = (self.squares - self.sum * self.sum / self.count).max(0.0);
+        (self.count >= 3.0).then(|| around_mean / (self.count - 1.0) / self.count)
+    }
 }
 
 fn logarithms(values: &Values) -> [Option<f64>; COUNT] {

@@ -110,13 +110,21 @@ impl Account {
     /// however odd. All zero where nothing is odd.
     #[must_use]
     pub fn direction(&self) -> [f32; COUNT] {
-        let mut direction = [0.0_f32; COUNT];
-        for term in &self.terms {
-            direction[term.feature] = (term.nats - ORDINARY).max(0.0) as f32;
-        }
-        normalize(&mut direction);
-        direction
+        direction(self.terms.iter().map(|term| (term.feature, term.nats)))
     }
+}
+
+/// [`Account::direction`] of features with their surprisals.
+#[must_use]
+pub fn direction(terms: impl IntoIterator<Item = (usize, f64)>) -> [f32; COUNT] {
+    let mut direction = [0.0_f32; COUNT];
+    for (feature, nats) in terms {
+        if let Some(place) = direction.get_mut(feature) {
+            *place = (nats - ORDINARY).max(0.0) as f32;
+        }
+    }
+    normalize(&mut direction);
+    direction
 }
 
 /// Nats that any feature of an ordinary window may have: 1 in 20.

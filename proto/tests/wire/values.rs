@@ -212,13 +212,15 @@ fn explanation() -> impl Strategy<Value = Explanation> {
         name(),
         option::of(number()),
         option::of(number()),
+        option::of(number()),
     )
-        .prop_map(|(name, value, unit, baseline, threshold)| Feature {
+        .prop_map(|(name, value, unit, baseline, threshold, surprisal)| Feature {
             name: name.into(),
             value,
             unit: unit.into(),
             baseline,
             threshold,
+            surprisal,
         });
     (vec(feature, 0..4), text()).prop_map(|(features, text)| Explanation { features, text })
 }

@@ -89,6 +89,7 @@ mod tests {
             unit: "hosts".into(),
             baseline,
             threshold,
+            surprisal: None,
         };
         let svg = features(&[
             feature(12.0, Some(5.0), None),

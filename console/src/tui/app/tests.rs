@@ -204,6 +204,7 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
                     unit: "addresses".into(),
                     baseline: None,
                     threshold: Some(10.0),
+                    surprisal: None,
                 },
                 Feature {
                     name: "packets".into(),
@@ -211,6 +212,7 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
                     unit: "packets".into(),
                     baseline: None,
                     threshold: None,
+                    surprisal: None,
                 },
             ],
             text: "40 addresses were tried on one port and none of them answered.".into(),

@@ -1,0 +1,192 @@
+//! The outlier detector in the engine: it is fed with the log like the others, but its memory outlives a run.
+//!
+//! Its state is one row, written with the place of the log that it belongs to; pasts of profiles are rows of their own
+//! and know the place that taught them last. A replay begins earlier than that: up to the place of the state the
+//! detector is not shown anything, and what it said between is said again from the row, so that alerts add up as they
+//! did (`docs/decisions/0140-outlier-state.md`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use lynceus_detect::outlier::{Judged, Outlier};
+use lynceus_detect::{Context, Detector, History, ProfileUpdate};
+use lynceus_model::evidence::{Evidence, EvidenceType};
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::window::{Stage, WindowId};
+
+use crate::modules::Item;
+use crate::rows::outlier as rows;
+use crate::store::{Change, Position, Store, StoreError, Table};
+
+pub(super) struct Outliers {
+    /// `None`: not enabled.
+    detector: Option<Outlier>,
+    /// Place of the state that this run began with.
+    known: Position,
+    /// What was said at places that a replay may pass again.
+    said: BTreeMap<Position, Vec<Evidence>>,
+    changed: bool,
+}
+
+/// Evidence that may be said again; more alarms between two places of rest are a flood in which one more counts little.
+const MAX_SAID: usize = 4_096;
+
+impl Outliers {
+    pub(super) fn new(options: &super::EngineOptions) -> Self {
+        let context = Context {
+            network: std::sync::Arc::new(options.detectors.network.clone()),
+            knowledge: std::sync::Arc::<crate::knowledge::Facts>::clone(&options.facts),
+        };
+        let config = options.detectors.outlier.clone();
+        let detector = config.enabled.then(|| {
+            let mut detector = Outlier::new(config, &context);
+            detector.set_width(options.plan.width);
+            detector
+        });
+        Self {
+            detector,
+            known: Position(0),
+            said: BTreeMap::new(),
+            changed: false,
+        }
+    }
+
+    /// Goes on from the store. A state that cannot be read is told and left: the baseline begins anew.
+    pub(super) fn restore(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let Some(detector) = &mut self.detector else {
+            return Ok(());
+        };
+        let Some(value) = store.get(Table::OutlierState, rows::STATE_KEY)? else {
+            return Ok(());
+        };
+        match rows::read_state(&value) {
+            Ok((position, state, said)) => {
+                if detector.restore(state) {
+                    let waiting: Vec<_> = detector.waiting().collect();
+                    for profile in waiting {
+                        put_own(detector, profile, store)?;
+                    }
+                    self.known = position;
+                    for (position, evidence) in said {
+                        self.said.entry(position).or_default().push(evidence);
+                    }
+                } else {
+                    tracing::warn!("outliers: the baseline was made with other features and begins anew");
+                }
+            }
+            Err(error) => tracing::error!(%error, "outliers: the baseline begins anew"),
+        }
+        Ok(())
+    }
+
+    /// Shows an update; gives what is to be said, and puts accounts among the changes.
+    pub(super) fn inspect(
+        &mut self,
+        position: Position,
+        update: &ProfileUpdate<'_>,
+        item: &Item,
+        store: &dyn Store,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<Evidence>, StoreError> {
+        if position <= self.known {
+            // All that was said at one place of the log, with each of its updates: an id counts once.
+            return Ok(self.said.get(&position).cloned().unwrap_or_default());
+        }
+        let Some(detector) = &mut self.detector else {
+            return Ok(Vec::new());
+        };
+        let profile = update.profile.window.profile;
+        // Judging looks at pasts, and only windows that are over are judged.
+        if update.stage == Stage::Closed {
+            put_own(detector, profile, store)?;
+        }
+        let index = item.index.min(usize::from(u16::MAX)) as u64;
+        detector.set_position(position.0 << 16 | index);
+        let history = History {
+            windows: &item.history,
+        };
+        let mut found = detector.inspect(update, &history);
+        if let Some(now) = item.tick {
+            found.extend(detector.tick(now));
+        }
+        for judged in detector.take_judged() {
+            changes.extend(of(&judged));
+        }
+        self.changed = true;
+        if !found.is_empty() && self.said.values().map(Vec::len).sum::<usize>() < MAX_SAID {
+            self.said
+                .entry(position)
+                .or_default()
+                .extend(found.iter().cloned());
+        }
+        Ok(found)
+    }
+
+    /// Notes evidence of another detector, and adds the account of the window to it.
+    pub(super) fn explain(
+        &mut self,
+        evidence: &mut Evidence,
+        profile: &ProfileDelta,
+        history: &[ProfileDelta],
+    ) {
+        let Some(detector) = &mut self.detector else {
+            return;
+        };
+        if evidence.kind == EvidenceType::Outlier {
+            return;
+        }
+        let window = WindowId {
+            profile: evidence.profile,
+            start: evidence.window_start,
+        };
+        detector.saw(window, evidence.kind);
+        detector.explain(evidence, profile, history);
+    }
+
+    /// Writes what changed, as it is after `applied`; a replay will not begin before `replay_from`.
+    pub(super) fn flush(&mut self, applied: Position, replay_from: Position) -> Vec<Change> {
+        let Some(detector) = &mut self.detector else {
+            return Vec::new();
+        };
+        self.said.retain(|position, _| *position > replay_from);
+        if !std::mem::take(&mut self.changed) || applied <= self.known {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        detector.each_changed(|profile, own| changes.push(rows::put_own(profile, own)));
+        let said = self.said.iter().flat_map(|(position, evidence)| {
+            let position = *position;
+            evidence.iter().map(move |evidence| (position, evidence.clone()))
+        });
+        changes.push(rows::put_state(
+            applied,
+            &detector.state(),
+            &said.collect::<Vec<_>>(),
+        ));
+        detector.shrink();
+        changes
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.detector.as_ref().is_some_and(Outlier::is_full)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.detector.as_ref().map_or(0, Outlier::bytes)
+    }
+}
+
+/// Puts the past of a profile into the detector's memory, if it is only in the store.
+fn put_own(detector: &mut Outlier, profile: IpAddr, store: &dyn Store) -> Result<(), StoreError> {
+    if !detector.knows(profile)
+        && let Some(value) = store.get(Table::OutlierState, &rows::own_key(profile))?
+        && let Some(own) = rows::read_own(&value)?
+    {
+        detector.put_own(profile, own);
+    }
+    Ok(())
+}
+
+fn of(judged: &Judged) -> Vec<Change> {
+    rows::put_outlier(&rows::outlier_of(judged), judged.closed.window)
+}

@@ -1,0 +1,480 @@
+//! What the outlier detector remembers, as one row: it is written as a whole at one place of the log.
+
+use lynceus_detect::outlier::{Closed, Fingerprints, Generation, Open, Role, State};
+use lynceus_model::evidence::{Evidence, EvidenceType};
+use lynceus_model::flow::CommunityId;
+use lynceus_model::outlier::loda::Loda;
+use lynceus_model::outlier::patterns::Item;
+use lynceus_model::outlier::{COUNT, Quantiles, Values};
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::{SensorId, WindowId};
+use lynceus_proto::v1;
+
+use super::super::{address_key, address_of, damaged, put, read};
+use crate::store::{Change, Position, StoreError, Table};
+
+/// Key of the row.
+pub(crate) const KEY: &[u8] = b"state";
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredState {
+    #[prost(uint64, tag = "1")]
+    position: u64,
+    #[prost(uint32, tag = "2")]
+    version: u32,
+    #[prost(message, repeated, tag = "3")]
+    generations: Vec<StoredGeneration>,
+    #[prost(fixed64, repeated, tag = "4")]
+    young: Vec<u64>,
+    #[prost(fixed64, repeated, tag = "5")]
+    old: Vec<u64>,
+    #[prost(sfixed64, optional, tag = "6")]
+    fingerprints_since: Option<i64>,
+    #[prost(message, repeated, tag = "7")]
+    open: Vec<StoredOpen>,
+    #[prost(message, repeated, tag = "8")]
+    closed: Vec<StoredClosed>,
+    #[prost(message, repeated, tag = "9")]
+    done: Vec<StoredWindowId>,
+    #[prost(message, repeated, tag = "10")]
+    said: Vec<StoredSaid>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredSketch {
+    #[prost(uint32, tag = "1")]
+    bits: u32,
+    /// Each as the difference to the one before.
+    #[prost(uint32, repeated, tag = "2")]
+    buckets: Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    counts: Vec<u32>,
+    #[prost(double, tag = "4")]
+    min: f64,
+    #[prost(double, tag = "5")]
+    max: f64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredGeneration {
+    #[prost(uint32, tag = "1")]
+    role: u32,
+    #[prost(bool, tag = "2")]
+    current: bool,
+    #[prost(sint64, tag = "3")]
+    index: i64,
+    #[prost(sfixed64, tag = "4")]
+    first: i64,
+    #[prost(sfixed64, tag = "5")]
+    last: i64,
+    #[prost(uint64, tag = "6")]
+    windows: u64,
+    #[prost(message, repeated, tag = "7")]
+    features: Vec<StoredSketch>,
+    #[prost(uint32, repeated, tag = "8")]
+    loda: Vec<u32>,
+    #[prost(message, optional, tag = "9")]
+    scores: Option<StoredSketch>,
+    #[prost(message, optional, tag = "10")]
+    odd_scores: Option<StoredSketch>,
+    #[prost(message, repeated, tag = "11")]
+    types: Vec<StoredType>,
+    #[prost(uint64, tag = "12")]
+    flags: u64,
+}
+
+/// By name, so that a list of types that grew does no harm.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredType {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint32, tag = "2")]
+    windows: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredWindowId {
+    #[prost(bytes = "vec", tag = "1")]
+    profile: Vec<u8>,
+    #[prost(sfixed64, tag = "2")]
+    start: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredOpen {
+    #[prost(message, optional, tag = "1")]
+    window: Option<StoredWindowId>,
+    #[prost(uint64, tag = "2")]
+    names: u64,
+    #[prost(double, tag = "3")]
+    entropy: f64,
+    #[prost(string, repeated, tag = "4")]
+    fingerprints: Vec<String>,
+    #[prost(uint64, tag = "5")]
+    new_fingerprints: u64,
+    #[prost(message, repeated, tag = "6")]
+    domains: Vec<StoredType>,
+    #[prost(uint32, repeated, tag = "7")]
+    vlans: Vec<u32>,
+    #[prost(string, repeated, tag = "8")]
+    types: Vec<String>,
+    #[prost(uint64, tag = "9")]
+    updates: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredValue {
+    #[prost(uint32, tag = "1")]
+    feature: u32,
+    #[prost(double, tag = "2")]
+    value: f64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredClosed {
+    #[prost(message, optional, tag = "1")]
+    window: Option<StoredWindowId>,
+    #[prost(bytes = "vec", tag = "2")]
+    sensor: Vec<u8>,
+    #[prost(int64, tag = "3")]
+    number: i64,
+    #[prost(sfixed64, tag = "4")]
+    first: i64,
+    #[prost(sfixed64, tag = "5")]
+    last: i64,
+    #[prost(uint32, tag = "6")]
+    role: u32,
+    #[prost(message, repeated, tag = "7")]
+    values: Vec<StoredValue>,
+    #[prost(message, repeated, tag = "8")]
+    items: Vec<v1::OutlierItem>,
+    #[prost(string, repeated, tag = "9")]
+    types: Vec<String>,
+    #[prost(bytes = "vec", repeated, tag = "10")]
+    flows: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredSaid {
+    #[prost(uint64, tag = "1")]
+    position: u64,
+    #[prost(message, optional, tag = "2")]
+    evidence: Option<v1::Evidence>,
+}
+
+/// Writes the state as it is after `position`. `said`: evidence that a replay would pass again.
+#[must_use]
+pub(crate) fn put_state(position: Position, state: &State, said: &[(Position, Evidence)]) -> Change {
+    let generations = state.baselines.iter().flat_map(|(role, current, previous)| {
+        [
+            stored_generation(*role, true, current),
+            stored_generation(*role, false, previous),
+        ]
+    });
+    let stored = StoredState {
+        position: position.0,
+        version: state.version,
+        generations: generations.collect(),
+        young: state.fingerprints.young.iter().copied().collect(),
+        old: state.fingerprints.old.iter().copied().collect(),
+        fingerprints_since: state.fingerprints_since.map(|since| since.0),
+        open: state.open.iter().map(stored_open).collect(),
+        closed: state.closed.iter().map(stored_closed).collect(),
+        done: state.done.iter().map(stored_window).collect(),
+        said: said
+            .iter()
+            .map(|(position, evidence)| StoredSaid {
+                position: position.0,
+                evidence: Some(evidence.clone().into()),
+            })
+            .collect(),
+    };
+    put(Table::OutlierState, KEY.to_vec(), &stored)
+}
+
+/// Position, state, and evidence that a replay would pass again.
+pub(crate) type Read = (Position, State, Vec<(Position, Evidence)>);
+
+/// # Errors
+/// The value is not a state.
+pub(crate) fn read_state(value: &[u8]) -> Result<Read, StoreError> {
+    let stored: StoredState = read(Table::OutlierState, value)?;
+    let mut baselines: Vec<(Role, Generation, Generation)> = Vec::new();
+    for pair in stored.generations.chunks(2) {
+        let [current, previous] = pair else {
+            return Err(wrong("one generation of two"));
+        };
+        let role = u8::try_from(current.role).ok().and_then(Role::from_number);
+        let role = role.ok_or_else(|| wrong("an unknown role"))?;
+        if current.role != previous.role || !current.current || previous.current {
+            return Err(wrong("generations in disorder"));
+        }
+        // A window belongs to one of two weeks in a row.
+        if previous.index != current.index - 1 {
+            return Err(wrong("generations that do not follow each other"));
+        }
+        baselines.push((role, read_generation(current)?, read_generation(previous)?));
+    }
+    let said = stored.said.into_iter().map(|said| {
+        let evidence = said.evidence.ok_or_else(|| wrong("no evidence"))?;
+        let evidence = Evidence::try_from(evidence).map_err(|error| wrong(&error.to_string()))?;
+        Ok((Position(said.position), evidence))
+    });
+    let state = State {
+        version: stored.version,
+        baselines,
+        fingerprints: Fingerprints {
+            young: stored.young.into_iter().collect(),
+            old: stored.old.into_iter().collect(),
+            forgotten: 0,
+        },
+        fingerprints_since: stored.fingerprints_since.map(Timestamp),
+        open: stored.open.into_iter().map(read_open).collect::<Result<_, _>>()?,
+        closed: stored
+            .closed
+            .into_iter()
+            .map(read_closed)
+            .collect::<Result<_, _>>()?,
+        done: stored
+            .done
+            .into_iter()
+            .map(|window| read_window(Some(window)))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok((
+        Position(stored.position),
+        state,
+        said.collect::<Result<_, StoreError>>()?,
+    ))
+}
+
+fn wrong(what: &str) -> StoreError {
+    damaged(Table::OutlierState, what)
+}
+
+fn stored_sketch(sketch: &Quantiles) -> StoredSketch {
+    let (bits, buckets) = sketch.parts();
+    let mut before = 0;
+    let steps = buckets.iter().map(|(bucket, _)| {
+        let step = bucket - before;
+        before = *bucket;
+        step
+    });
+    StoredSketch {
+        bits: bits.into(),
+        buckets: steps.collect(),
+        counts: buckets.iter().map(|(_, count)| *count).collect(),
+        min: sketch.min().unwrap_or(0.0),
+        max: sketch.max().unwrap_or(0.0),
+    }
+}
+
+fn read_sketch(stored: &StoredSketch) -> Result<Quantiles, StoreError> {
+    if stored.buckets.len() != stored.counts.len() {
+        return Err(wrong("buckets without counts"));
+    }
+    let mut before: u32 = 0;
+    let mut buckets = Vec::with_capacity(stored.buckets.len().min(Quantiles::LIMIT));
+    for (step, count) in stored.buckets.iter().zip(&stored.counts) {
+        before = before.checked_add(*step).ok_or_else(|| wrong("a bucket"))?;
+        buckets.push((before, *count));
+    }
+    u8::try_from(stored.bits)
+        .ok()
+        .and_then(|bits| Quantiles::from_parts(bits, buckets, stored.min, stored.max))
+        .ok_or_else(|| wrong("what no sketch has"))
+}
+
+fn stored_generation(role: Role, current: bool, generation: &Generation) -> StoredGeneration {
+    let types = EvidenceType::ALL.iter().zip(&generation.types);
+    StoredGeneration {
+        role: role.number().into(),
+        current,
+        index: generation.index,
+        first: generation.first.0,
+        last: generation.last.0,
+        windows: generation.windows,
+        flags: generation.flags,
+        features: generation.features.iter().map(stored_sketch).collect(),
+        loda: generation.loda.cells().to_vec(),
+        scores: Some(stored_sketch(&generation.scores)),
+        odd_scores: Some(stored_sketch(&generation.odd_scores)),
+        types: types
+            .filter(|(_, windows)| **windows > 0)
+            .map(|(kind, windows)| StoredType {
+                name: kind.name().to_owned(),
+                windows: *windows,
+            })
+            .collect(),
+    }
+}
+
+fn read_generation(stored: &StoredGeneration) -> Result<Generation, StoreError> {
+    let mut generation = Generation::new(stored.index);
+    generation.first = Timestamp(stored.first);
+    generation.last = Timestamp(stored.last);
+    generation.windows = stored.windows;
+    generation.flags = stored.flags;
+    generation.features = stored
+        .features
+        .iter()
+        .map(read_sketch)
+        .collect::<Result<_, _>>()?;
+    if generation.features.len() != COUNT {
+        return Err(wrong("another number of features"));
+    }
+    generation.loda = Loda::from_cells(&stored.loda).ok_or_else(|| wrong("histograms of another size"))?;
+    let sketch = |stored: &Option<StoredSketch>| stored.as_ref().map_or(Ok(Quantiles::new()), read_sketch);
+    generation.scores = sketch(&stored.scores)?;
+    generation.odd_scores = sketch(&stored.odd_scores)?;
+    for known in &stored.types {
+        let place = EvidenceType::ALL
+            .iter()
+            .position(|kind| kind.name() == known.name);
+        if let Some(place) = place {
+            generation.types[place] = known.windows;
+        }
+    }
+    Ok(generation)
+}
+
+fn stored_window(window: &WindowId) -> StoredWindowId {
+    StoredWindowId {
+        profile: address_key(window.profile).to_vec(),
+        start: window.start.0,
+    }
+}
+
+fn read_window(stored: Option<StoredWindowId>) -> Result<WindowId, StoreError> {
+    let stored = stored.ok_or_else(|| wrong("no window"))?;
+    let profile: [u8; 16] = stored.profile.try_into().map_err(|_| wrong("no address"))?;
+    Ok(WindowId {
+        profile: address_of(profile),
+        start: Timestamp(stored.start),
+    })
+}
+
+fn names_of(types: u128) -> Vec<String> {
+    let kinds = EvidenceType::ALL.iter().enumerate();
+    kinds
+        .filter(|(place, _)| types >> place & 1 == 1)
+        .map(|(_, kind)| kind.name().to_owned())
+        .collect()
+}
+
+fn types_of(names: &[String]) -> u128 {
+    let kinds = EvidenceType::ALL.iter().enumerate();
+    kinds
+        .filter(|(_, kind)| names.iter().any(|name| name == kind.name()))
+        .fold(0, |types, (place, _)| types | 1 << place)
+}
+
+fn stored_open((window, open): &(WindowId, Open)) -> StoredOpen {
+    StoredOpen {
+        window: Some(stored_window(window)),
+        names: open.names,
+        entropy: open.entropy,
+        fingerprints: open.fingerprints.iter().cloned().collect(),
+        new_fingerprints: open.new_fingerprints,
+        domains: open
+            .domains
+            .iter()
+            .map(|(name, count)| StoredType {
+                name: name.clone(),
+                windows: u32::try_from(*count).unwrap_or(u32::MAX),
+            })
+            .collect(),
+        vlans: open.vlans.iter().map(|vlan| u32::from(*vlan)).collect(),
+        types: names_of(open.types),
+        updates: open.updates,
+    }
+}
+
+fn read_open(stored: StoredOpen) -> Result<(WindowId, Open), StoreError> {
+    let open = Open {
+        names: stored.names,
+        entropy: if stored.entropy.is_finite() {
+            stored.entropy
+        } else {
+            0.0
+        },
+        fingerprints: stored.fingerprints.into_iter().collect(),
+        new_fingerprints: stored.new_fingerprints,
+        domains: stored
+            .domains
+            .into_iter()
+            .map(|known| (known.name, known.windows.into()))
+            .collect(),
+        vlans: stored
+            .vlans
+            .iter()
+            .filter_map(|vlan| u16::try_from(*vlan).ok())
+            .collect(),
+        types: types_of(&stored.types),
+        updates: stored.updates,
+    };
+    Ok((read_window(stored.window)?, open))
+}
+
+fn stored_closed(closed: &Closed) -> StoredClosed {
+    StoredClosed {
+        window: Some(stored_window(&closed.window)),
+        sensor: closed.sensor.0.to_vec(),
+        number: closed.number,
+        first: closed.span.0.0,
+        last: closed.span.1.0,
+        role: closed.role.number().into(),
+        values: closed
+            .values
+            .present()
+            .map(|(feature, value)| StoredValue {
+                feature: feature as u32,
+                value,
+            })
+            .collect(),
+        items: closed
+            .items
+            .iter()
+            .map(|item| v1::OutlierItem {
+                attribute: item.attribute.clone(),
+                value: item.value.clone(),
+            })
+            .collect(),
+        types: names_of(closed.types),
+        flows: closed.flows.iter().map(|id| id.0.to_vec()).collect(),
+    }
+}
+
+fn read_closed(stored: StoredClosed) -> Result<Closed, StoreError> {
+    let mut values = Values::default();
+    for known in &stored.values {
+        values.set(known.feature as usize, Some(known.value));
+    }
+    let role = u8::try_from(stored.role).ok().and_then(Role::from_number);
+    Ok(Closed {
+        window: read_window(stored.window)?,
+        sensor: SensorId(stored.sensor.try_into().map_err(|_| wrong("no sensor"))?),
+        number: stored.number,
+        span: (Timestamp(stored.first), Timestamp(stored.last)),
+        role: role.ok_or_else(|| wrong("an unknown role"))?,
+        values,
+        items: stored
+            .items
+            .into_iter()
+            .map(|item| Item {
+                attribute: item.attribute,
+                value: item.value,
+            })
+            .collect(),
+        types: types_of(&stored.types),
+        flows: stored
+            .flows
+            .into_iter()
+            .map(|id| {
+                id.try_into()
+                    .map(CommunityId)
+                    .map_err(|_| wrong("no Community ID"))
+            })
+            .collect::<Result<_, _>>()?,
+    })
+}

@@ -1,0 +1,443 @@
+//! Accounts, patterns and dives in words.
+
+use lynceus_model::outlier::features::place_of;
+use lynceus_model::outlier::sentence::{number, odds, quantity};
+
+use super::dive::Dive;
+use super::{Account, Alike, Found, Group, Pattern, Shared, Term};
+use crate::human::{self, Clock};
+use crate::table::{Align, Table};
+use crate::text::{Line, Tone};
+
+/// Longest text that is printed of what came from traffic.
+const MAX_TEXT: usize = 400;
+/// Terms of an account.
+const TERMS: usize = 6;
+
+/// The list of `lynceus outliers`.
+#[must_use]
+pub fn outliers(found: &Found, clock: &Clock, width: Option<usize>) -> Vec<Line> {
+    let mut table = Table::new(vec![
+        ("", Align::Left),
+        ("profile", Align::Left),
+        (clock.heading(), Align::Left),
+        ("role", Align::Left),
+        ("score", Align::Right),
+        ("why", Align::Left),
+    ]);
+    for account in &found.accounts {
+        let tone = if account.flagged {
+            Tone::Warning
+        } else {
+            Tone::Plain
+        };
+        table.row(vec![
+            crate::table::Cell::toned(tone, if account.flagged { "!" } else { "" }),
+            account.profile.to_string().into(),
+            clock.date_minute(account.window_start).into(),
+            account.role.clone().into(),
+            format!("{:.1}", account.score).into(),
+            reasons(account).into(),
+        ]);
+    }
+    let mut lines = table.lines_within(0, width);
+    let flagged = found.accounts.iter().filter(|account| account.flagged).count();
+    lines.push(Line::default());
+    lines.push(Line::toned(
+        Tone::Quiet,
+        format!(
+            "{} of {} shown are flagged; {} looked at",
+            flagged,
+            found.accounts.len(),
+            human::plural(found.windows, "window", "windows")
+        ),
+    ));
+    if let Some(warming) = found.accounts.iter().find_map(|account| account.warming) {
+        lines.push(cold(warming.windows, warming.hours));
+    }
+    lines
+}
+
+fn cold(windows: u64, hours: f64) -> Line {
+    Line::toned(
+        Tone::Warning,
+        format!(
+            "The baseline is not warm (it knew {windows} windows over {hours:.1} hours): these are ranks among the \
+             windows at hand, and nothing is raised."
+        ),
+    )
+}
+
+fn reasons(account: &Account) -> String {
+    let terms = account
+        .strongest()
+        .iter()
+        .filter(|term| term.nats * 20.0 >= account.score);
+    let terms: Vec<String> = terms
+        .map(|term| format!("{} = {}", term.feature, value(&term.feature, term.value)))
+        .collect();
+    terms.join(", ")
+}
+
+fn value(feature: &str, number: f64) -> String {
+    place_of(feature).map_or_else(|| number.to_string(), |place| quantity(place, number))
+}
+
+/// The whole account of one window.
+#[must_use]
+pub fn account(account: &Account, clock: &Clock) -> Vec<Line> {
+    let verdict = match (account.flagged, account.warming) {
+        (true, _) => (Tone::Alert, "outlier"),
+        (false, Some(_)) => (Tone::Plain, "not judged yet"),
+        (false, None) => (Tone::Good, "no outlier"),
+    };
+    let mut lines = vec![
+        Line::toned(
+            Tone::Heading,
+            format!(
+                "{}, {} from {} {}: ",
+                account.profile,
+                human::window(account.window),
+                clock.date_minute(account.window_start),
+                clock.label()
+            ),
+        )
+        .and(verdict.0, verdict.1),
+        Line::from(human::printable(&account.text, 2 * MAX_TEXT)),
+        Line::default(),
+    ];
+    let mut table = Table::new(vec![
+        ("feature", Align::Left),
+        ("value", Align::Right),
+        ("peers' median", Align::Right),
+        ("p99", Align::Right),
+        ("own mean", Align::Right),
+        ("own range", Align::Right),
+        ("against peers", Align::Right),
+        ("against itself", Align::Right),
+        ("adds", Align::Right),
+    ]);
+    for (place, term) in account.terms.iter().take(TERMS).enumerate() {
+        table.row(row(term, place < account.strongest().len(), account.score));
+    }
+    lines.extend(table.lines(0));
+    lines.push(Line::toned(
+        Tone::Quiet,
+        format!(
+            "score {:.3} = the sum of the first three{}{}",
+            account.score,
+            account.threshold.map_or_else(String::new, |threshold| format!(
+                "; flagged from {threshold:.3} on"
+            )),
+            account
+                .false_alarms_per_day
+                .map_or_else(String::new, |alarms| format!(
+                    "; usual windows score so high {} times a day",
+                    number(alarms)
+                )),
+        ),
+    ));
+    if let Some(odd) = account.odd.as_ref().filter(|odd| !odd.features.is_empty()) {
+        let features: Vec<String> = odd
+            .features
+            .iter()
+            .take(3)
+            .map(|(feature, t)| format!("{feature} (t {t:.1})"))
+            .collect();
+        lines.push(Line::toned(
+            Tone::Quiet,
+            format!(
+                "combination {:.2} nats{}: {}",
+                odd.score,
+                if odd.flagged { ", flagged" } else { "" },
+                features.join(", ")
+            ),
+        ));
+    }
+    if let Some(warming) = account.warming {
+        lines.push(cold(warming.windows, warming.hours));
+    }
+    if let Some(label) = &account.label {
+        lines.push(Line::toned(Tone::Heading, "label ").and(Tone::Plain, human::printable(label, MAX_TEXT)));
+    }
+    lines
+}
+
+fn row(term: &Term, counts: bool, score: f64) -> Vec<crate::table::Cell> {
+    let absent = || "–".to_owned();
+    let of = |number: Option<f64>| number.map_or_else(absent, |number| value(&term.feature, number));
+    let tone = if counts { Tone::Plain } else { Tone::Quiet };
+    let share = if counts && score > 0.0 {
+        format!("{:.2} ({:.0} %)", term.nats, 100.0 * term.nats / score)
+    } else {
+        format!("{:.2}", term.nats)
+    };
+    [
+        term.feature.clone(),
+        value(&term.feature, term.value),
+        of(term.peers_median),
+        of(term.peers_p99),
+        of(term.own.map(|own| own.center)),
+        term.own.map_or_else(absent, |own| {
+            format!(
+                "{} to {}",
+                value(&term.feature, own.smallest),
+                value(&term.feature, own.largest)
+            )
+        }),
+        odds(term.peers_nats, term.extrapolated),
+        term.own_nats.map_or_else(absent, |nats| odds(nats, false)),
+        share,
+    ]
+    .map(|text| crate::table::Cell::toned(tone, text))
+    .into()
+}
+
+/// The answer of `lynceus patterns`.
+#[must_use]
+pub fn patterns(shared: &Shared, clock: &Clock) -> Vec<Line> {
+    let mut lines = vec![Line::toned(
+        Tone::Heading,
+        format!(
+            "{} and {}",
+            human::plural(shared.outliers, "outlier", "outliers"),
+            human::plural(shared.others, "other window", "other windows")
+        ),
+    )];
+    if shared.by_score {
+        lines.push(Line::toned(
+            Tone::Warning,
+            "Nothing is flagged: the windows with the highest scores count as outliers.",
+        ));
+    }
+    lines.push(Line::default());
+    if shared.patterns.is_empty() {
+        lines.push("They share nothing that others do not have as well.".into());
+    } else {
+        let mut table = Table::new(vec![
+            ("what outliers share", Align::Left),
+            ("outliers", Align::Right),
+            ("others", Align::Right),
+            ("risk ratio (95 %)", Align::Right),
+            ("false discoveries", Align::Right),
+        ]);
+        for pattern in &shared.patterns {
+            table.row(vec![
+                human::printable(&text_of(pattern), MAX_TEXT).into(),
+                human::count(pattern.outliers).into(),
+                human::count(pattern.others).into(),
+                format!(
+                    "{:.1} ({:.1}–{:.1})",
+                    pattern.risk_ratio, pattern.low, pattern.high
+                )
+                .into(),
+                format!("{:.1e}", pattern.false_discovery_rate).into(),
+            ]);
+        }
+        lines.extend(table.lines(0));
+    }
+    lines.push(Line::default());
+    lines.extend(
+        shared
+            .groups
+            .iter()
+            .take(20)
+            .flat_map(|group| of_group(group, clock)),
+    );
+    lines
+}
+
+/// `port 23/tcp & sensor 3`.
+#[must_use]
+pub fn text_of(pattern: &Pattern) -> String {
+    let items = pattern.attributes.iter();
+    let items: Vec<String> = items
+        .map(|item| format!("{} {}", item.attribute, item.value))
+        .collect();
+    items.join(" & ")
+}
+
+fn of_group(group: &Group, clock: &Clock) -> Vec<Line> {
+    let features: Vec<String> = group
+        .features
+        .iter()
+        .map(|(feature, share)| format!("{feature} ({:.0} %)", 100.0 * share))
+        .collect();
+    let mut head = format!(
+        "{}, {}, same reason: {}",
+        human::plural(group.profiles, "address", "addresses"),
+        human::plural(group.windows, "window", "windows"),
+        features.join(", ")
+    );
+    let shared: Vec<String> = group
+        .shared
+        .iter()
+        .filter(|item| !item.attribute.starts_with("feature ") && item.attribute != "sensor")
+        .map(|item| format!("{} {}", item.attribute, item.value))
+        .collect();
+    if group.windows > 1 && !shared.is_empty() {
+        head.push_str(&format!("; all have {}", shared.join(", ")));
+    }
+    let members: Vec<String> = group
+        .members
+        .iter()
+        .take(5)
+        .map(|member| {
+            format!(
+                "{} {} ({:.1})",
+                member.profile,
+                clock.date_minute(member.window_start),
+                member.score
+            )
+        })
+        .collect();
+    let more = group.windows.saturating_sub(members.len() as u64);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    vec![
+        Line::toned(Tone::Heading, human::printable(&head, MAX_TEXT)),
+        Line::toned(Tone::Quiet, format!("  {}{more}", members.join(", "))),
+    ]
+}
+
+/// Everything at hand about one window.
+#[must_use]
+pub fn dive(dive: &Dive, clock: &Clock) -> Vec<Line> {
+    let mut lines = account(&dive.account, clock);
+    let mut part = |title: &str, content: Vec<Line>| {
+        lines.push(Line::default());
+        lines.push(Line::toned(Tone::Heading, title.to_owned()));
+        if content.is_empty() {
+            lines.push(Line::toned(Tone::Quiet, "  none"));
+        }
+        lines.extend(content);
+    };
+    part(
+        "known of it",
+        dive.dossier
+            .iter()
+            .map(|(name, value)| Line::from(human::printable(&format!("  {name}: {value}"), MAX_TEXT)))
+            .collect(),
+    );
+    part(
+        "evidence in this window",
+        dive.evidence
+            .iter()
+            .map(|found| {
+                Line::from(human::printable(
+                    &format!("  {} {} {}", found.threat_level, found.kind, found.description),
+                    MAX_TEXT,
+                ))
+            })
+            .collect(),
+    );
+    part(
+        "flows, most bytes first",
+        dive.flows
+            .iter()
+            .map(|flow| {
+                Line::from(human::printable(
+                    &format!(
+                        "  {} {} > {} {} {} {} {}",
+                        clock.date_time(flow.first),
+                        flow.from,
+                        flow.to,
+                        flow.protocol,
+                        flow.state,
+                        human::bytes(flow.bytes),
+                        flow.community_id
+                    ),
+                    MAX_TEXT,
+                ))
+            })
+            .collect(),
+    );
+    part(
+        "neighbors, most bytes first",
+        dive.neighbors
+            .iter()
+            .map(|neighbor| {
+                let names = if neighbor.names.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", neighbor.names.join(", "))
+                };
+                Line::from(human::printable(
+                    &format!(
+                        "  {}{names} [{}]: {}, {}{}",
+                        neighbor.ip,
+                        neighbor.who,
+                        human::plural(neighbor.flows, "flow", "flows"),
+                        human::bytes(neighbor.bytes),
+                        neighbor
+                            .worst
+                            .as_ref()
+                            .map_or_else(String::new, |worst| format!(", {worst}"))
+                    ),
+                    MAX_TEXT,
+                ))
+            })
+            .collect(),
+    );
+    part(
+        "own history, newest first",
+        dive.history
+            .iter()
+            .map(|window| {
+                let score = window
+                    .score
+                    .map_or_else(|| "–".to_owned(), |score| format!("{score:.1}"));
+                Line::from(format!(
+                    "  {}  score {score:>6}{}  {}  {}",
+                    clock.date_minute(window.window_start),
+                    if window.flagged { " !" } else { "  " },
+                    human::plural(window.evidence, "finding", "findings"),
+                    human::printable(&window.why, MAX_TEXT)
+                ))
+            })
+            .collect(),
+    );
+    part(
+        "most similar cases",
+        dive.alike.iter().map(|alike| of_alike(alike, clock)).collect(),
+    );
+    part(
+        "patterns it belongs to",
+        dive.patterns
+            .iter()
+            .map(|pattern| {
+                Line::from(human::printable(
+                    &format!(
+                        "  {}: {} of {} outliers, risk ratio {:.1}",
+                        text_of(pattern),
+                        pattern.outliers,
+                        dive.outliers,
+                        pattern.risk_ratio
+                    ),
+                    MAX_TEXT,
+                ))
+            })
+            .collect(),
+    );
+    lines
+}
+
+fn of_alike(alike: &Alike, clock: &Clock) -> Line {
+    let account = &alike.account;
+    let said = account.label.as_ref().map_or_else(String::new, |label| {
+        format!(": \"{}\"", human::printable(label, MAX_TEXT))
+    });
+    Line::from(human::printable(
+        &format!(
+            "  {:.0} % alike: {} on {} ({}){said}",
+            100.0 * alike.likeness,
+            account.profile,
+            clock.date_minute(account.window_start),
+            reasons(account)
+        ),
+        2 * MAX_TEXT,
+    ))
+}

@@ -1,0 +1,281 @@
+//! Outlier: a window that is far from its peers and from the profile's own past, with an exact account of why.
+//!
+//! Windows are judged when they are over, all that began together at once, against the windows of the last one to two
+//! weeks of profiles in the same role. While that baseline is not warm, windows are compared with each other and
+//! nothing is raised. The user says how many false alarms a day are bearable; the scores that were seen say which score
+//! that is. Formulas: `lynceus_model::outlier`; figures: `docs/outliers.md`.
+
+mod account;
+mod baseline;
+mod close;
+mod judge;
+mod open;
+mod own;
+mod roles;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lynceus_model::evidence::{Evidence, EvidenceType};
+use lynceus_model::time::Timestamp;
+use lynceus_model::window::{Stage, WindowId};
+use serde::{Deserialize, Serialize};
+
+pub use self::baseline::{Baseline, Compiled, GENERATION, Generation};
+pub use self::close::Closed;
+pub use self::judge::{Judged, Odd, Warmth};
+pub use self::open::{Fingerprints, Open};
+pub use self::own::Own;
+pub use self::roles::{Group, Role};
+pub use self::state::State;
+
+use crate::{Context, Detector, History, ProfileUpdate};
+
+/// Constants of [`Outlier`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub enabled: bool,
+    /// False alarms that are bearable, of all profiles together.
+    pub alarms_per_day: f64,
+    /// Windows of a role, and the time they span, before anything is raised.
+    pub warm_windows: u64,
+    #[serde(with = "humantime_serde")]
+    pub warm_after: Duration,
+    /// Profiles whose own past is in memory; the pasts of others are in the store.
+    pub max_profiles: usize,
+    /// Peers that the administrator puts together, at most eight groups; others are clients, servers or outside.
+    pub groups: Vec<Group>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            alarms_per_day: 1.0,
+            warm_windows: 200,
+            warm_after: Duration::from_secs(24 * 3600),
+            max_profiles: 100_000,
+            groups: Vec::new(),
+        }
+    }
+}
+
+/// Judges windows that are over.
+#[derive(Debug)]
+pub struct Outlier {
+    config: Config,
+    context: Context,
+    width: Duration,
+    baselines: BTreeMap<Role, Baseline>,
+    owns: HashMap<IpAddr, Box<Own>>,
+    fingerprints: Fingerprints,
+    /// First ClientHello.
+    fingerprints_since: Option<Timestamp>,
+    open: BTreeMap<(Timestamp, WindowId), Open>,
+    closed: BTreeMap<Timestamp, Vec<Closed>>,
+    waiting: usize,
+    /// Windows that were judged: a late record does not make them be judged again.
+    done: BTreeSet<(Timestamp, WindowId)>,
+    judged: Vec<Judged>,
+    /// Place in the log of what is shown now; 0 without one.
+    position: u64,
+    counters: Counters,
+}
+
+/// What was refused, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Windows of which too many were open: their messages are not known.
+    pub open_refused: u64,
+    /// Windows judged before the others of their time were over, because too many waited.
+    pub judged_early: u64,
+    /// Windows that were judged already.
+    pub late: u64,
+    /// Windows too old for the baseline.
+    pub too_old: u64,
+    /// Pasts of profiles that left memory without having been stored.
+    pub pasts_forgotten: u64,
+}
+
+impl Outlier {
+    /// Open windows: more than a sensor keeps in memory. Some 25 MB.
+    const MAX_OPEN: usize = 65_536;
+    /// Windows that are over and wait for the others of their time: at 1 to 3 KB each at most some 100 MB.
+    const MAX_WAITING: usize = 32_768;
+    /// Windows that are remembered as judged: 3 MB.
+    const MAX_DONE: usize = 65_536;
+    /// Accounts that nobody has taken; whoever drives the detector takes them after each update.
+    const MAX_JUDGED: usize = 131_072;
+    /// Event time after which windows are judged although others of their time are still open.
+    const PATIENCE: Duration = Duration::from_secs(3600);
+
+    #[must_use]
+    pub fn new(config: Config, context: &Context) -> Self {
+        Self {
+            config,
+            context: context.clone(),
+            width: lynceus_model::time::WindowPlan::DEFAULT_WIDTH,
+            baselines: BTreeMap::new(),
+            owns: HashMap::new(),
+            fingerprints: Fingerprints::default(),
+            fingerprints_since: None,
+            open: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            waiting: 0,
+            done: BTreeSet::new(),
+            judged: Vec::new(),
+            position: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Width of the windows, where it is not the default one.
+    pub const fn set_width(&mut self, width: Duration) {
+        self.width = width;
+    }
+
+    /// Place in the log of what is shown from now on: what was learnt from a place is not learnt again from it.
+    pub const fn set_position(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Accounts of windows that were judged since the last call.
+    pub fn take_judged(&mut self) -> Vec<Judged> {
+        std::mem::take(&mut self.judged)
+    }
+
+    /// Notes that a detector found something in a window.
+    pub fn saw(&mut self, window: WindowId, kind: EvidenceType) {
+        if let Some(open) = self.open.get_mut(&(window.start, window)) {
+            open.saw(kind);
+        }
+    }
+
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Memory of baselines and pasts, struct and heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let entry = size_of::<(IpAddr, Box<Own>)>() + 1;
+        self.baselines.values().map(Baseline::bytes).sum::<usize>()
+            + self.owns.len() * size_of::<Own>()
+            + self.owns.capacity() * entry
+    }
+
+    fn open_window(&mut self, update: &ProfileUpdate<'_>) {
+        let window = update.profile.window;
+        let key = (window.start, window);
+        let hears = |event: &lynceus_model::app::AppRecord| {
+            matches!(event.event, lynceus_model::app::AppEvent::TlsClient(_))
+        };
+        if self.fingerprints_since.is_none()
+            && let Some(first) = update.apps.iter().find(|record| hears(record))
+        {
+            self.fingerprints_since = Some(first.time);
+        }
+        if self.open.len() >= Self::MAX_OPEN && !self.open.contains_key(&key) {
+            self.counters.open_refused += 1;
+            return;
+        }
+        let open = self.open.entry(key).or_default();
+        open.hear(update, &mut self.fingerprints);
+    }
+
+    /// The window is over: it waits for the others of its time.
+    fn close_window(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) {
+        let window = update.profile.window;
+        let key = (window.start, window);
+        let open = self.open.remove(&key).unwrap_or_default();
+        if !self.done.insert(key) {
+            self.counters.late += 1;
+            return;
+        }
+        if self.done.len() > Self::MAX_DONE {
+            self.done.pop_first();
+        }
+        let closed = self.closed_of(update, history, open);
+        self.closed.entry(window.start).or_default().push(closed);
+        self.waiting += 1;
+    }
+
+    /// Judges the windows that began at `start`, if all of them are over.
+    fn judge_if_complete(&mut self, start: Timestamp) -> Vec<Evidence> {
+        let is_open = self
+            .open
+            .range((start, lowest(start))..)
+            .next()
+            .is_some_and(|((open, _), _)| *open == start);
+        if is_open && self.waiting < Self::MAX_WAITING {
+            return Vec::new();
+        }
+        if is_open {
+            self.counters.judged_early += 1;
+        }
+        self.judge_all(start)
+    }
+
+    fn judge_all(&mut self, start: Timestamp) -> Vec<Evidence> {
+        let closed = self.closed.remove(&start).unwrap_or_default();
+        self.waiting -= closed.len();
+        self.judge(closed)
+    }
+}
+
+/// The first window of a time in order.
+fn lowest(start: Timestamp) -> WindowId {
+    WindowId {
+        profile: IpAddr::from([0, 0, 0, 0]),
+        start,
+    }
+}
+
+impl Detector for Outlier {
+    fn name(&self) -> &'static str {
+        "outlier"
+    }
+
+    fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
+        self.open_window(update);
+        if update.stage != Stage::Closed {
+            return Vec::new();
+        }
+        self.close_window(update, history);
+        self.judge_if_complete(update.profile.window.start)
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Vec<Evidence> {
+        let over = |start: Timestamp| {
+            start
+                .saturating_add(self.width)
+                .saturating_add(Self::PATIENCE)
+                .saturating_add(self.width)
+                < now
+        };
+        let starts: Vec<Timestamp> = self
+            .closed
+            .keys()
+            .copied()
+            .take_while(|start| over(*start))
+            .collect();
+        // Windows that left the sensor's memory early are never closed.
+        let forgotten: Vec<_> = self
+            .open
+            .keys()
+            .copied()
+            .take_while(|(start, _)| over(*start))
+            .collect();
+        forgotten.iter().for_each(|key| {
+            self.open.remove(key);
+        });
+        starts
+            .into_iter()
+            .flat_map(|start| self.judge_all(start))
+            .collect()
+    }
+}
