@@ -33,6 +33,9 @@ pub(super) async fn list(State(web): State<Web>, QueryOf(filter): QueryOf<Filter
     if filter.q.chars().count() > 1000 {
         return Err(Refusal::bad("q: at most 1000 characters").into());
     }
+    if filter.from > 1_000_000 {
+        return Err(Refusal::bad("from: at most 1,000,000").into());
+    }
     let index = web.ask(Web::index).await?;
     let wanted = page::wanted(&index, &filter.q, filter.detected);
     let items: Vec<&Short> = wanted.iter().skip(filter.from).take(limit).copied().collect();
