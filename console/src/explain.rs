@@ -65,8 +65,9 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
     ];
     let at = lines.len().saturating_sub(3);
     lines.splice(at..at, whose([Some(evidence.attacker), evidence.victim]));
-    lines.extend(features(evidence));
+    // First what would have to be otherwise: on a small screen the numbers go on below it.
     lines.extend(counterfactual(evidence));
+    lines.extend(features(evidence));
     if !evidence.explanation.text.is_empty() {
         lines.push(human::printable(&evidence.explanation.text, MAX_DESCRIPTION).into());
         lines.push(Line::default());
