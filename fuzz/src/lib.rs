@@ -75,7 +75,7 @@ fn check_parse<const LEVELS: usize>(frame: &Slice<'_>, link: Link) {
 /// A capture file through reader, parser and a flow table that is too small: every packet must come out once.
 pub fn capture(data: &[u8]) {
     let Ok(mut reader) = CaptureReader::new("fuzz", Cursor::new(data.to_vec())) else { return };
-    let mut table = table();
+    let mut table = flow_table();
     let (mut packet, mut flows, mut counted) = (Packet::default(), Vec::new(), 0u64);
     // A small compressed file can hold very many frames.
     for _ in 0..50_000 {
@@ -96,7 +96,7 @@ pub fn capture(data: &[u8]) {
 /// Records of one observation point, late and out of order, in a table that is too small: every packet must come out
 /// once. A record is 8 bytes: ends, CPU and protocol, packets of both sides, first time, last time, flags, origin.
 pub fn records(data: &[u8]) {
-    let mut table = table();
+    let mut table = flow_table();
     let clock = WallClock::default();
     let (mut flows, mut counted) = (Vec::new(), 0u64);
     for bytes in data.chunks_exact(8).take(20_000) {
@@ -234,7 +234,7 @@ pub fn dialogue(data: &[u8]) {
     }
 }
 
-fn table() -> FlowTable {
+fn flow_table() -> FlowTable {
     FlowTable::new(FlowTableConfig {
         expiry: Expiry::Timeouts(Timeouts::default()),
         max_flows: 16,

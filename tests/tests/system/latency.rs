@@ -278,7 +278,8 @@ fn handshakes_that_sensors_saw_hold_the_truth_and_cost_no_packet() {
         .env("LYNCEUS_COLLECTOR", &socket);
     let dossier: Value = serde_json::from_str(&output(&mut dossier).unwrap()).unwrap();
     assert_eq!(dossier["where"]["region"], found["region"]);
-    assert!(!folder.path().join(".local").exists(), "locating sends nothing");
+    let probes = folder.path().join(".local/state/lynceus/probes.jsonl");
+    assert!(!probes.exists(), "locating sends nothing");
     collector.terminate(PATIENCE).unwrap();
 }
 
