@@ -24,6 +24,7 @@ use crate::config::{Config, Engine, Listen, Tls};
 use crate::control::service::ControlService;
 use crate::control::{BlockSink, Control};
 use crate::dispatch::{DispatchOptions, EngineOptions};
+use crate::external::{Ear, External};
 use crate::feeds::Keeper;
 use crate::ingest::service::IngestService;
 use crate::knowledge::Facts;
@@ -46,7 +47,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// The store, an address or a certificate cannot be used, or the collector had to give up.
 pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let listen = config.listen()?;
-    let (collector, keeper, control) = tokio::task::spawn_blocking({
+    let (collector, keeper, control, ear) = tokio::task::spawn_blocking({
         let config = config.clone();
         move || open(&config)
     })
@@ -91,6 +92,10 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
     };
     let page = page(&config, &collector, Arc::clone(&control), until(stopped.clone())).await?;
     let ticking = tokio::spawn(tick(control));
+    let listening = ear.map(|ear| {
+        let (runtime, stopped) = (tokio::runtime::Handle::current(), stopped.clone());
+        tokio::task::spawn_blocking(move || ear.run(&runtime, &stopped))
+    });
     let mut grpc = tokio::spawn(serve(listen, config.tls.clone(), services, until(stopped)));
     let outcome = tokio::select! {
         () = end => Ok(()),
@@ -109,6 +114,10 @@ pub async fn run(config: Config, end: impl Future<Output = ()> + Send) -> anyhow
         grpc.abort();
     }
     ticking.abort();
+    if let Some(listening) = listening {
+        // A panic of it was told by the hook; what it did not take is taken after the next start.
+        let _ = listening.await;
+    }
     // Live streams have no end of their own.
     for task in [http, page].into_iter().flatten() {
         task.abort();
@@ -155,7 +164,9 @@ async fn tick(control: Arc<Control>) {
     }
 }
 
-fn open(config: &Config) -> anyhow::Result<(Collector, Keeper, Arc<Control>)> {
+type Opened = (Collector, Keeper, Arc<Control>, Option<Ear>);
+
+fn open(config: &Config) -> anyhow::Result<Opened> {
     let store: Arc<dyn Store> = match config.store.engine {
         Engine::Embedded => Arc::new(EmbeddedStore::open(&config.embedded())?),
         Engine::Redis => Arc::new(RedisStore::open(&config.redis())?),
@@ -190,9 +201,12 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper, Arc<Control>)> {
     if let Some(lookups) = Lookups::start(&config.knowledge, &config.knowledge_state())? {
         facts.set_lookups(lookups);
     }
+    let external = External::open(config)?;
+    let names = external.as_ref().map(|external| external.names().to_vec());
     let options = DispatchOptions {
         engine: EngineOptions {
             facts,
+            external,
             ..config.engine()
         },
         sinks,
@@ -201,7 +215,10 @@ fn open(config: &Config) -> anyhow::Result<(Collector, Keeper, Arc<Control>)> {
     };
     let collector = Collector::start(store, options)?;
     collector.shared().counters.set_outputs(outputs);
-    Ok((collector, keeper, control))
+    let ear = names
+        .map(|names| Ear::open(&config.redis(), collector.ingest(), names))
+        .transpose()?;
+    Ok((collector, keeper, control, ear))
 }
 
 struct Services {

@@ -1,11 +1,12 @@
 //! The configuration file of `lynceus-collector`: TOML, every key with a default, unknown keys are errors.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use lynceus_detect::DetectConfig;
+use lynceus_detect::{DetectConfig, Maker};
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::SensorId;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::plaintext_is_safe;
 use crate::control::ControlOptions;
 use crate::dispatch::EngineOptions;
+use crate::external::ModulesConfig;
 use crate::feeds::FeedConfig;
 use crate::lookups::LookupConfig;
 use crate::output::OutputConfig;
@@ -37,6 +39,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// What detectors must know of the network, and a section for each with its constants.
     pub detect: DetectConfig,
+    /// Detectors that run as processes of their own.
+    pub modules: ModulesConfig,
     pub intake: Intake,
     /// The page and the HTTP API.
     pub web: WebConfig,
@@ -159,6 +163,7 @@ impl Default for Config {
             windows: Windows::default(),
             alerts: Alerts::default(),
             detect: DetectConfig::default(),
+            modules: ModulesConfig::default(),
             intake: Intake::default(),
             web: WebConfig::default(),
             sinks: Sinks::default(),
@@ -304,6 +309,16 @@ impl Config {
         }
     }
 
+    /// Which detectors run as processes of their own, by the name of the process.
+    ///
+    /// # Errors
+    /// A name is none of a detector that is enabled or a group.
+    pub fn processes(&self) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+        let makers = self.engine().makers();
+        let enabled: Vec<&str> = makers.iter().map(Maker::name).collect();
+        self.modules.processes(&enabled)
+    }
+
     #[must_use]
     pub fn control(&self) -> ControlOptions {
         ControlOptions {
@@ -382,6 +397,7 @@ impl Config {
         for feed in &self.feeds {
             feed.options()?;
         }
+        self.processes()?;
         self.knowledge.check()?;
         for (place, output) in self.outputs.iter().enumerate() {
             output.check()?;

@@ -9,8 +9,10 @@
 mod engine;
 mod hot;
 mod left_out;
+mod options;
 mod outliers;
 mod patient;
+mod rest;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -26,12 +28,15 @@ use lynceus_proto::module::Said;
 use lynceus_proto::v1;
 use prost::Message;
 
-pub use engine::{EngineFigures, EngineOptions};
+pub use engine::EngineFigures;
+pub use options::EngineOptions;
+pub(crate) use rest::is_at_rest;
 
 use self::engine::{Effects, Engine};
 use self::patient::Patient;
+use crate::external::External;
 use crate::knowledge::Facts;
-use crate::modules::{Board, Group, ModuleFigures, Modules};
+use crate::modules::{Board, Group, Item, ModuleFigures, Modules};
 use crate::retention::{Retention, expire_rows};
 use crate::rows;
 use crate::shared::{Shared, add};
@@ -103,6 +108,7 @@ pub(crate) struct Dispatch {
     store: Patient,
     shared: Arc<Shared>,
     engine: Arc<Mutex<Engine>>,
+    external: Option<Arc<External>>,
     modules: Modules,
     sinks: Vec<Box<dyn Sink>>,
     retention: Retention,
@@ -140,10 +146,12 @@ impl Dispatch {
         // The wall clock never gives two runs of one store the same nanosecond.
         let run = shared.started.0.unsigned_abs();
         let modules = Modules::new(options.engine.makers(), options.engine.patience);
+        let external = options.engine.external.clone();
         let mut engine = Engine::new(options.engine, replay_from, run);
         engine.restore(&*store)?;
         let mut dispatch = Self {
             modules,
+            external,
             engine: Arc::new(Mutex::new(engine)),
             store: Patient::new(store, Arc::clone(&shared)),
             shared,
@@ -231,12 +239,20 @@ impl Dispatch {
             effects.changes.push(rows::put_gap(position, index, sensor, gap));
         }
         let mut next = 0;
+        let mut openings = Vec::new();
         while next < content.updates.len() {
             let group;
             (group, next) = self.merge(position, content, next)?;
+            openings.extend(group.items.iter().filter_map(Item::opening));
             self.judge(position, group, &mut effects)?;
         }
-        if let Some(said) = said {
+        self.publish(position, sensor, content, openings)?;
+        if let Some(mut said) = said {
+            let mut engine = lock(&self.engine);
+            for evidence in &mut said.evidence {
+                engine.explain_late(evidence);
+            }
+            drop(engine);
             self.add_up(position, said.evidence, &mut effects)?;
             effects.changes.push(rows::put_cursor(&said.module, said.cursor));
         }
@@ -330,6 +346,29 @@ impl Dispatch {
             }
         }
         Ok(())
+    }
+
+    /// Tells modules elsewhere. Before anything of the entry is in the tables: a replay that begins after it need not.
+    fn publish(
+        &self,
+        position: Position,
+        sensor: SensorId,
+        content: &Content,
+        openings: Vec<v1::WindowOpening>,
+    ) -> Result<(), StoreError> {
+        let Some(external) = &self.external else {
+            return Ok(());
+        };
+        if content.updates.is_empty() || !external.wants(position.0) {
+            return Ok(());
+        }
+        let entry = v1::ModuleUpdates {
+            cursor: position.0,
+            sensor_id: sensor.0.to_vec(),
+            updates: content.updates.iter().cloned().map(Into::into).collect(),
+            openings,
+        };
+        self.store.again(|| external.publish(&entry))
     }
 
     /// One unreadable row must not stop the rest; it is told and counted.

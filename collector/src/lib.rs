@@ -11,6 +11,7 @@ pub mod auth;
 pub mod config;
 pub mod control;
 pub mod dispatch;
+pub mod external;
 pub mod feeds;
 pub mod ingest;
 pub mod json;

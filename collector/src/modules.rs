@@ -19,6 +19,7 @@ use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{SensorId, WindowUpdate};
 use lynceus_proto::batch::Content;
+use lynceus_proto::v1;
 
 pub use board::{Board, ModuleFigures};
 
@@ -41,11 +42,23 @@ pub(crate) struct Item {
     pub(crate) number: i64,
     /// Event time, where it advanced with this update.
     pub(crate) tick: Option<Timestamp>,
+    /// The window before the update, where modules elsewhere have to be told of it.
+    pub(crate) opened: Option<Arc<ProfileDelta>>,
 }
 
 impl Item {
     pub(crate) fn update(&self) -> &WindowUpdate {
         &self.content.updates[self.index]
+    }
+
+    /// What modules elsewhere are told of the window before they see the update.
+    pub(crate) fn opening(&self) -> Option<v1::WindowOpening> {
+        let base = self.opened.as_ref()?;
+        Some(v1::WindowOpening {
+            update: u32::try_from(self.index).ok()?,
+            base: (**base != ProfileDelta::new(base.window)).then(|| (&**base).into()),
+            earlier: self.history.iter().map(Into::into).collect(),
+        })
     }
 }
 

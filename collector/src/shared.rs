@@ -26,6 +26,18 @@ pub struct Shared {
     watchers: broadcast::Sender<v1::WatchResponse>,
     /// Modules in programs of their own.
     pub seats: Seats,
+    streams: Mutex<Streams>,
+}
+
+/// Detectors that run elsewhere, and the streams between them and us.
+#[derive(Clone, Debug, Default)]
+pub struct Streams {
+    pub modules: Vec<v1::ModuleStatus>,
+    /// In the stream of updates, and removed from it by its bound since it was made.
+    pub entries: u64,
+    pub trimmed: u64,
+    /// What they said and we have not come to.
+    pub waiting: u64,
 }
 
 /// Totals since the start.
@@ -68,7 +80,18 @@ impl Shared {
             connected: Mutex::default(),
             watchers: broadcast::channel(WATCH_BUFFER).0,
             seats: Seats::default(),
+            streams: Mutex::default(),
         }
+    }
+
+    /// Detectors that run elsewhere, as of the last second.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        lock(&self.streams).clone()
+    }
+
+    pub(crate) fn set_streams(&self, streams: Streams) {
+        *lock(&self.streams) = streams;
     }
 
     pub fn stop(&self) {

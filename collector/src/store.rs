@@ -13,7 +13,7 @@ mod files;
 mod filter;
 mod marks;
 mod memory;
-mod redis;
+pub(crate) mod redis;
 mod redis_keys;
 mod segment;
 

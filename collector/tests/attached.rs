@@ -4,6 +4,8 @@
 #[path = "support/daemon.rs"]
 #[allow(dead_code, reason = "other tests want the rest")]
 mod daemon;
+#[path = "support/program.rs"]
+mod program;
 #[path = "support/traffic.rs"]
 mod traffic;
 
@@ -128,7 +130,7 @@ async fn the_python_example_loses_and_doubles_nothing() {
     // As people see it.
     let connect = format!("unix:{}", collector.socket().display());
     let shown = tokio::task::spawn_blocking(move || {
-        Command::new(lynceus())
+        Command::new(program::lynceus())
             .args(["evidence", "--json", "--connect", &connect])
             .output()
             .unwrap()
@@ -290,21 +292,4 @@ async fn status(collector: &Daemon, module: &str) -> v1::ModuleStatus {
         .into_inner();
     let modules = status.collector.unwrap().modules;
     modules.into_iter().find(|row| row.name == module).unwrap()
-}
-
-/// The program for people, built beside ours.
-fn lynceus() -> PathBuf {
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "lynceus-console",
-            "--bin",
-            "lynceus",
-        ])
-        .status();
-    assert!(built.unwrap().success());
-    Path::new(env!("CARGO_BIN_EXE_lynceus-collector")).with_file_name("lynceus")
 }

@@ -185,6 +185,7 @@ impl Feed {
             cursor: record.position.0,
             sensor_id: record.stream.sensor.0.to_vec(),
             updates: payload.updates,
+            openings: Vec::new(),
         };
         self.way.enter(record.position.0) && self.send(v1::to_module::Message::Updates(updates))
     }

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use lynceus_detect::{Context, DetectConfig, Maker, ProfileUpdate, makers};
+use lynceus_detect::ProfileUpdate;
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::profile::ProfileDelta;
@@ -15,66 +14,13 @@ use lynceus_proto::v1;
 
 use super::hot::{Hot, HotWindows, Replay};
 use super::left_out::LeftOut;
+use super::options::EngineOptions;
 use super::outliers::Outliers;
+use super::rest::{forgotten_before, is_at_rest};
 use crate::knowledge::Facts;
 use crate::modules::Item;
 use crate::rows::{self, EvidenceRow};
 use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
-
-/// How windows are judged.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// The sensor or group of sensors that evidence is said in the name of: part of its id.
-    pub group: SensorId,
-    pub plan: WindowPlan,
-    pub policy: AlertPolicy,
-    pub detectors: DetectConfig,
-    /// Detectors of the program around the collector; they speak after ours.
-    pub more: Vec<Maker>,
-    /// How long one call of a detector may take before it is left behind.
-    pub patience: Duration,
-    /// What detectors may ask, and what is left out.
-    pub facts: Arc<Facts>,
-    /// Memory for windows; beyond it those untouched for longest go to the store.
-    pub max_window_bytes: usize,
-}
-
-impl EngineOptions {
-    /// Windows of this many bytes stay in memory by default: some 20,000 profiles of usual size.
-    pub const DEFAULT_WINDOW_BYTES: usize = 512 << 20;
-
-    /// By default a call of a detector may take this long: a million times what it usually takes.
-    pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
-
-    #[must_use]
-    pub fn new(group: SensorId, plan: WindowPlan) -> Self {
-        Self {
-            group,
-            plan,
-            policy: AlertPolicy {
-                width: Some(plan.width),
-                ..AlertPolicy::default()
-            },
-            detectors: DetectConfig::default(),
-            more: Vec::new(),
-            patience: Self::DEFAULT_PATIENCE,
-            facts: Arc::new(Facts::default()),
-            max_window_bytes: Self::DEFAULT_WINDOW_BYTES,
-        }
-    }
-
-    /// How to make the detectors that are enabled.
-    #[must_use]
-    pub fn makers(&self) -> Vec<Maker> {
-        let context = Context {
-            network: Arc::new(self.detectors.network.clone()),
-            knowledge: Arc::<Facts>::clone(&self.facts),
-        };
-        let mut makers = makers(&self.detectors, &context);
-        makers.extend(self.more.iter().cloned());
-        makers
-    }
-}
 
 /// What one entry of the log brought about.
 #[derive(Debug, Default)]
@@ -196,6 +142,13 @@ impl Engine {
         self.outliers.explain(evidence, &item.profile, &item.history);
     }
 
+    /// The same for what was found elsewhere: with its window as it is now, if it is in memory.
+    pub(super) fn explain_late(&mut self, evidence: &mut Evidence) {
+        if let Some(hot) = self.windows.get(rows::window_of_evidence(evidence)) {
+            self.outliers.explain(evidence, &hot.row.profile, &hot.history);
+        }
+    }
+
     /// Merges an update; gives what the modules are to be shown, if it was not merged before.
     pub(super) fn merge(
         &mut self,
@@ -214,6 +167,10 @@ impl Engine {
         if position <= hot.loaded_at {
             return Ok(None);
         }
+        let tells = self.options.external.is_some()
+            && (!std::mem::replace(&mut hot.told, true)
+                || is_at_rest(id.start, hot.row.closed, &self.options.plan, self.now));
+        let opened = tells.then(|| Arc::clone(&hot.row.profile));
         // Nobody else holds it now, but for a module that was left behind.
         let merged = Arc::make_mut(&mut hot.row.profile).merge(&update.delta);
         debug_assert!(merged, "the window was looked up by the delta's own identity");
@@ -234,6 +191,7 @@ impl Engine {
             history,
             number: self.options.plan.number_of(id.start),
             tick,
+            opened,
         }))
     }
 
@@ -282,7 +240,7 @@ impl Engine {
             let at_rest: Vec<WindowId> = self
                 .windows
                 .iter()
-                .filter(|hot| is_at_rest(hot, &plan, now))
+                .filter(|hot| is_at_rest(hot.row.profile.window.start, hot.row.closed, &plan, now))
                 .map(|hot| hot.row.profile.window)
                 .collect();
             at_rest.into_iter().for_each(|id| self.windows.remove(id));
@@ -438,22 +396,6 @@ pub struct EngineFigures {
     pub evidence_whitelisted: u64,
     /// Baselines and pasts of the outlier detector.
     pub outlier_bytes: u64,
-}
-
-/// Event time that a sensor may lag behind the newest one before its windows count as closed without its word.
-const LAG: Duration = Duration::from_secs(3600);
-
-/// Closed by its sensor, or so old that nobody will close it.
-fn is_at_rest(hot: &Hot, plan: &WindowPlan, now: Timestamp) -> bool {
-    let end = hot.row.profile.window.start.saturating_add(plan.width);
-    hot.row.closed || end.saturating_add(LAG) < now
-}
-
-/// Windows that began before it are out of the accumulation: they rest, and if late records come, their evidence is
-/// added up again from the store.
-fn forgotten_before(plan: &WindowPlan, now: Timestamp) -> Option<Timestamp> {
-    let horizon = i64::try_from(LAG.saturating_add(plan.width.saturating_mul(2)).as_nanos()).ok()?;
-    now.0.checked_sub(horizon).map(Timestamp)
 }
 
 /// Feeds the evidence that a window had when it was stored to the accumulation, in the order in which it came. What the

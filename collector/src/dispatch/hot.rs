@@ -26,6 +26,8 @@ pub(super) struct Hot {
     pub(super) dirty: bool,
     /// Its summary is not yet in the store.
     pub(super) changed: bool,
+    /// Modules elsewhere know it.
+    pub(super) told: bool,
     bytes: usize,
     touched: u64,
 }
@@ -85,6 +87,7 @@ impl HotWindows {
                 history: self.history(id, store)?,
                 dirty: false,
                 changed: false,
+                told: false,
                 bytes: 0,
                 touched: 0,
             };

@@ -28,7 +28,7 @@ impl Patient {
         Arc::clone(&self.store)
     }
 
-    fn again<T>(&self, work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn again<T>(&self, work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
         loop {
             let error = match work() {
                 Ok(done) => {

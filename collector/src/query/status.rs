@@ -124,6 +124,13 @@ impl QueryService {
         }
         let mut modules: Vec<v1::ModuleStatus> = self.live.modules().into_iter().map(module).collect();
         modules.extend(self.shared.seats.figures().into_iter().map(attached));
+        let streams = self.shared.streams();
+        if !streams.modules.is_empty() {
+            totals.push(counter(("module_stream_entries", streams.entries)));
+            totals.push(counter(("module_stream_trimmed", streams.trimmed)));
+            totals.push(counter(("module_findings_waiting", streams.waiting)));
+        }
+        modules.extend(streams.modules);
         v1::CollectorStatus {
             feeds,
             whitelist_entries: facts.whitelist().len() as u64,

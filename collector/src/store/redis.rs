@@ -4,7 +4,7 @@
 //! script first compares the shard's epoch: a collector that was replaced by another one is fenced off. When a call
 //! fails half way, the next append takes back what it left (nobody was told that it was stored).
 
-mod link;
+pub(crate) mod link;
 mod reader;
 mod scripts;
 

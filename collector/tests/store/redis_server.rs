@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct RedisServer {
     directory: tempfile::TempDir,
     fsync: String,
+    port: u16,
     process: Child,
 }
 
@@ -23,9 +24,16 @@ impl RedisServer {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let process = spawn(&directory.path().join("redis.sock"), directory.path(), fsync);
+        let port = free_port();
+        let process = spawn(
+            &directory.path().join("redis.sock"),
+            port,
+            directory.path(),
+            fsync,
+        );
         let server = Self {
             directory,
+            port,
             fsync: fsync.to_owned(),
             process,
         };
@@ -37,20 +45,28 @@ impl RedisServer {
         format!("redis+unix://{}", self.socket().display())
     }
 
+    #[allow(dead_code, reason = "only some tests ask")]
+    pub(crate) fn tcp_url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    pub(crate) fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+
     pub(crate) fn set(&self, name: &str, value: &str) {
-        let mut connection = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
         redis::cmd("CONFIG")
             .arg("SET")
             .arg(name)
             .arg(value)
-            .exec(&mut connection)
+            .exec(&mut self.connection())
             .unwrap();
     }
 
     pub(crate) fn kill_and_restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = spawn(&self.socket(), self.directory.path(), &self.fsync);
+        self.process = spawn(&self.socket(), self.port, self.directory.path(), &self.fsync);
         self.wait();
     }
 
@@ -81,11 +97,18 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(socket: &std::path::Path, directory: &std::path::Path, fsync: &str) -> Child {
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn spawn(socket: &std::path::Path, port: u16, directory: &std::path::Path, fsync: &str) -> Child {
     Command::new("redis-server")
         .args([
+            "--bind",
+            "127.0.0.1",
             "--port",
-            "0",
+            &port.to_string(),
             "--save",
             "",
             "--appendonly",

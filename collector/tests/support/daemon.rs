@@ -34,11 +34,16 @@ impl Daemon {
 
     /// Starts one on `directory/store` and waits until it answers.
     pub(crate) async fn start(directory: &Path) -> Self {
+        Self::start_with(directory, "", "").await
+    }
+
+    /// `store`: further lines of `[store]`; `sections`: further sections.
+    pub(crate) async fn start_with(directory: &Path, store: &str, sections: &str) -> Self {
         let socket = directory.join("collector.sock");
         let http = free_port();
         let config = format!(
             "listen = \"unix:{}\"\nhttp_listen = \"127.0.0.1:{http}\"\n[store]\ndirectory = \"{}\"\n\
-             window_days = 100000\n[sinks]\njsonl = \"{}\"\n",
+             window_days = 100000\n{store}[sinks]\njsonl = \"{}\"\n{sections}",
             socket.display(),
             directory.join("store").display(),
             directory.display()
@@ -197,7 +202,7 @@ pub(crate) fn kill(process: u32) {
     signal("-KILL", process);
 }
 
-fn signal(name: &str, process: u32) {
+pub(crate) fn signal(name: &str, process: u32) {
     let sent = Command::new("kill")
         .args([name, &process.to_string()])
         .stderr(Stdio::null())

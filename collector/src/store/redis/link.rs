@@ -7,14 +7,14 @@ use redis::{Connection, RedisError, RedisResult};
 use crate::store::{Durability, StoreError};
 
 /// One connection to Redis, opened again when it broke.
-pub(super) struct Link {
+pub(crate) struct Link {
     client: redis::Client,
     timeout: Duration,
     connection: Option<Connection>,
 }
 
 impl Link {
-    pub(super) fn open(url: &str, timeout: Duration) -> Result<Self, StoreError> {
+    pub(crate) fn open(url: &str, timeout: Duration) -> Result<Self, StoreError> {
         let client = redis::Client::open(url).map_err(|error| fault(&error))?;
         let mut link = Self {
             client,
@@ -26,7 +26,7 @@ impl Link {
     }
 
     /// Runs commands. After an error of the connection it is thrown away, and the next call opens another one.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &mut self,
         work: impl FnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
@@ -40,7 +40,7 @@ impl Link {
     }
 
     /// As [`Link::run`] for work that may be done twice: tries once more when the connection was broken.
-    pub(super) fn query<T>(
+    pub(crate) fn query<T>(
         &mut self,
         work: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
@@ -81,7 +81,7 @@ impl Link {
 }
 
 /// Id (the part before the dash) of the newest entry that a stream ever had; 0 when there is no stream.
-pub(super) fn last_id(connection: &mut Connection, key: &str) -> RedisResult<u64> {
+pub(crate) fn last_id(connection: &mut Connection, key: &str) -> RedisResult<u64> {
     if !redis::cmd("EXISTS").arg(key).query::<bool>(connection)? {
         return Ok(0);
     }
@@ -95,7 +95,7 @@ pub(super) fn last_id(connection: &mut Connection, key: &str) -> RedisResult<u64
     Ok(id.and_then(|id| reply::sequence(&id)).unwrap_or(0))
 }
 
-pub(super) fn engine(message: &str) -> StoreError {
+pub(crate) fn engine(message: &str) -> StoreError {
     StoreError::Engine {
         engine: "redis",
         message: message.to_owned(),
@@ -114,14 +114,14 @@ fn fault(error: &RedisError) -> StoreError {
 }
 
 /// Answers of Redis as types.
-pub(super) mod reply {
+pub(crate) mod reply {
     use prost::bytes::Bytes;
     use redis::{FromRedisValue, ParsingError, Value};
 
     /// An entry of the log stream.
-    pub(in super::super) struct Block {
-        pub(in super::super) id: u64,
-        pub(in super::super) bytes: Bytes,
+    pub(crate) struct Block {
+        pub(crate) id: u64,
+        pub(crate) bytes: Bytes,
     }
 
     impl FromRedisValue for Block {
@@ -136,7 +136,7 @@ pub(super) mod reply {
         }
     }
 
-    pub(super) fn sequence(id: &str) -> Option<u64> {
+    pub(crate) fn sequence(id: &str) -> Option<u64> {
         id.split_once('-')?.0.parse().ok()
     }
 }
