@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::baseline::{Baseline, Compiled, GENERATION, Generation};
 pub use self::close::Closed;
-pub use self::judge::{Judged, Odd, Warmth};
+pub use self::judge::{Judged, Knows, Odd, Warmth};
 pub use self::open::{Fingerprints, Open};
 pub use self::own::Own;
 pub use self::roles::{Group, Role};

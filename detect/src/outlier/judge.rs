@@ -59,6 +59,18 @@ pub enum Warmth {
     },
 }
 
+/// What the baseline of a role knows, and what it must know before anything is raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knows {
+    pub role: String,
+    pub windows: u64,
+    /// Event time from its first window on.
+    pub span: Duration,
+    pub wanted_windows: u64,
+    pub wanted_span: Duration,
+    pub warm: bool,
+}
+
 /// Scores among fewer peers say nothing about later ones.
 const MIN_PEERS: u64 = 50;
 /// Peers up to which a window is taken out of what it is compared with; among more it hardly counts.
@@ -190,6 +202,18 @@ impl Outlier {
         }
     }
 
+    /// What the baseline of each role knows, by the names of the roles.
+    pub fn warmths(&self, now: Timestamp) -> impl Iterator<Item = Knows> {
+        self.baselines.iter().map(move |(role, baseline)| Knows {
+            role: self.name_of(*role),
+            windows: baseline.windows(),
+            span: baseline.span(now),
+            wanted_windows: self.config.warm_windows,
+            wanted_span: self.config.warm_after,
+            warm: self.warmth(baseline, now) == Warmth::Warm,
+        })
+    }
+
     /// Windows of all roles in a day, these included.
     fn windows_per_day(&self, closed: &[Closed]) -> f64 {
         let known: u64 = self.baselines.values().map(Baseline::windows).sum();
@@ -252,8 +276,7 @@ fn compare(closed: &Closed, compiled: &Compiled, own: Option<&Past>, role: &str)
             value: side.to_owned(),
         });
     }
-    let text = sentence::of(&account, &compiled.features, own)
-        .unwrap_or_else(|| "no feature has a value".to_owned());
+    let text = text_of(&account, compiled, own, peers, role);
     Judged {
         role: role.to_owned(),
         peers,
@@ -269,12 +292,31 @@ fn compare(closed: &Closed, compiled: &Compiled, own: Option<&Past>, role: &str)
         }),
         flagged: false,
         counterfactual: None,
-        text: format!(
-            "{text}; compared with {} windows of role {role}",
-            sentence::number(peers as f64)
-        ),
+        text,
         account,
         closed,
+    }
+}
+
+/// The account in words; among too few peers only what its own past says.
+fn text_of(account: &Account, compiled: &Compiled, own: Option<&Past>, peers: u64, role: &str) -> String {
+    let said = sentence::of(account, &compiled.features, own);
+    let said = said.unwrap_or_else(|| "no feature has a value".to_owned());
+    let windows = if peers == 1 { "window" } else { "windows" };
+    if peers >= Reference::MIN_COUNT {
+        return format!(
+            "{said}; compared with {} {windows} of role {role}",
+            sentence::number(peers as f64)
+        );
+    }
+    let few = format!(
+        "too few peers to say: {peers} {windows} of role {role}, {} are wanted",
+        Reference::MIN_COUNT
+    );
+    if account.score > 0.0 {
+        format!("{few}; against its own past alone: {said}")
+    } else {
+        few
     }
 }
 

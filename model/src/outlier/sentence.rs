@@ -6,10 +6,13 @@ use super::score::{Account, Term};
 use super::{Counterfactual, FEATURES, Past, Reference};
 
 /// "97 % of the score is dst_ips = 4,210 (peers' median 6, p99 88; own median 5; 1 in 10^6)". `None` for a window
-/// without any term.
+/// without any term, and "nothing of it is odd" where all values are in the middle of what is usual.
 #[must_use]
 pub fn of(account: &Account, peers: &[Reference], own: Option<&Past>) -> Option<String> {
     let first = account.terms.first()?;
+    if account.score <= 0.0 {
+        return Some("nothing of it is odd".to_owned());
+    }
     let mut text = format!(
         "{:.0} % of the score is {}",
         100.0 * account.share(first),
@@ -35,6 +38,7 @@ pub fn term(term: &Term, peers: &[Reference], own: Option<&Past>) -> String {
     let mut known = Vec::new();
     if let Some((median, p99)) = peers
         .get(term.feature)
+        .filter(|reference| reference.count() >= Reference::MIN_COUNT)
         .and_then(|reference| Some((reference.median()?, reference.p99()?)))
     {
         known.push(format!("peers' median {}, p99 {}", number(median), number(p99)));
@@ -135,6 +139,12 @@ mod tests {
              10^12)"
         );
         assert_eq!(of(&scorer.account(&values_of(&[])), peers(), None), None);
+        let scorer = Scorer {
+            peers: peers(),
+            own: None,
+        };
+        let usual = scorer.account(&values_of(&[(0, 13.0)]));
+        assert_eq!(of(&usual, peers(), None).unwrap(), "nothing of it is odd");
     }
 
     #[test]
