@@ -96,6 +96,12 @@ impl Live {
         lock(&self.engine).figures()
     }
 
+    /// What the baselines of the outlier detector know.
+    #[must_use]
+    pub fn warmths(&self) -> Vec<lynceus_detect::outlier::Knows> {
+        lock(&self.engine).warmths()
+    }
+
     /// How each detector is doing.
     #[must_use]
     pub fn modules(&self) -> Vec<ModuleFigures> {

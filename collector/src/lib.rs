@@ -19,6 +19,7 @@ pub mod knowledge;
 pub mod lookups;
 pub mod metrics;
 pub mod modules;
+pub mod outliers;
 pub mod output;
 pub mod pipeline;
 pub mod query;

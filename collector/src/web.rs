@@ -16,6 +16,7 @@ mod index;
 mod link;
 mod live;
 mod load;
+mod outliers;
 mod page;
 mod rates;
 mod report;

@@ -1,6 +1,9 @@
 //! The outlier detector in the collector: what it remembers outlives a run, also one that is killed.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+#[path = "store/redis_server.rs"]
+#[allow(dead_code, reason = "the conformance tests use more of it")]
+mod redis_server;
 #[path = "support/state.rs"]
 mod state;
 #[path = "support/traffic.rs"]
@@ -13,7 +16,7 @@ use std::time::Duration;
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, KeyRange, MemoryStore, Order, Store, Table};
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, KeyRange, MemoryStore, Order, RedisOptions, RedisStore, Store, Table};
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_proto::batch::Batch;
 use lynceus_proto::v1;
@@ -112,6 +115,21 @@ fn restarts_in_order_change_nothing() {
         run(store, std::slice::from_ref(batch));
     }
     let store = EmbeddedStore::open(&EmbeddedOptions::new(directory.path())).unwrap();
+    assert_same(&(State::of(&store), accounts(&store)), &expected);
+}
+
+#[test]
+fn a_baseline_in_redis_outlives_restarts_as_well() {
+    let Some(server) = redis_server::RedisServer::start("always") else {
+        return;
+    };
+    let batches = batches(&office(HOURS), 400);
+    let expected = run(Arc::new(MemoryStore::new(0)), &batches);
+    let open = || RedisStore::open(&RedisOptions::new(server.url())).unwrap();
+    for batch in &batches {
+        run(Arc::new(open()), std::slice::from_ref(batch));
+    }
+    let store = open();
     assert_same(&(State::of(&store), accounts(&store)), &expected);
 }
 

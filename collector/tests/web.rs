@@ -184,6 +184,7 @@ async fn every_link_leads_to_a_page_without_inline_code() {
     }
     for kind in [
         "", "profiles", "profile", "alert", "evidence", "ip", "search", "sensors", "modules", "blocks",
+        "outliers", "outlier", "patterns",
     ] {
         assert!(kinds.contains(kind), "no page of /{kind} was reached: {kinds:?}");
     }
@@ -532,4 +533,50 @@ fn colors_have_enough_contrast_in_both_themes() {
         }
     }
     assert_eq!(checked, 2 * (21 + 5 + 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_why_a_window_is_odd_against_peers_and_itself() {
+    let site = Site::new();
+    let router = site.router(Vec::new());
+    let list = get(&router, "/outliers").await.body;
+    assert!(list.contains("The baseline is not warm"), "{list}");
+    let dive = links(&list)
+        .into_iter()
+        .find(|link| link.starts_with("/outlier/10.0.0.66/"))
+        .unwrap();
+    let page = get(&router, &dive).await.body;
+    for part in [
+        "against peers",
+        "against its own past",
+        "of the score is",
+        "Similar cases",
+        "horizontal port scan",
+        "Neighbors",
+    ] {
+        assert!(
+            page.to_lowercase().contains(&part.to_lowercase()),
+            "{part}: {page}"
+        );
+    }
+    assert_eq!(
+        get(&router, "/outlier/10.0.0.66").await.status,
+        StatusCode::SEE_OTHER
+    );
+    let flagged = get(&router, "/outliers?flagged=on").await.body;
+    assert!(flagged.contains("No window is flagged"), "{flagged}");
+    let one = get(&router, "/api/v1/outliers?ip=10.0.0.66&limit=1").await.json();
+    assert_eq!(one["items"][0]["profile"], "10.0.0.66");
+    for (path, status) in [
+        ("/outlier/10.9.9.9", 404),
+        ("/outlier/10.0.0.66/5", 404),
+        ("/outliers?ip=nobody", 400),
+        ("/api/v1/outliers?limit=0", 400),
+        ("/api/v1/outliers?since=x", 400),
+        ("/api/v1/outliers/10.0.0.66/5", 404),
+        ("/api/v1/patterns?top=0", 400),
+    ] {
+        let page = get(&router, path).await;
+        assert_eq!(page.status.as_u16(), status, "{path}: {}", page.body);
+    }
 }

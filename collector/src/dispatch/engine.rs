@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lynceus_detect::ProfileUpdate;
+use lynceus_detect::outlier::{Counters, Knows};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::profile::ProfileDelta;
@@ -296,7 +297,13 @@ impl Engine {
             evidence_refused: self.accumulator.refused(),
             evidence_whitelisted: self.left_out.count(),
             outlier_bytes: self.outliers.bytes() as u64,
+            outliers: self.outliers.counters(),
         }
+    }
+
+    /// What the baselines of the outlier detector know.
+    pub(super) fn warmths(&self) -> Vec<Knows> {
+        self.outliers.warmths(self.now)
     }
 
     /// Adds up a finding.
@@ -396,6 +403,8 @@ pub struct EngineFigures {
     pub evidence_whitelisted: u64,
     /// Baselines and pasts of the outlier detector.
     pub outlier_bytes: u64,
+    /// What the outlier detector refused.
+    pub outliers: Counters,
 }
 
 /// Feeds the evidence that a window had when it was stored to the accumulation, in the order in which it came. What the

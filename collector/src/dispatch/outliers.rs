@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use lynceus_detect::outlier::{Judged, Outlier};
+use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier};
 use lynceus_detect::{Context, Detector, History, ProfileUpdate};
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::profile::ProfileDelta;
+use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
 use crate::modules::Item;
@@ -169,6 +170,20 @@ impl Outliers {
 
     pub(super) fn is_full(&self) -> bool {
         self.detector.as_ref().is_some_and(Outlier::is_full)
+    }
+
+    /// What the baselines know now.
+    pub(super) fn warmths(&self, now: Timestamp) -> Vec<Knows> {
+        self.detector
+            .as_ref()
+            .map_or_else(Vec::new, |detector| detector.warmths(now).collect())
+    }
+
+    /// What was refused.
+    pub(super) fn counters(&self) -> Counters {
+        self.detector
+            .as_ref()
+            .map_or_else(Counters::default, Outlier::counters)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Outliers: accounts, what they share, cases that are alike, and what analysts say.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Bound;
 
@@ -13,6 +13,7 @@ use lynceus_proto::v1;
 use tonic::Status;
 
 use super::{QueryService, address, failed};
+use crate::rows::outlier::{Attributes, Head};
 use crate::rows::{self, outlier};
 use crate::store::{Flush, KeyRange, Order, Table};
 
@@ -34,13 +35,13 @@ const MEMBERS: usize = 64;
 const MAX_LABEL: usize = 1_000;
 
 impl QueryService {
-    pub(super) fn outliers(
-        &self,
-        request: &v1::ListOutliersRequest,
-    ) -> Result<v1::ListOutliersResponse, Status> {
+    /// Windows with the highest scores, flagged ones first. Blocks, as all of these questions.
+    ///
+    /// # Errors
+    /// The request is not as it must be, or the store cannot be read.
+    pub fn outliers(&self, request: &v1::ListOutliersRequest) -> Result<v1::ListOutliersResponse, Status> {
         let limit = size(request.limit, LIMIT);
-        let range = period(request.since, request.until);
-        let wanted = |found: &v1::Outlier| !request.flagged_only || found.flagged;
+        let wanted = |found: &Head| !request.flagged_only || found.flagged;
         let mut best = Best::new(limit);
         let (windows, cut) = if let Some(profile) = &request.profile {
             let windows = self.windows_of(address("profile", profile)?)?;
@@ -50,7 +51,7 @@ impl QueryService {
             });
             let mut count = 0;
             for window in windows {
-                if let Some(found) = self.outlier(window)? {
+                if let Some(found) = self.part::<Head>(window)? {
                     count += 1;
                     if wanted(&found) {
                         best.offer(found);
@@ -59,13 +60,14 @@ impl QueryService {
             }
             (count, false)
         } else {
-            self.each_outlier(range, |_, found| {
+            let range = period(request.since, request.until);
+            self.each_part(range, MAX_WINDOWS, |found: Head| {
                 if wanted(&found) {
                     best.offer(found);
                 }
             })?
         };
-        let mut outliers = best.sorted();
+        let mut outliers = self.outliers_of(best)?;
         for found in &mut outliers {
             self.add_label(found)?;
         }
@@ -76,14 +78,16 @@ impl QueryService {
         })
     }
 
-    pub(super) fn patterns(
-        &self,
-        request: &v1::FindPatternsRequest,
-    ) -> Result<v1::FindPatternsResponse, Status> {
+    /// What the outliers of a period share.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn patterns(&self, request: &v1::FindPatternsRequest) -> Result<v1::FindPatternsResponse, Status> {
         let range = period(request.since, request.until);
+        let most = size(request.windows, (MAX_WINDOWS, MAX_WINDOWS));
         let mut flagged = Best::new(MAX_OUTLIERS);
         let mut top = Best::new((request.top as usize).min(MAX_OUTLIERS));
-        self.each_outlier(range.clone(), |_, found| {
+        let (windows, cut) = self.each_part(range.clone(), most, |found: Head| {
             if found.flagged {
                 flagged.offer(found);
             } else {
@@ -91,16 +95,21 @@ impl QueryService {
             }
         })?;
         let by_score = flagged.is_empty();
-        let outliers = if by_score { top.sorted() } else { flagged.sorted() };
-        let items: Vec<BTreeSet<Item>> = outliers.iter().map(|found| items_of(found).collect()).collect();
-        let keys: BTreeSet<(i64, Vec<u8>)> = outliers
+        // Most windows must be others, or there is nothing to compare with.
+        top.keep(usize::try_from(windows.div_ceil(4)).unwrap_or(usize::MAX));
+        let outliers = self.outliers_of(if by_score { top } else { flagged })?;
+        let items: Vec<BTreeSet<Item>> = outliers
             .iter()
-            .map(|found| (found.start, found.profile.clone()))
+            .map(|found| items_of(&found.items).collect())
+            .collect();
+        let keys: BTreeSet<(i64, &[u8])> = outliers
+            .iter()
+            .map(|found| (found.start, found.profile.as_slice()))
             .collect();
         let mut candidates = Candidates::new(&items, Limits::default());
-        let (windows, cut) = self.each_outlier(range, |_, found| {
-            if !keys.contains(&(found.start, found.profile.clone())) {
-                let items: Vec<Item> = items_of(&found).collect();
+        self.each_part(range, most, |found: Attributes| {
+            if !keys.contains(&(found.start, found.profile.as_slice())) {
+                let items: Vec<Item> = items_of(&found.items).collect();
                 candidates.count_other(&items);
             }
         })?;
@@ -120,7 +129,11 @@ impl QueryService {
         })
     }
 
-    pub(super) fn alike(&self, request: &v1::FindAlikeRequest) -> Result<v1::FindAlikeResponse, Status> {
+    /// Past cases with an account like that of a window.
+    ///
+    /// # Errors
+    /// There is no account of the window, or the store cannot be read.
+    pub fn alike(&self, request: &v1::FindAlikeRequest) -> Result<v1::FindAlikeResponse, Status> {
         let window = window_of(&request.profile, request.start)?;
         let found = self
             .outlier(window)?
@@ -224,26 +237,49 @@ impl QueryService {
         Ok(())
     }
 
-    /// Shows accounts, newest first; gives how many, and whether there are more.
-    fn each_outlier(
+    fn part<M: prost::Message + Default>(&self, window: WindowId) -> Result<Option<M>, Status> {
+        let value = self
+            .store
+            .get(Table::Outliers, &rows::window_time_key(window))
+            .map_err(|error| failed(&error))?;
+        value
+            .map(|value| outlier::read_part(&value))
+            .transpose()
+            .map_err(|error| failed(&error))
+    }
+
+    /// The whole accounts, in the order of the ranks.
+    fn outliers_of(&self, best: Best) -> Result<Vec<v1::Outlier>, Status> {
+        let mut outliers = Vec::new();
+        for (profile, start) in best.sorted() {
+            // Between the two looks it may have expired.
+            outliers.extend(self.outlier(window_of(&profile, start)?)?);
+        }
+        Ok(outliers)
+    }
+
+    /// Shows a part of each account, newest first, up to `most`; gives how many, and whether there are more.
+    fn each_part<M: prost::Message + Default>(
         &self,
         mut range: KeyRange,
-        mut visit: impl FnMut(&[u8], v1::Outlier),
+        most: usize,
+        mut visit: impl FnMut(M),
     ) -> Result<(u64, bool), Status> {
         let mut seen = 0;
         loop {
+            let wanted = CHUNK.min(most - seen);
             let chunk = self
                 .store
-                .scan(Table::Outliers, &range, Order::Descending, CHUNK)
+                .scan(Table::Outliers, &range, Order::Descending, wanted)
                 .map_err(|error| failed(&error))?;
-            for (key, value) in &chunk {
-                visit(key, outlier::read_outlier(value).map_err(|error| failed(&error))?);
+            for (_, value) in &chunk {
+                visit(outlier::read_part(value).map_err(|error| failed(&error))?);
             }
             seen += chunk.len();
-            let Some((last, _)) = chunk.last().filter(|_| chunk.len() == CHUNK) else {
+            let Some((last, _)) = chunk.last().filter(|_| chunk.len() == wanted) else {
                 return Ok((seen as u64, false));
             };
-            if seen >= MAX_WINDOWS {
+            if seen >= most {
                 return Ok((seen as u64, true));
             }
             range.end = Bound::Excluded(last.clone());
@@ -286,7 +322,7 @@ fn period(since: Option<i64>, until: Option<i64>) -> KeyRange {
 /// The so many outliers with the highest scores; flagged ones go before others, equal ones in the order of time.
 struct Best {
     limit: usize,
-    found: BTreeMap<Place, v1::Outlier>,
+    found: BTreeSet<Place>,
 }
 
 /// Flagged, bits of the score, and begin and address of the window.
@@ -296,16 +332,20 @@ impl Best {
     const fn new(limit: usize) -> Self {
         Self {
             limit,
-            found: BTreeMap::new(),
+            found: BTreeSet::new(),
         }
     }
 
-    fn offer(&mut self, found: v1::Outlier) {
+    fn offer(&mut self, found: Head) {
         // Bits of non-negative numbers sort as the numbers do.
-        let place = Reverse((found.start, found.profile.clone()));
-        let key = (found.flagged, found.score.max(0.0).to_bits(), place);
-        self.found.insert(key, found);
-        if self.found.len() > self.limit {
+        let place = Reverse((found.start, found.profile));
+        self.found
+            .insert((found.flagged, found.score.max(0.0).to_bits(), place));
+        self.keep(self.limit);
+    }
+
+    fn keep(&mut self, most: usize) {
+        while self.found.len() > most {
             self.found.pop_first();
         }
     }
@@ -314,13 +354,14 @@ impl Best {
         self.found.is_empty()
     }
 
-    fn sorted(self) -> Vec<v1::Outlier> {
-        self.found.into_values().rev().collect()
+    fn sorted(self) -> impl Iterator<Item = (Vec<u8>, i64)> {
+        let places = self.found.into_iter().rev();
+        places.map(|(_, _, Reverse((start, profile)))| (profile, start))
     }
 }
 
-fn items_of(found: &v1::Outlier) -> impl Iterator<Item = Item> {
-    found.items.iter().map(|item| Item {
+fn items_of(items: &[v1::OutlierItem]) -> impl Iterator<Item = Item> {
+    items.iter().map(|item| Item {
         attribute: item.attribute.clone(),
         value: item.value.clone(),
     })
@@ -350,7 +391,7 @@ fn as_group(group: &groups::Group, outliers: &[v1::Outlier]) -> v1::OutlierGroup
     let profiles: BTreeSet<&[u8]> = members.iter().map(|member| member.profile.as_slice()).collect();
     let mut shared: Option<BTreeSet<Item>> = None;
     for member in &members {
-        let items: BTreeSet<Item> = items_of(member).collect();
+        let items: BTreeSet<Item> = items_of(&member.items).collect();
         shared = Some(match shared {
             None => items,
             Some(shared) => shared.intersection(&items).cloned().collect(),

@@ -1,7 +1,9 @@
 //! How sensors and collector are doing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use lynceus_detect::outlier::Knows;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
 use lynceus_proto::v1;
@@ -88,6 +90,18 @@ impl QueryService {
         if engine.evidence_whitelisted > 0 {
             refused.push(counter(("evidence_whitelisted", engine.evidence_whitelisted)));
         }
+        let outliers = engine.outliers;
+        for (what, count) in [
+            ("outlier_windows_open", outliers.open_refused),
+            ("outlier_windows_judged_early", outliers.judged_early),
+            ("outlier_windows_late", outliers.late),
+            ("outlier_windows_too_old", outliers.too_old),
+            ("outlier_pasts_forgotten", outliers.pasts_forgotten),
+        ] {
+            if count > 0 {
+                refused.push(counter((what, count)));
+            }
+        }
         let facts = self.live.facts();
         let feeds = facts.known().iter().map(feed).collect();
         for (name, output) in self.shared.counters.outputs() {
@@ -150,7 +164,20 @@ impl QueryService {
             totals,
             refused,
             modules,
+            outliers: self.live.warmths().into_iter().map(warmth).collect(),
         }
+    }
+}
+
+fn warmth(known: Knows) -> v1::OutlierWarmth {
+    let hours = |span: Duration| span.as_secs_f64() / 3600.0;
+    v1::OutlierWarmth {
+        role: known.role,
+        windows: known.windows,
+        hours: hours(known.span),
+        wanted_windows: known.wanted_windows,
+        wanted_hours: hours(known.wanted_span),
+        warm: known.warm,
     }
 }
 

@@ -20,6 +20,30 @@ use crate::store::{Change, StoreError, Table};
 /// Features of the second voter that are kept.
 const ODD_FEATURES: usize = 5;
 
+/// The parts of an account by which windows are ranked: nothing else of the row is read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Head {
+    #[prost(bytes = "vec", tag = "1")]
+    pub profile: Vec<u8>,
+    #[prost(sfixed64, tag = "2")]
+    pub start: i64,
+    #[prost(double, tag = "10")]
+    pub score: f64,
+    #[prost(bool, tag = "16")]
+    pub flagged: bool,
+}
+
+/// The parts of an account that patterns are made of.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Attributes {
+    #[prost(bytes = "vec", tag = "1")]
+    pub profile: Vec<u8>,
+    #[prost(sfixed64, tag = "2")]
+    pub start: i64,
+    #[prost(message, repeated, tag = "19")]
+    pub items: Vec<v1::OutlierItem>,
+}
+
 /// A case as it is searched: its direction and how far it is.
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredCase {
@@ -157,6 +181,14 @@ pub fn direction_of(outlier: &v1::Outlier) -> [f32; COUNT] {
 /// # Errors
 /// The value is not an account.
 pub fn read_outlier(value: &[u8]) -> Result<v1::Outlier, StoreError> {
+    read(Table::Outliers, value)
+}
+
+/// A part of an account: [`Head`] or [`Attributes`].
+///
+/// # Errors
+/// The value is not an account.
+pub fn read_part<M: prost::Message + Default>(value: &[u8]) -> Result<M, StoreError> {
     read(Table::Outliers, value)
 }
 

@@ -6,6 +6,7 @@
 mod health;
 mod lists;
 mod openapi;
+mod outliers;
 mod profiles;
 mod write;
 
@@ -39,6 +40,9 @@ pub(super) fn routes() -> Router<Web> {
         .route("/api/v1/alerts", get(lists::alerts))
         .route("/api/v1/alerts/{ip}/{start}/{id}", get(lists::one_alert))
         .route("/api/v1/flows", get(lists::flows))
+        .route("/api/v1/outliers", get(outliers::list))
+        .route("/api/v1/outliers/{ip}/{start}", get(outliers::one))
+        .route("/api/v1/patterns", get(outliers::patterns))
         .route("/api/v1/ip/{ip}", get(profiles::address))
         .route("/api/v1/{*rest}", get(unknown))
 }

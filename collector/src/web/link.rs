@@ -43,6 +43,11 @@ pub(super) fn window(id: WindowId) -> String {
     format!("/profile/{}/{}", id.profile, seconds(id.start))
 }
 
+/// Why a window is an outlier, and all about it.
+pub(super) fn outlier(id: WindowId) -> String {
+    format!("/outlier/{}/{}", id.profile, seconds(id.start))
+}
+
 pub(super) fn alert(alert: &Alert) -> String {
     format!(
         "/alert/{}/{}/{}",

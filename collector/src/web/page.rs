@@ -3,6 +3,7 @@
 mod blocks;
 mod evidence;
 mod health;
+mod outliers;
 mod overview;
 pub(super) mod parts;
 mod profile;
@@ -36,6 +37,10 @@ pub(super) fn routes() -> Router<Web> {
         .route("/alert/{ip}/{start}/{id}", get(evidence::alert))
         .route("/evidence/{ip}/{start}/{id}", get(evidence::evidence))
         .route("/ip/{ip}", get(profile::address))
+        .route("/outliers", get(outliers::list))
+        .route("/outlier/{ip}", get(outliers::newest))
+        .route("/outlier/{ip}/{start}", get(outliers::dive))
+        .route("/patterns", get(outliers::patterns))
         .route("/search", get(search::show))
         .route("/sensors", get(health::sensors))
         .route("/modules", get(health::modules))
@@ -114,9 +119,10 @@ impl Visit {
 
 impl Shell {
     /// Entries of the navigation: name, address, key after `g`.
-    const NAVIGATION: [(&'static str, &'static str, char); 6] = [
+    const NAVIGATION: [(&'static str, &'static str, char); 7] = [
         ("Overview", "/", 'o'),
         ("Profiles", "/profiles", 'p'),
+        ("Outliers", "/outliers", 'u'),
         ("Search", "/search", 's'),
         ("Sensors", "/sensors", 'n'),
         ("Modules", "/modules", 'm'),

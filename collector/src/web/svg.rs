@@ -3,6 +3,7 @@
 //! Colors come from classes of the style sheet, so a chart follows the theme. Text is escaped here; the templates take it
 //! as it is.
 
+mod account;
 mod bars;
 mod features;
 mod letters;
@@ -11,6 +12,7 @@ mod terms;
 
 use std::fmt::{self, Display, Write as _};
 
+pub use account::{Surprisal, account};
 pub use bars::{Bucket, Strip, buckets, share, spark, strip, time_bars};
 pub use features::features;
 pub use letters::letters;

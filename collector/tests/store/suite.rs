@@ -21,6 +21,7 @@ pub(crate) fn run(open: Open<'_>) {
     the_log_is_filtered_by_time_and_key(&*open());
     rows_are_ordered_and_pages_fit_together(&*open());
     rows_are_replaced_and_removed(&*open());
+    every_table_keeps_its_own_rows(&*open());
     the_log_expires_by_bytes(&*open());
     an_empty_store_answers(&*open());
 }
@@ -253,6 +254,26 @@ fn rows_are_replaced_and_removed(store: &dyn Store) {
             .unwrap(),
         []
     );
+}
+
+fn every_table_keeps_its_own_rows(store: &dyn Store) {
+    let own = |table: Table| row(table, b"k", Some(table.name().as_bytes()));
+    // The empty store has rows of its own in some.
+    let before: Vec<usize> = Table::ALL.iter().map(|table| rows_of(store, *table)).collect();
+    store
+        .write(Table::ALL.iter().map(|table| own(*table)).collect(), Flush::Durable)
+        .unwrap();
+    for (table, before) in Table::ALL.into_iter().zip(before) {
+        assert_eq!(store.get(table, b"k").unwrap(), Some(table.name().as_bytes().to_vec()));
+        assert_eq!(rows_of(store, table), before + 1, "{}", table.name());
+    }
+}
+
+fn rows_of(store: &dyn Store, table: Table) -> usize {
+    store
+        .scan(table, &KeyRange::all(), Order::Ascending, 100)
+        .unwrap()
+        .len()
 }
 
 fn the_log_expires_by_bytes(store: &dyn Store) {

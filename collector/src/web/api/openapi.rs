@@ -178,6 +178,21 @@ fn description() -> Value {
         "dossier": { "type": "object" },
         "evidence": list(reference("Evidence")),
     }));
+    let moment = |name: &str, what: &str| {
+        query(
+            name,
+            json!({ "type": "string", "pattern": "^-?[0-9]{1,9}(\\.[0-9]{1,9})?$" }),
+            what,
+        )
+    };
+    let shared = of_docs(include_str!("../../../../docs/schema/patterns.json"));
+    let pattern = shared["properties"]["patterns"].clone();
+    let compared = object(json!({
+        "account": reference("Outlier"),
+        "alike": list(object(json!({ "likeness": number(), "account": reference("Outlier") }))),
+        "patterns": pattern,
+        "outliers": count(),
+    }));
     let status = object(json!({
         "version": text(), "started": time(), "engine": text(), "durability": text(), "degraded": maybe("string"),
         "log_bytes": count(), "table_bytes": maybe("integer"), "accepted": count(), "applied": count(),
@@ -222,6 +237,22 @@ fn description() -> Value {
                 &object(json!({ "alert": reference("Alert"), "evidence": list(reference("Evidence")) }))),
             "/api/v1/flows": operation("Flows in the order of their arrival; a page may hold more than `limit`",
                 &[search(), token(), limit()], &page(flow)),
+            "/api/v1/outliers": operation("Windows by how odd they are: flagged ones first, then the highest score", &[
+                    query("ip", address(), "only of this address"),
+                    query("flagged", flag(), "only flagged ones"),
+                    moment("since", "windows that begin at this time (seconds since 1970) or later"),
+                    moment("until", "windows that begin before this time"),
+                    limit(),
+                ], &object(json!({ "items": list(reference("Outlier")), "windows": count(), "cut": flag() }))),
+            "/api/v1/outliers/{ip}/{start}": operation(
+                "Why a window is an outlier, past cases like it, and the patterns of outliers that it belongs to",
+                &[path("ip", address()), path("start", start())], &compared),
+            "/api/v1/patterns": operation("What outliers share and others do not", &[
+                    moment("since", "windows that begin at this time (seconds since 1970) or later"),
+                    moment("until", "windows that begin before this time"),
+                    query("top", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 20 }),
+                        "where nothing is flagged, so many with the highest scores count as outliers"),
+                ], &shared),
             "/api/v1/ip/{ip}": operation("What is known of an address", &[path("ip", address())], &known),
         },
         "components": {
@@ -229,6 +260,7 @@ fn description() -> Value {
             "schemas": {
                 "Error": object(json!({ "error": text(), "status": { "type": "integer" } })),
                 "Evidence": of_docs(include_str!("../../../../docs/schema/evidence.json")),
+                "Outlier": of_docs(include_str!("../../../../docs/schema/outlier.json")),
                 "Alert": of_docs(include_str!("../../../../docs/schema/alert.json")),
             }
         }
@@ -247,7 +279,7 @@ mod tests {
             let pointer = part.split('"').next().unwrap();
             assert!(description.pointer(pointer).is_some(), "{pointer}");
         }
-        for schema in ["Evidence", "Alert"] {
+        for schema in ["Evidence", "Alert", "Outlier"] {
             let schema = &description["components"]["schemas"][schema];
             assert!(schema["properties"]["profile"].is_object(), "{schema}");
         }

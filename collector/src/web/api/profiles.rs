@@ -71,7 +71,7 @@ pub(super) async fn one(State(web): State<Web>, PathOf(ip): PathOf<IpAddr>) -> A
     Ok(Json(out))
 }
 
-fn window_id((ip, start): &(IpAddr, String)) -> Result<WindowId, Refusal> {
+pub(super) fn window_id((ip, start): &(IpAddr, String)) -> Result<WindowId, Refusal> {
     Ok(WindowId {
         profile: ip.to_canonical(),
         start: link::time(start).ok_or_else(|| Refusal::bad("start: seconds since 1970 are wanted"))?,
