@@ -12,6 +12,7 @@ use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
+use crate::outliers::dive::Dive;
 use crate::peers::Peers;
 use crate::text::Line;
 use crate::timeline::Entry;
@@ -35,6 +36,8 @@ pub enum Request {
     },
     /// All that is known of an address.
     Dossier(IpAddr),
+    /// Why a window is an outlier, and all about it.
+    Dive(WindowId),
     /// What filters over the list of profiles ask for.
     Index,
     Block(BlockOrder),
@@ -52,6 +55,7 @@ impl Request {
                 | (Self::Findings(_), Self::Findings(_))
                 | (Self::Flows { .. }, Self::Flows { .. })
                 | (Self::Dossier(_), Self::Dossier(_))
+                | (Self::Dive(_), Self::Dive(_))
                 | (Self::Index, Self::Index)
                 | (Self::Reload, Self::Reload)
         )
@@ -74,6 +78,8 @@ pub enum Answer {
     Findings(Findings),
     Flows(FlowList),
     Dossier(Card),
+    /// `None`: the window has no account, as it is not over.
+    Dive(WindowId, Option<Box<Dive>>),
     Index(Index),
     /// Of a block: what happens now, or why nothing does.
     Block(BlockOrder, Result<String, String>),

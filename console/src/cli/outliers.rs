@@ -128,7 +128,7 @@ pub struct PatternOptions {
     source: Source,
     #[command(flatten)]
     period: Period,
-    /// Where nothing is flagged, so many windows with the highest scores count as outliers
+    /// Where nothing is flagged, so many windows with the highest scores count as outliers, at most a quarter of all
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: u32,
     /// One line of JSON
@@ -227,7 +227,7 @@ pub fn why(options: &WhyOptions) -> anyhow::Result<Outcome> {
         }
     };
     print(&account, options.json, || {
-        text::account(&account, &options.zone.clock())
+        text::account(&account, &options.zone.clock(), output::width())
     })
 }
 
@@ -237,7 +237,7 @@ pub fn why(options: &WhyOptions) -> anyhow::Result<Outcome> {
 /// The data cannot be had, or standard output cannot be written.
 pub fn patterns(options: &PatternOptions) -> anyhow::Result<Outcome> {
     let query = options.source.open()?;
-    let shared = query.patterns(options.period.span(), options.top)?;
+    let shared = query.patterns(options.period.span(), options.top, 0)?;
     print(&shared, options.json, || {
         text::patterns(&shared, &options.zone.clock())
     })
@@ -254,7 +254,9 @@ pub fn dive(options: &DiveOptions) -> anyhow::Result<Outcome> {
         Err(_) => window_of_finding(&query, &options.about)?,
     };
     let dive = Dive::new(&query, window)?;
-    print(&dive, options.json, || text::dive(&dive, &options.zone.clock()))
+    print(&dive, options.json, || {
+        text::dive(&dive, &options.zone.clock(), output::width())
+    })
 }
 
 /// Runs `lynceus label`.

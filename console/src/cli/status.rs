@@ -75,6 +75,33 @@ fn report(status: &StatusView, clock: &Clock) -> Vec<Line> {
     lines
 }
 
+/// What the outlier detector knows of a role.
+fn of_outliers(known: &v1::OutlierWarmth) -> Line {
+    let role = human::printable(&known.role, 60);
+    let (tone, text) = if known.warm {
+        (
+            Tone::Plain,
+            format!(
+                "{role} baseline is warm: {} windows over {:.1} hours",
+                human::count(known.windows),
+                known.hours
+            ),
+        )
+    } else {
+        (
+            Tone::Warning,
+            format!(
+                "{role} baseline is warming up: {} of {} windows, {:.1} of {:.1} hours; nothing is raised yet",
+                human::count(known.windows),
+                human::count(known.wanted_windows),
+                known.hours,
+                known.wanted_hours
+            ),
+        )
+    };
+    Line::toned(Tone::Quiet, "  outlier ").and(tone, text)
+}
+
 fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
     let started = clock.date_time(Timestamp(collector.started));
     let behind = collector
@@ -139,6 +166,7 @@ fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
     }
     lines.extend(collector.feeds.iter().map(|feed| of_feed(feed, clock)));
     lines.extend(of_modules(&collector.modules));
+    lines.extend(collector.outliers.iter().map(of_outliers));
     if let Some(reason) = &collector.degraded {
         lines.push(Line::toned(
             Tone::Alert,

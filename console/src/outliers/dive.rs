@@ -12,7 +12,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 use serde::Serialize;
 
-use super::{Account, Alike, Attribute, Pattern, seconds};
+use super::{AROUND, Account, Alike, Attribute, NEAR, Pattern, seconds};
 use crate::query::{Query, Wanted};
 use crate::service;
 
@@ -87,8 +87,6 @@ pub struct Past {
 const SHOWN: usize = 10;
 /// Earlier windows that are shown.
 const HISTORY: usize = 12;
-/// Outliers around that time, before and after, make the patterns.
-const AROUND: Duration = Duration::from_secs(12 * 3600);
 
 impl Dive {
     /// Dives into a window.
@@ -144,7 +142,12 @@ impl Dive {
         );
         // A capture is not judged, only ranked: its strongest windows are its outliers.
         let top = if account.warming.is_some() { 10 } else { 0 };
-        let shared = query.patterns(Some(around), top)?;
+        let mut shared = query.patterns(Some(around), top, NEAR)?;
+        if shared.cut {
+            // The newest ones are not those around it: then those at its time and before.
+            let until = Timestamp(window.start.0.saturating_add(1));
+            shared = query.patterns(Some((around.0, until)), top, NEAR)?;
+        }
         Ok(Self {
             kind: "dive",
             dossier: dossier(&account, &evidence, &names),

@@ -1,10 +1,9 @@
 //! Accounts, patterns and dives in words.
 
-use lynceus_model::outlier::features::place_of;
-use lynceus_model::outlier::sentence::{number, odds, quantity};
+use lynceus_model::outlier::sentence::{number, odds};
 
 use super::dive::Dive;
-use super::{Account, Alike, Found, Group, Pattern, Shared, Term};
+use super::{Account, Alike, Found, Group, Shared, Term, value};
 use crate::human::{self, Clock};
 use crate::table::{Align, Table};
 use crate::text::{Line, Tone};
@@ -13,6 +12,8 @@ use crate::text::{Line, Tone};
 const MAX_TEXT: usize = 400;
 /// Terms of an account.
 const TERMS: usize = 6;
+/// Columns from which on the table of an account is shown whole.
+const WIDE: usize = 140;
 
 /// The list of `lynceus outliers`.
 #[must_use]
@@ -37,7 +38,7 @@ pub fn outliers(found: &Found, clock: &Clock, width: Option<usize>) -> Vec<Line>
             clock.date_minute(account.window_start).into(),
             account.role.clone().into(),
             format!("{:.1}", account.score).into(),
-            reasons(account).into(),
+            account.reasons().into(),
         ]);
     }
     let mut lines = table.lines_within(0, width);
@@ -53,41 +54,17 @@ pub fn outliers(found: &Found, clock: &Clock, width: Option<usize>) -> Vec<Line>
         ),
     ));
     if let Some(warming) = found.accounts.iter().find_map(|account| account.warming) {
-        lines.push(cold(warming.windows, warming.hours));
+        lines.push(Line::toned(Tone::Warning, warming.sentence()));
     }
     lines
 }
 
-fn cold(windows: u64, hours: f64) -> Line {
-    Line::toned(
-        Tone::Warning,
-        format!(
-            "The baseline is not warm (it knew {windows} windows over {hours:.1} hours): these are ranks among the \
-             windows at hand, and nothing is raised."
-        ),
-    )
-}
-
-fn reasons(account: &Account) -> String {
-    let terms = account
-        .strongest()
-        .iter()
-        .filter(|term| term.nats * 20.0 >= account.score);
-    let terms: Vec<String> = terms
-        .map(|term| format!("{} = {}", term.feature, value(&term.feature, term.value)))
-        .collect();
-    terms.join(", ")
-}
-
-fn value(feature: &str, number: f64) -> String {
-    place_of(feature).map_or_else(|| number.to_string(), |place| quantity(place, number))
-}
-
-/// The whole account of one window.
+/// The whole account of one window. Where there is little room, its table has the columns that say most.
 #[must_use]
-pub fn account(account: &Account, clock: &Clock) -> Vec<Line> {
+pub fn account(account: &Account, clock: &Clock, width: Option<usize>) -> Vec<Line> {
     let verdict = match (account.flagged, account.warming) {
         (true, _) => (Tone::Alert, "outlier"),
+        (false, _) if account.few_peers() => (Tone::Warning, "too few peers to say"),
         (false, Some(_)) => (Tone::Plain, "not judged yet"),
         (false, None) => (Tone::Good, "no outlier"),
     };
@@ -106,21 +83,7 @@ pub fn account(account: &Account, clock: &Clock) -> Vec<Line> {
         Line::from(human::printable(&account.text, 2 * MAX_TEXT)),
         Line::default(),
     ];
-    let mut table = Table::new(vec![
-        ("feature", Align::Left),
-        ("value", Align::Right),
-        ("peers' median", Align::Right),
-        ("p99", Align::Right),
-        ("own mean", Align::Right),
-        ("own range", Align::Right),
-        ("against peers", Align::Right),
-        ("against itself", Align::Right),
-        ("adds", Align::Right),
-    ]);
-    for (place, term) in account.terms.iter().take(TERMS).enumerate() {
-        table.row(row(term, place < account.strongest().len(), account.score));
-    }
-    lines.extend(table.lines(0));
+    lines.extend(terms(account, width).lines(0));
     lines.push(Line::toned(
         Tone::Quiet,
         format!(
@@ -155,12 +118,36 @@ pub fn account(account: &Account, clock: &Clock) -> Vec<Line> {
         ));
     }
     if let Some(warming) = account.warming {
-        lines.push(cold(warming.windows, warming.hours));
+        lines.push(Line::toned(Tone::Warning, warming.sentence()));
     }
     if let Some(label) = &account.label {
         lines.push(Line::toned(Tone::Heading, "label ").and(Tone::Plain, human::printable(label, MAX_TEXT)));
     }
     lines
+}
+
+fn terms(account: &Account, width: Option<usize>) -> Table {
+    let columns = [
+        ("feature", Align::Left),
+        ("value", Align::Right),
+        ("peers' median", Align::Right),
+        ("p99", Align::Right),
+        ("own mean", Align::Right),
+        ("own range", Align::Right),
+        ("against peers", Align::Right),
+        ("against itself", Align::Right),
+        ("adds", Align::Right),
+    ];
+    let narrow = width.is_some_and(|width| width < WIDE);
+    let kept = |place: usize| !narrow || [0, 1, 2, 4, 8].contains(&place);
+    let columns = columns.into_iter().enumerate().filter(|(place, _)| kept(*place));
+    let mut table = Table::new(columns.map(|(_, column)| column).collect());
+    for (rank, term) in account.terms.iter().take(TERMS).enumerate() {
+        let cells = row(term, rank < account.strongest().len(), account.score);
+        let cells = cells.into_iter().enumerate().filter(|(place, _)| kept(*place));
+        table.row(cells.map(|(_, cell)| cell).collect());
+    }
+    table
 }
 
 fn row(term: &Term, counts: bool, score: f64) -> Vec<crate::table::Cell> {
@@ -223,7 +210,7 @@ pub fn patterns(shared: &Shared, clock: &Clock) -> Vec<Line> {
         ]);
         for pattern in &shared.patterns {
             table.row(vec![
-                human::printable(&text_of(pattern), MAX_TEXT).into(),
+                human::printable(&pattern.text(), MAX_TEXT).into(),
                 human::count(pattern.outliers).into(),
                 human::count(pattern.others).into(),
                 format!(
@@ -247,36 +234,11 @@ pub fn patterns(shared: &Shared, clock: &Clock) -> Vec<Line> {
     lines
 }
 
-/// `port 23/tcp & sensor 3`.
-#[must_use]
-pub fn text_of(pattern: &Pattern) -> String {
-    let items = pattern.attributes.iter();
-    let items: Vec<String> = items
-        .map(|item| format!("{} {}", item.attribute, item.value))
-        .collect();
-    items.join(" & ")
-}
-
 fn of_group(group: &Group, clock: &Clock) -> Vec<Line> {
-    let features: Vec<String> = group
-        .features
-        .iter()
-        .map(|(feature, share)| format!("{feature} ({:.0} %)", 100.0 * share))
-        .collect();
-    let mut head = format!(
-        "{}, {}, same reason: {}",
-        human::plural(group.profiles, "address", "addresses"),
-        human::plural(group.windows, "window", "windows"),
-        features.join(", ")
-    );
-    let shared: Vec<String> = group
-        .shared
-        .iter()
-        .filter(|item| !item.attribute.starts_with("feature ") && item.attribute != "sensor")
-        .map(|item| format!("{} {}", item.attribute, item.value))
-        .collect();
-    if group.windows > 1 && !shared.is_empty() {
-        head.push_str(&format!("; all have {}", shared.join(", ")));
+    let mut head = group.title();
+    let shared = group.shared();
+    if !shared.is_empty() {
+        head.push_str(&format!("; all have {shared}"));
     }
     let members: Vec<String> = group
         .members
@@ -305,8 +267,8 @@ fn of_group(group: &Group, clock: &Clock) -> Vec<Line> {
 
 /// Everything at hand about one window.
 #[must_use]
-pub fn dive(dive: &Dive, clock: &Clock) -> Vec<Line> {
-    let mut lines = account(&dive.account, clock);
+pub fn dive(dive: &Dive, clock: &Clock, width: Option<usize>) -> Vec<Line> {
+    let mut lines = account(&dive.account, clock, width);
     let mut part = |title: &str, content: Vec<Line>| {
         lines.push(Line::default());
         lines.push(Line::toned(Tone::Heading, title.to_owned()));
@@ -412,7 +374,7 @@ pub fn dive(dive: &Dive, clock: &Clock) -> Vec<Line> {
                 Line::from(human::printable(
                     &format!(
                         "  {}: {} of {} outliers, risk ratio {:.1}",
-                        text_of(pattern),
+                        pattern.text(),
                         pattern.outliers,
                         dive.outliers,
                         pattern.risk_ratio
@@ -436,7 +398,7 @@ fn of_alike(alike: &Alike, clock: &Clock) -> Line {
             100.0 * alike.likeness,
             account.profile,
             clock.date_minute(account.window_start),
-            reasons(account)
+            account.reasons()
         ),
         2 * MAX_TEXT,
     ))

@@ -13,6 +13,7 @@ use lynceus_proto::{block, v1};
 use super::news::News;
 use super::{Query, Wanted, convert};
 use crate::desk::{Answer, BlockOrder, Card, Desk, Findings, FlowList, Index, Request, WindowAnswer};
+use crate::outliers::dive::Dive;
 use crate::peers::{self, other_side};
 use crate::view::{Overview, Tables, WindowDetail};
 use crate::{human, timeline};
@@ -58,6 +59,7 @@ impl Desk for Query {
                 ip: *ip,
                 lines: self.dossier(*ip)?,
             })),
+            Request::Dive(window) => Some(Answer::Dive(*window, self.dive(*window)?)),
             Request::Index => Some(Answer::Index(self.index()?)),
             Request::Block(order) => Some(Answer::Block(order.clone(), self.block(order)?)),
             Request::Reload => None,
@@ -188,6 +190,13 @@ impl Query {
             known.1 = known.1.max(found.threat_level);
         }
         Ok(index)
+    }
+
+    fn dive(&self, window: WindowId) -> anyhow::Result<Option<Box<Dive>>> {
+        if self.outlier(window)?.is_none() {
+            return Ok(None);
+        }
+        Dive::new(self, window).map(|dive| Some(Box::new(dive)))
     }
 
     /// `Err` inside: the collector refuses, for this reason.

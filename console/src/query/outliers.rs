@@ -38,14 +38,7 @@ impl Query {
             limit,
         };
         let answer = self.ask(async |mut client| client.list_outliers(request).await)?;
-        let accounts = answer.outliers.into_iter().map(Account::try_from);
-        Ok(Found {
-            accounts: accounts
-                .collect::<anyhow::Result<_>>()
-                .with_context(|| self.bad_answer())?,
-            windows: answer.windows,
-            cut: answer.cut,
-        })
+        Found::try_from(answer).with_context(|| self.bad_answer())
     }
 
     /// The account of one window; `None` where there is none (yet).
@@ -59,11 +52,18 @@ impl Query {
     }
 
     /// What the outliers of a period share. `top`: so many with the highest scores count, where nothing is flagged.
+    /// `windows`: at most so many of the newest are looked at; 0: as many as the collector wants.
     ///
     /// # Errors
     /// As [`Query::outliers`].
-    pub fn patterns(&self, span: Option<(Timestamp, Timestamp)>, top: u32) -> anyhow::Result<Shared> {
+    pub fn patterns(
+        &self,
+        span: Option<(Timestamp, Timestamp)>,
+        top: u32,
+        windows: u32,
+    ) -> anyhow::Result<Shared> {
         let request = v1::FindPatternsRequest {
+            windows,
             since: span.map(|(since, _)| since.0),
             until: span.map(|(_, until)| until.0),
             top,
@@ -83,14 +83,10 @@ impl Query {
             limit: 0,
         };
         let answer = self.ask(async |mut client| client.find_alike(request).await)?;
-        let cases = answer.cases.into_iter().map(|case| {
-            let outlier = case.outlier.with_context(|| self.bad_answer())?;
-            Ok(Alike {
-                likeness: case.likeness,
-                account: Account::try_from(outlier).with_context(|| self.bad_answer())?,
-            })
-        });
-        cases.collect()
+        let cases = answer.cases.into_iter().map(Alike::try_from);
+        cases
+            .collect::<anyhow::Result<_>>()
+            .with_context(|| self.bad_answer())
     }
 
     /// Notes what an analyst says of a window; an empty text takes it away.

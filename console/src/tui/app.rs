@@ -25,6 +25,7 @@ use super::timeline_pane::TimelinePane;
 use super::tree::Tree;
 use crate::desk::{Answer, Card, Findings, FlowList, Index, Request, WindowAnswer};
 use crate::human::Clock;
+use crate::outliers::dive::Dive;
 use crate::peers::{Peer, Peers};
 use crate::text::Tone;
 use crate::view::{Overview, WindowDetail};
@@ -179,6 +180,9 @@ pub struct App {
     pub(super) flows: Option<FlowList>,
     pub(super) card: Option<Card>,
     pub(super) card_of: Option<IpAddr>,
+    /// Of the window with this identity; the inner `None`: it has no account.
+    pub(super) dive: Option<Option<Box<Dive>>>,
+    pub(super) dive_of: Option<WindowId>,
     pub(super) blocking: Option<Blocking>,
     pub(super) filters: [Typed; 4],
     pub(super) typing: Option<Slot>,
@@ -225,6 +229,8 @@ impl App {
             flows: None,
             card: None,
             card_of: None,
+            dive: None,
+            dive_of: None,
             blocking: None,
             filters: Default::default(),
             typing: None,

@@ -33,6 +33,7 @@ pub enum Action {
     Why,
     Flows,
     Dossier,
+    Dive,
     Block,
     Copy,
     ExportCsv,
@@ -72,6 +73,8 @@ pub enum Screen {
     Flows,
     /// All that is known of an address.
     Dossier,
+    /// Why a window is an outlier, and all about it.
+    Dive,
     /// Asking for packets to be dropped.
     Block,
     /// Accounting law, fills and losses of every sensor.
@@ -79,7 +82,7 @@ pub enum Screen {
 }
 
 impl Screen {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Main,
         Self::Why,
         Self::SourcePorts,
@@ -93,6 +96,7 @@ impl Screen {
         Self::Findings,
         Self::Flows,
         Self::Dossier,
+        Self::Dive,
         Self::Block,
         Self::Sensors,
     ];
@@ -113,6 +117,7 @@ impl Screen {
             Self::Findings => "all evidence of the profile",
             Self::Flows => "flows behind it",
             Self::Dossier => "what is known of the address",
+            Self::Dive => "why it is an outlier, and all about it",
             Self::Block => "block an address",
             Self::Sensors => "sensors: where every packet went",
         }
@@ -121,7 +126,7 @@ impl Screen {
     const fn group(self) -> Scope {
         match self {
             Self::Main => Scope::Main,
-            Self::Why | Self::Dossier => Scope::Text,
+            Self::Why | Self::Dossier | Self::Dive => Scope::Text,
             Self::Sensors => Scope::Sensors,
             Self::Block => Scope::Block,
             Self::SourcePorts

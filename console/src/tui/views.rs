@@ -40,7 +40,9 @@ pub fn draw(app: &mut App, frame: &mut Frame<'_>) {
     draw_header(app, frame, header);
     match app.screen {
         Screen::Main => main_screen::draw(app, frame, body),
-        Screen::Why | Screen::Sensors | Screen::Dossier | Screen::Block => running::draw(app, frame, body),
+        Screen::Why | Screen::Sensors | Screen::Dossier | Screen::Dive | Screen::Block => {
+            running::draw(app, frame, body);
+        }
         Screen::Map if !app.sheets.is_empty() => map::draw(app, frame, body),
         _ => sheet::draw(app, frame, body),
     }

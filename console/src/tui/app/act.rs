@@ -51,6 +51,7 @@ impl App {
                 Some(ip) => self.open_dossier(ip),
                 None => self.tell(Tone::Quiet, "no address here"),
             },
+            Action::Dive => self.open_dive(),
             Action::Block => self.begin_block(),
             Action::TryBlock | Action::ReallyBlock | Action::Longer | Action::Shorter => {
                 self.act_on_block(action)
@@ -170,7 +171,7 @@ impl App {
                 }
             }
             (Screen::Main, Pane::Evidence) => self.why(),
-            (Screen::Why | Screen::Dossier, _) => self.go_to_profile(),
+            (Screen::Why | Screen::Dossier | Screen::Dive, _) => self.go_to_profile(),
             _ => match self.selected_target() {
                 Target::Ip(ip) => self.open_dossier(ip),
                 Target::Port(port) => {
@@ -272,6 +273,20 @@ impl App {
         self.ask(Request::Dossier(ip));
     }
 
+    /// Into the window on the screen.
+    fn open_dive(&mut self) {
+        let Some(window) = self.wanted else {
+            return self.tell(Tone::Quiet, "no window here");
+        };
+        if self.screen == Screen::Dive {
+            return self.go_back();
+        }
+        self.dive = None;
+        self.dive_of = Some(window);
+        self.show(Screen::Dive);
+        self.ask(Request::Dive(window));
+    }
+
     /// To the profile of the address, if it has one.
     fn go_to_profile(&mut self) {
         let Some(ip) = self.link() else { return };
@@ -346,7 +361,7 @@ impl App {
     pub(super) fn scroll_by(&mut self, lines: isize) {
         match (self.screen, self.pane) {
             // The drawing clamps to the length of the text.
-            (Screen::Why | Screen::Sensors | Screen::Dossier | Screen::Block, _) => {
+            (Screen::Why | Screen::Sensors | Screen::Dossier | Screen::Dive | Screen::Block, _) => {
                 self.scroll = self.scroll.saturating_add_signed(lines);
             }
             (Screen::Main, Pane::Tree) => {

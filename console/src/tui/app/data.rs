@@ -47,7 +47,8 @@ impl App {
                 }
             }
             Answer::Dossier(card) if Some(card.ip) == self.card_of => self.card = Some(card),
-            Answer::Findings(_) | Answer::Dossier(_) => {}
+            Answer::Dive(window, dive) if Some(window) == self.dive_of => self.dive = Some(dive),
+            Answer::Findings(_) | Answer::Dossier(_) | Answer::Dive(..) => {}
             Answer::Index(index) => {
                 self.index = Some(index);
                 self.arrange_tree();

@@ -24,6 +24,7 @@ impl App {
                 .map(of_reason)
                 .or_else(|| self.profile()),
             (Screen::Dossier, _) => self.card_of,
+            (Screen::Dive, _) => self.dive_of.map(|window| window.profile),
             (Screen::Block, _) => self.blocking.as_ref().map(|blocking| blocking.ip),
             (Screen::Sensors, _) => None,
             _ => match self.selected_target() {

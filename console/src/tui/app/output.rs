@@ -12,7 +12,7 @@ impl App {
     /// The address under the cursor, else the line.
     pub(super) fn copy(&mut self) {
         let line = match self.screen {
-            Screen::Why | Screen::Dossier => Some(self.plain_text()),
+            Screen::Why | Screen::Dossier | Screen::Dive => Some(self.plain_text()),
             _ => self.link().map(|ip| ip.to_string()),
         };
         match line {
@@ -33,6 +33,7 @@ impl App {
             (Screen::Main, Pane::Evidence) => ("evidence", self.evidence_sheet()),
             (Screen::Why, _) => ("why", self.text_sheet()),
             (Screen::Dossier, _) => ("address", self.text_sheet()),
+            (Screen::Dive, _) => ("outlier", self.text_sheet()),
             (screen, _) => {
                 let name = file_name(screen);
                 let content: Vec<String> = self.sheets.iter().map(|sheet| write(sheet, json)).collect();
@@ -164,7 +165,7 @@ impl App {
     }
 
     fn plain_text(&self) -> String {
-        let lines = crate::tui::views::text_of(self);
+        let lines = crate::tui::views::text_of(self, None);
         lines
             .iter()
             .map(|line| line.plain().trim_end().to_owned() + "\n")

@@ -346,6 +346,7 @@ pub(crate) fn answer(app: &mut App, effects: &[Effect]) {
                         .and(Tone::Plain, "AS15133 Edgecast Inc."),
                 ],
             }),
+            Request::Dive(window) => Answer::Dive(*window, None),
             Request::Index => Answer::Index(Index {
                 evidence: HashMap::from([(
                     ip("192.168.2.12"),
@@ -609,4 +610,21 @@ fn the_address_under_the_cursor_is_copied() {
         [Effect::Copy("93.184.216.34".into())],
         "of the answer"
     );
+}
+
+#[test]
+fn one_key_opens_the_dive_into_the_window_and_closes_it() {
+    let mut app = app();
+    let effects = press(&mut app, "O");
+    assert_eq!(effects, [Effect::Ask(Request::Dive(detail().id))]);
+    assert_eq!(app.screen, Screen::Dive);
+    assert_eq!(app.dive, Some(None), "an open window has no account");
+    // An answer about another window is too late.
+    let mut other = detail().id;
+    other.start = Timestamp(other.start.0 + 1);
+    app.dive = None;
+    app.update(Input::Answer(Answer::Dive(other, None)));
+    assert_eq!(app.dive, None);
+    press(&mut app, "O");
+    assert_eq!(app.screen, Screen::Main);
 }

@@ -83,6 +83,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[ch('w')], Action::Why, Some("why"), "why: all that is behind the evidence", FINDINGS),
     bind(&[ch('F')], Action::Flows, Some("flows"), "flows behind the evidence", REASONS),
     bind(&[ch('D')], Action::Dossier, Some("IP"), "all that is known of the address", LISTS_AND_TEXT),
+    bind(&[ch('O')], Action::Dive, Some("outlier"), "why the window is an outlier: account, cases like it, patterns", READING),
     bind(&[ch('B')], Action::Block, Some("block"), "block the address: first a dry run", LISTS_AND_TEXT),
     bind(&[ch('m')], Action::Show(Screen::Map), Some("map"), "world map of the destinations", READING),
     bind(&[ch('z')], Action::Show(Screen::Findings), Some("all evidence"), "all evidence of the profile", READING),

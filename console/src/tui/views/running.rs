@@ -1,5 +1,5 @@
-//! Screens of running text: why an evidence or an alert is there, what is known of an address, the question before a
-//! block, and where every packet went.
+//! Screens of running text: why an evidence or an alert is there, what is known of an address, a dive into a window, the
+//! question before a block, and where every packet went.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -9,7 +9,7 @@ use crate::text::{self, Tone};
 use crate::tui::app::{App, Area, Connection, List, Reason};
 use crate::tui::keys::Screen;
 use crate::tui::widgets;
-use crate::{accounting, explain, human};
+use crate::{accounting, explain, human, outliers};
 
 /// Indent of wrapped lines: below the text behind the labels of an explanation.
 const HANGING: usize = 14;
@@ -23,7 +23,7 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
     let inner = widgets::pane(frame, area, app.theme, true, title);
     app.areas.push(Area::List(inner, List::Text, 0));
     app.page = usize::from(inner.height);
-    let lines = wrapped(&text_of(app), inner.width)
+    let lines = wrapped(&text_of(app, Some(inner.width)), inner.width)
         .iter()
         .map(|line| widgets::line(app.theme, line))
         .collect();
@@ -41,8 +41,8 @@ pub(super) fn wrapped(lines: &[text::Line], width: u16) -> Vec<text::Line> {
         .collect()
 }
 
-/// The text of such a screen; also what is copied and exported.
-pub(in crate::tui) fn text_of(app: &App) -> Vec<text::Line> {
+/// The text of such a screen; also what is copied and exported, then of any width.
+pub(in crate::tui) fn text_of(app: &App, width: Option<u16>) -> Vec<text::Line> {
     let waiting = |text: &str| vec![text::Line::toned(Tone::Quiet, text)];
     match app.screen {
         Screen::Sensors => app.sensors.as_ref().map_or_else(
@@ -51,6 +51,13 @@ pub(in crate::tui) fn text_of(app: &App) -> Vec<text::Line> {
         ),
         Screen::Dossier => match &app.card {
             Some(card) => card.lines.clone(),
+            None => waiting("loading …"),
+        },
+        Screen::Dive => match &app.dive {
+            Some(Some(dive)) => outliers::text::dive(dive, &app.clock, width.map(usize::from)),
+            Some(None) => {
+                waiting("no account: a window has one once it is over, and the others of its time are")
+            }
             None => waiting("loading …"),
         },
         Screen::Block => block(app),
