@@ -9,6 +9,7 @@ mod file;
 mod kernel;
 mod live;
 mod memory;
+mod outliers;
 mod report;
 mod table;
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Live,
     /// Most memory of `flows` and `analyze`: a million flows open at once, and files of two sizes
     Memory(memory::Options),
+    /// Outliers: learning, scores and rank errors; planted causes beside ECOD, COPOD, isolation forest; memory; dives
+    Outliers,
     /// Nanoseconds to merge a kernel record or count a packet at 10 thousand, 1 million and 10 million flows
     Table,
 }
@@ -48,6 +51,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Kernel => kernel::run(),
         Command::Live => live::run(),
         Command::Memory(options) => memory::run(&options),
+        Command::Outliers => outliers::run(),
         Command::Table => table::run(),
     }
 }
