@@ -16,7 +16,9 @@ use std::time::Duration;
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, KeyRange, MemoryStore, Order, RedisOptions, RedisStore, Store, Table};
+use lynceus_collector::store::{
+    EmbeddedOptions, EmbeddedStore, KeyRange, MemoryStore, Order, RedisOptions, RedisStore, Store, Table,
+};
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_proto::batch::Batch;
 use lynceus_proto::v1;

@@ -99,7 +99,11 @@ fn row(name: &str, mut question: impl FnMut()) {
         })
         .collect();
     times.sort_unstable();
-    println!("| {name} | {} | {} |", text(times[RUNS / 2]), text(times[RUNS - 1]));
+    println!(
+        "| {name} | {} | {} |",
+        text(times[RUNS / 2]),
+        text(times[RUNS - 1])
+    );
 }
 
 fn text(time: Duration) -> String {
@@ -132,7 +136,13 @@ fn accounts(folder: &Path, windows: usize) -> usize {
     };
     let mut detector = Outlier::new(config, &Context::offline(context::Network::default()));
     let mut network = planted::Network::new(1, 250);
-    detector.judge(network.hour(0, 0).into_iter().map(|window| window.closed).collect());
+    detector.judge(
+        network
+            .hour(0, 0)
+            .into_iter()
+            .map(|window| window.closed)
+            .collect(),
+    );
     let judged: Vec<Judged> = detector.take_judged();
     let rows: Vec<v1::Outlier> = judged.iter().map(outlier::outlier_of).collect();
     let store = EmbeddedStore::open(&EmbeddedOptions::new(folder)).unwrap();

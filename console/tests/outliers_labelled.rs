@@ -54,21 +54,41 @@ const LOGS: [Log; 11] = [
     log("ctu-ssh-honeypot", &["2001:718:2:1663::1ce"], None),
     Log {
         labels: Some("ctu-normal-attacked/data/conn.log.labeled"),
-        ..log("ctu-normal-attacked/data", &["51.89.192.233", "102.22.193.101", "79.124.62.34"], Some(20))
+        ..log(
+            "ctu-normal-attacked/data",
+            &["51.89.192.233", "102.22.193.101", "79.124.62.34"],
+            Some(20),
+        )
     },
     Log {
         labels: Some("ctu-normal-attacked/data/conn.log.labeled"),
         more: &["--config", OWN],
-        ..log("ctu-normal-attacked/data", &["51.89.192.233", "102.22.193.101", "79.124.62.34"], Some(20))
+        ..log(
+            "ctu-normal-attacked/data",
+            &["51.89.192.233", "102.22.193.101", "79.124.62.34"],
+            Some(20),
+        )
     },
     log("slips-scan-horizontal/conn.log", &["10.0.2.112"], None),
     Log {
         labels: Some("slips-test18-labelled/zeek-labeled/conn.log.labeled"),
         ..log("slips-test18-labelled/zeek-labeled", &["192.168.1.107"], None)
     },
-    log("slips-test2-argus/test2-malicious.binetflow", &["10.8.0.69"], None),
-    log("slips-test3-argus/test3-mixed.binetflow", &["46.166.151.160"], Some(1)),
-    log("slips-test6-suricata/test6-malicious.suricata.json", &["193.46.255.92"], Some(20)),
+    log(
+        "slips-test2-argus/test2-malicious.binetflow",
+        &["10.8.0.69"],
+        None,
+    ),
+    log(
+        "slips-test3-argus/test3-mixed.binetflow",
+        &["46.166.151.160"],
+        Some(1),
+    ),
+    log(
+        "slips-test6-suricata/test6-malicious.suricata.json",
+        &["193.46.255.92"],
+        Some(20),
+    ),
 ];
 
 fn logs() -> Option<PathBuf> {
@@ -83,7 +103,9 @@ fn logs() -> Option<PathBuf> {
 /// Accounts of all windows, the oddest first.
 fn accounts(path: &Path, more: &[&str], folder: &Path) -> Vec<Value> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lynceus"));
-    command.args(["outliers", "--json", "--limit", "1000", "--read"]).arg(path);
+    command
+        .args(["outliers", "--json", "--limit", "1000", "--read"])
+        .arg(path);
     if let [flag, text] = more {
         let settings = folder.join("settings.toml");
         std::fs::write(&settings, text).unwrap();
@@ -144,7 +166,9 @@ fn community_id(a: (IpAddr, u16), b: (IpAddr, u16), protocol: u8) -> String {
 fn labelled_hosts_and_flows_among_all_windows() {
     let Some(logs) = logs() else { return };
     let folder = tempfile::tempdir().unwrap();
-    println!("| log | windows | labelled host | ranks of its windows | labelled flows: in windows of ranks, shown by their accounts | account of its oddest window |");
+    println!(
+        "| log | windows | labelled host | ranks of its windows | labelled flows: in windows of ranks, shown by their accounts | account of its oddest window |"
+    );
     println!("|---|---:|---|---|---|---|");
     let mut missing = 0;
     for log in &LOGS {
@@ -170,13 +194,20 @@ fn labelled_hosts_and_flows_among_all_windows() {
                 best = Some(best.map_or(ranks[0] + 1, |best| best.min(ranks[0] + 1)));
             }
             let shown: Vec<String> = ranks.iter().take(6).map(|rank| (rank + 1).to_string()).collect();
-            let name = if log.more.is_empty() { log.name } else { "the same, own network named" };
+            let name = if log.more.is_empty() {
+                log.name
+            } else {
+                "the same, own network named"
+            };
             println!(
                 "| {name} | {} | {host} | {}{} | {} | {} |",
                 accounts.len(),
                 shown.join(", "),
                 if ranks.len() > 6 { " …" } else { "" },
-                flows.as_ref().map_or_else(|| "not labelled".to_owned(), |flows| of_flows(&accounts, flows, host)),
+                flows.as_ref().map_or_else(
+                    || "not labelled".to_owned(),
+                    |flows| of_flows(&accounts, flows, host)
+                ),
                 text.split(" (warming up").next().unwrap()
             );
         }
@@ -191,7 +222,11 @@ fn labelled_hosts_and_flows_among_all_windows() {
 /// How many flows of a host are labelled, in windows of which ranks they are shown, and how many of those that accounts
 /// show are labelled.
 fn of_flows(accounts: &[Value], flows: &BTreeMap<String, String>, host: &str) -> String {
-    let own: BTreeSet<&String> = flows.iter().filter(|(_, from)| *from == host).map(|(id, _)| id).collect();
+    let own: BTreeSet<&String> = flows
+        .iter()
+        .filter(|(_, from)| *from == host)
+        .map(|(id, _)| id)
+        .collect();
     let (mut ranks, mut shown, mut right) = (Vec::new(), 0, 0);
     for (rank, account) in accounts.iter().enumerate() {
         if account["profile"] != host {
@@ -208,5 +243,9 @@ fn of_flows(accounts: &[Value], flows: &BTreeMap<String, String>, host: &str) ->
         shown += ids.len();
         right += hits;
     }
-    format!("{} labelled; ranks {}; {right} of {shown} shown", own.len(), ranks.join(", "))
+    format!(
+        "{} labelled; ranks {}; {right} of {shown} shown",
+        own.len(),
+        ranks.join(", ")
+    )
 }

@@ -261,10 +261,16 @@ fn every_table_keeps_its_own_rows(store: &dyn Store) {
     // The empty store has rows of its own in some.
     let before: Vec<usize> = Table::ALL.iter().map(|table| rows_of(store, *table)).collect();
     store
-        .write(Table::ALL.iter().map(|table| own(*table)).collect(), Flush::Durable)
+        .write(
+            Table::ALL.iter().map(|table| own(*table)).collect(),
+            Flush::Durable,
+        )
         .unwrap();
     for (table, before) in Table::ALL.into_iter().zip(before) {
-        assert_eq!(store.get(table, b"k").unwrap(), Some(table.name().as_bytes().to_vec()));
+        assert_eq!(
+            store.get(table, b"k").unwrap(),
+            Some(table.name().as_bytes().to_vec())
+        );
         assert_eq!(rows_of(store, table), before + 1, "{}", table.name());
     }
 }
