@@ -9,6 +9,7 @@
 mod engine;
 mod hot;
 mod left_out;
+mod live;
 mod options;
 mod outliers;
 mod patient;
@@ -21,27 +22,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lynceus_model::evidence::Evidence;
-use lynceus_model::profile::ProfileDelta;
-use lynceus_model::window::{SensorId, WindowId};
+use lynceus_model::window::SensorId;
 use lynceus_proto::batch::Content;
 use lynceus_proto::module::Said;
 use lynceus_proto::v1;
 use prost::Message;
 
 pub use engine::EngineFigures;
+pub use live::Live;
+pub(crate) use live::is_whole;
 pub use options::EngineOptions;
 pub(crate) use rest::is_at_rest;
 
 use self::engine::{Effects, Engine};
+use self::live::{REPLAY_FROM, WHOLE_TO, position, put_position};
 use self::patient::Patient;
 use crate::external::External;
-use crate::knowledge::Facts;
-use crate::modules::{Board, Group, Item, ModuleFigures, Modules};
+use crate::modules::{Group, Item, Modules};
 use crate::retention::{Retention, expire_rows};
 use crate::rows;
 use crate::shared::{Shared, add};
 use crate::sink::Sink;
-use crate::store::{Change, Flush, LogRange, Position, Store, StoreError, Table};
+use crate::store::{Change, Flush, LogRange, Position, Store, StoreError};
 
 /// What the intake hands over.
 pub(crate) enum Work {
@@ -71,44 +73,6 @@ pub struct DispatchOptions {
     pub checkpoint: Duration,
 }
 
-/// A look at the windows in memory for queries.
-#[derive(Clone)]
-pub struct Live {
-    engine: Arc<Mutex<Engine>>,
-    modules: Arc<Board>,
-}
-
-impl Live {
-    /// The window as it is now, if it is in memory.
-    #[must_use]
-    pub fn window(&self, id: WindowId) -> Option<(ProfileDelta, v1::WindowSummary)> {
-        lock(&self.engine).window(id)
-    }
-
-    /// What detectors may ask and what is left out.
-    #[must_use]
-    pub fn facts(&self) -> Arc<Facts> {
-        lock(&self.engine).facts()
-    }
-
-    #[must_use]
-    pub fn figures(&self) -> EngineFigures {
-        lock(&self.engine).figures()
-    }
-
-    /// What the baselines of the outlier detector know.
-    #[must_use]
-    pub fn warmths(&self) -> Vec<lynceus_detect::outlier::Knows> {
-        lock(&self.engine).warmths()
-    }
-
-    /// How each detector is doing.
-    #[must_use]
-    pub fn modules(&self) -> Vec<ModuleFigures> {
-        self.modules.figures()
-    }
-}
-
 /// The thread that applies the log.
 pub(crate) struct Dispatch {
     store: Patient,
@@ -121,15 +85,13 @@ pub(crate) struct Dispatch {
     checkpoint: Duration,
     applied: Position,
     replay_from: Position,
+    whole_to: Position,
 }
 
 /// Between two writes of changed summaries: how old a list on a screen may be.
 const SUMMARIES: Duration = Duration::from_secs(1);
 /// Between two looks at what is too old.
 const EXPIRE: Duration = Duration::from_secs(60);
-/// Row in `Meta`: position from which a replay begins.
-const REPLAY_FROM: &[u8] = b"replay_from";
-
 impl Dispatch {
     /// Replays what the last run left unfinished.
     ///
@@ -140,10 +102,8 @@ impl Dispatch {
         shared: Arc<Shared>,
         options: DispatchOptions,
     ) -> Result<Self, StoreError> {
-        let replay_from = store
-            .get(Table::Meta, REPLAY_FROM)?
-            .and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?)))
-            .map_or(Position(0), Position);
+        let replay_from = position(&*store, REPLAY_FROM)?;
+        let whole_to = position(&*store, WHOLE_TO)?;
         let first = store
             .status()
             .first_position
@@ -166,16 +126,14 @@ impl Dispatch {
             checkpoint: options.checkpoint,
             applied: replay_from,
             replay_from,
+            whole_to,
         };
         dispatch.replay()?;
         Ok(dispatch)
     }
 
     pub(crate) fn live(&self) -> Live {
-        Live {
-            engine: Arc::clone(&self.engine),
-            modules: self.modules.board(),
-        }
+        Live::new(Arc::clone(&self.engine), self.modules.board())
     }
 
     /// Works until the intake is gone and everything is written.
@@ -413,12 +371,14 @@ impl Dispatch {
         let flushed = lock(&self.engine).flush(self.applied, whole, &mut write)?;
         if whole && flushed.replay_from > self.replay_from {
             self.replay_from = flushed.replay_from;
-            let row = Change {
-                table: Table::Meta,
-                key: REPLAY_FROM.to_vec(),
-                value: Some(self.replay_from.0.to_be_bytes().to_vec()),
-            };
+            let row = put_position(REPLAY_FROM, self.replay_from);
             self.store.write(vec![row], Flush::Durable)?;
+        }
+        if whole && self.applied > self.whole_to {
+            self.whole_to = self.applied;
+            // Behind the windows in the same journal: it is never there without them.
+            let row = put_position(WHOLE_TO, self.whole_to);
+            self.store.write(vec![row], Flush::Buffered)?;
         }
         if !flushed.summaries.is_empty() {
             let windows = flushed

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
-use crate::dispatch::{Dispatch, DispatchOptions, Live};
+use crate::dispatch::{Dispatch, DispatchOptions, EngineOptions, Live, is_whole};
 use crate::ingest::{Ingest, IngestError};
 use crate::query::QueryService;
 use crate::query::dossier::Dossiers;
@@ -52,6 +52,21 @@ impl Collector {
     #[must_use]
     pub fn ingest(&self) -> Ingest {
         self.ingest.clone()
+    }
+
+    /// A store whose tables are complete, to be read and never written: no replay, no detector, no thread. `None`: the log
+    /// is further than the tables, so [`Self::start`] has to replay it first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn look(store: Arc<dyn Store>, options: EngineOptions) -> Result<Option<QueryService>, StoreError> {
+        if !is_whole(&*store)? {
+            return Ok(None);
+        }
+        let shared = Arc::new(Shared::new(crate::now()));
+        shared.set_applied(store.status().last_position);
+        let live = Live::at_rest(Arc::clone(&store), options);
+        Ok(Some(QueryService::new(store, shared, live, Arc::default())))
     }
 
     /// Answers questions; wrap it in [`lynceus_proto::v1::query_server::QueryServer`] for a client in this process.

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use lynceus_console::desk::{Desk, Request};
+use lynceus_console::desk::{Answer, Desk, Request, Spare};
 use lynceus_console::human::Clock;
+use lynceus_console::kept::Kept;
 use lynceus_console::local::{Judging, Keep, Local};
 use lynceus_console::tui::{self, App, Connection, Effect, Input, Theme};
 use lynceus_model::flow::{
@@ -48,7 +49,7 @@ fn main() {
     println!("{flows} flows of {PROFILES} profiles in an embedded store; {build}\n");
     println!("| what | 80×24 | 250×80 |");
     println!("|---|---:|---:|");
-    let opened: Vec<[Duration; 4]> = SIZES
+    let opened: Vec<[Duration; 6]> = SIZES
         .iter()
         .map(|size| first_picture(folder.path(), *size))
         .collect();
@@ -56,7 +57,9 @@ fn main() {
         "first picture, before any data",
         "store opened, by the thread that asks",
         "asked for the profiles: picture with all of them",
-        "asked for the window: picture with its timeline",
+        "asked for the window: picture with the first thousand lines of its timeline",
+        "start to that picture, all four together",
+        "rest of the timeline, when nothing else is asked",
     ]
     .iter()
     .enumerate()
@@ -83,23 +86,29 @@ fn text(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-fn fill(folder: &Path, flows: u64) {
+const SENSOR: SensorId = SensorId([1; 16]);
+
+fn open(folder: &Path) -> Local {
     let plan = WindowPlan {
         origin: Timestamp(0),
         width: WindowPlan::DEFAULT_WIDTH,
     };
-    let sensor = SensorId([1; 16]);
-    let mut local = Local::open(
+    let judging = Judging::default();
+    Local::open(
         Keep::In(folder),
-        sensor,
+        SENSOR,
         BootId([1; 16]),
         plan,
-        Judging::default(),
+        judging,
         Vec::new(),
     )
-    .unwrap();
+    .unwrap()
+}
+
+fn fill(folder: &Path, flows: u64) {
+    let mut local = open(folder);
     let mut profiler = Profiler::new(ProfilerConfig {
-        sensor,
+        sensor: SENSOR,
         carry_bytes: usize::MAX >> 1,
         ..ProfilerConfig::default()
     });
@@ -207,14 +216,16 @@ impl Reader {
     }
 }
 
-/// From opening the store to: any picture, the profiles, the window of the most threatening one.
-fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 4] {
-    let begin = Instant::now();
+/// From opening the store to: any picture, the profiles, the window of the most threatening one, all of it.
+fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 6] {
+    let start = Instant::now();
     let mut reader = Reader::new(size, Connection::Finished);
     reader.draw();
-    let waiting = begin.elapsed();
+    let waiting = start.elapsed();
     let begin = Instant::now();
-    let mut desk = Local::reopen(folder).unwrap().into_query().unwrap();
+    let kept = Kept::open(folder).unwrap();
+    assert!(!kept.was_replayed(), "the store was closed in order");
+    let mut desk = kept.into_query().unwrap();
     let opened = begin.elapsed();
     let begin = Instant::now();
     let overview = desk.overview().unwrap().unwrap();
@@ -227,12 +238,25 @@ fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 4] {
             reader.take(Input::Answer(answer));
         }
     }
-    [waiting, opened, profiles, begin.elapsed()]
+    let (window, all) = (begin.elapsed(), start.elapsed());
+    let begin = Instant::now();
+    loop {
+        match desk.idle().unwrap() {
+            Spare::More => {}
+            // Names come after the window.
+            Spare::Nothing | Spare::Answer(Answer::Names(_)) => break,
+            Spare::Answer(answer) => {
+                reader.take(Input::Answer(answer));
+                break;
+            }
+        }
+    }
+    [waiting, opened, profiles, window, all, begin.elapsed()]
 }
 
 /// Keys of a reader, with all answers there: what they wait for is only the picture.
 fn keys(folder: &Path, size: (u16, u16)) -> Vec<Duration> {
-    let mut desk = Local::reopen(folder).unwrap().into_query().unwrap();
+    let mut desk = Kept::open(folder).unwrap().into_query().unwrap();
     let mut reader = Reader::new(size, Connection::Finished);
     let mut requests = reader.take(Input::Overview(desk.overview().unwrap().unwrap()));
     let mut times = Vec::new();
@@ -262,7 +286,7 @@ fn keys(folder: &Path, size: (u16, u16)) -> Vec<Duration> {
 
 /// What a console does that nobody touches while nothing happens: it asks for news each second. Percent of one CPU.
 fn idle(folder: &Path) -> f64 {
-    let local = Local::reopen(folder).unwrap();
+    let local = open(folder);
     let mut desk = local.query(true, Vec::new()).unwrap();
     let mut reader = Reader::new(SIZES[1], Connection::Live);
     let mut round = |reader: &mut Reader| {

@@ -129,6 +129,16 @@ pub struct Index {
     pub peers: Peers,
 }
 
+/// What became of a piece of work for which nobody waits.
+#[derive(Debug)]
+pub enum Spare {
+    /// There is none left until the next question.
+    Nothing,
+    /// Nothing to show yet.
+    More,
+    Answer(Answer),
+}
+
 /// Answers the questions of the screens. Calls may block; the terminal UI makes them from a thread of its own.
 pub trait Desk: Send {
     /// Everything at a glance, if it changed since the last call.
@@ -143,11 +153,11 @@ pub trait Desk: Send {
     /// As [`Desk::overview`].
     fn answer(&mut self, request: &Request) -> anyhow::Result<Option<Answer>>;
 
-    /// A small piece of work for which nobody waits; `None`: there is none left.
+    /// A small piece of work for which nobody waits.
     ///
     /// # Errors
     /// As [`Desk::overview`].
-    fn idle(&mut self) -> anyhow::Result<Option<Answer>>;
+    fn idle(&mut self) -> anyhow::Result<Spare>;
 
     /// The next overview is read anew, whatever is known.
     fn forget(&mut self);

@@ -8,6 +8,7 @@ pub mod desk;
 pub mod dossier;
 pub mod explain;
 pub mod json;
+pub mod kept;
 pub mod local;
 pub mod outliers;
 pub mod peers;

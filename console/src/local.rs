@@ -1,4 +1,4 @@
-//! A collector in this process: what `analyze` and `live` send their updates to, and what `--from` opens.
+//! A collector in this process: what `analyze` and `live` send their updates to.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Stor
 use lynceus_detect::DetectConfig;
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::status::SensorStatus;
-use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::time::WindowPlan;
 use lynceus_model::window::{SensorId, WindowUpdate};
 use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
 use lynceus_proto::v1::query_server::QueryServer;
@@ -64,31 +64,12 @@ impl Local {
     /// Name of the store in a result folder.
     pub const STORE: &'static str = "store";
 
-    /// Opens what an analysis kept, to look at it.
-    ///
-    /// # Errors
-    /// As [`Local::open`].
-    pub fn reopen(store: &Path) -> anyhow::Result<Self> {
-        let plan = WindowPlan {
-            origin: Timestamp(0),
-            width: WindowPlan::DEFAULT_WIDTH,
-        };
-        Self::open(
-            Keep::In(store),
-            SensorId::default(),
-            BootId([0; 16]),
-            plan,
-            Judging::default(),
-            Vec::new(),
-        )
-    }
-
     /// Asks this collector, which ends with the answer.
     ///
     /// # Errors
     /// As [`Local::query`].
     pub fn into_query(self) -> anyhow::Result<Query> {
-        Ok(self.query(false, Vec::new())?.with_collector(self))
+        Ok(self.query(false, Vec::new())?.behind(self))
     }
 
     /// As [`Local::into_query`], with the folder of the store, which goes afterwards.

@@ -8,6 +8,7 @@ mod handshakes;
 mod names;
 mod news;
 mod outliers;
+mod window;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -34,7 +35,6 @@ use tower::util::BoxCloneSyncService;
 
 use crate::desk::WindowAnswer;
 use crate::human;
-use crate::local::Local;
 use crate::view::{ProfileView, WindowView};
 use convert::address_bytes;
 pub use convert::{SensorView, StatusView};
@@ -88,8 +88,10 @@ pub struct Query {
     sensors: Option<Vec<SensorStatus>>,
     namer: names::Namer,
     shown: Option<(WindowView, WindowAnswer)>,
-    /// The collector behind an in-process service.
-    _collector: Option<Local>,
+    /// The window whose timeline is still being read.
+    reading: Option<window::Reading>,
+    /// What must live as long as it is asked: a collector of this process, a folder.
+    _behind: Option<Box<dyn std::any::Any + Send>>,
 }
 
 impl Query {
@@ -129,15 +131,16 @@ impl Query {
             sensors: None,
             namer: names::Namer::default(),
             shown: None,
-            _collector: None,
+            reading: None,
+            _behind: None,
         }
     }
 
-    /// Keeps a collector of this process running as long as it may be asked.
+    /// Keeps what answers in this process as long as it may be asked.
     #[must_use]
-    pub fn with_collector(self, collector: Local) -> Self {
+    pub fn behind(self, keeper: impl std::any::Any + Send) -> Self {
         Self {
-            _collector: Some(collector),
+            _behind: Some(Box::new(keeper)),
             ..self
         }
     }
@@ -297,22 +300,34 @@ impl Query {
         let mut traffic = Collected::default();
         let mut page = Vec::new();
         loop {
-            let request = v1::ListTrafficRequest {
-                profile: Some(address_bytes(profile)),
-                community_ids: ids.iter().map(|id| id.0.to_vec()).collect(),
-                span: Some(convert::span((from, to))),
-                page_size: PAGE,
-                page,
-            };
-            let answer = self.ask(async |mut client| client.list_traffic(request).await)?;
-            for entry in answer.entries {
-                traffic.add(entry).with_context(|| self.bad_answer())?;
-            }
-            page = answer.next_page;
+            page = self.traffic_page(profile, (from, to), ids, page, &mut traffic)?;
             if page.is_empty() || traffic.len() >= MAX_TRAFFIC {
                 return Ok((traffic, !page.is_empty()));
             }
         }
+    }
+
+    /// One page of [`Query::traffic`]; tells where the next one begins, empty: nowhere.
+    fn traffic_page(
+        &self,
+        profile: IpAddr,
+        span: (Timestamp, Timestamp),
+        ids: &[CommunityId],
+        page: Vec<u8>,
+        traffic: &mut Collected,
+    ) -> anyhow::Result<Vec<u8>> {
+        let request = v1::ListTrafficRequest {
+            profile: Some(address_bytes(profile)),
+            community_ids: ids.iter().map(|id| id.0.to_vec()).collect(),
+            span: Some(convert::span(span)),
+            page_size: PAGE,
+            page,
+        };
+        let answer = self.ask(async |mut client| client.list_traffic(request).await)?;
+        for entry in answer.entries {
+            traffic.add(entry).with_context(|| self.bad_answer())?;
+        }
+        Ok(answer.next_page)
     }
 
     fn ask<A>(

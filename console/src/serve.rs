@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_collector::query::QueryService;
 use lynceus_collector::web::{Listening, Web, WebConfig, WebOptions};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -46,16 +47,16 @@ impl WebArgs {
             listen: address.clone(),
             ..WebConfig::default()
         };
-        Serving::start(&config, local, options).map(Some)
+        Serving::start(&config, local.collector().query(), options).map(Some)
     }
 }
 
 impl Serving {
     /// # Errors
     /// As [`WebArgs::serve`].
-    pub fn start(config: &WebConfig, local: &Local, options: WebOptions) -> anyhow::Result<Self> {
+    pub fn start(config: &WebConfig, query: QueryService, options: WebOptions) -> anyhow::Result<Self> {
         let runtime = crate::cli::place::runtime()?;
-        let web = Web::new(local.collector().query(), options)?;
+        let web = Web::new(query, options)?;
         let listening: Listening = runtime
             .block_on(config.bind())
             .context("--web")?

@@ -9,7 +9,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_proto::v1;
 
 /// Flows by identity, so that a flow that was reported in parts stands once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Collected {
     flows: HashMap<(CommunityId, Timestamp), (u32, Flow)>,
     messages: Vec<AppRecord>,

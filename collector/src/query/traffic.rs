@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use lynceus_model::app::AppRecord;
-use lynceus_model::flow::{CommunityId, FiveTuple, FlowUpdate};
 use lynceus_model::time::Timestamp;
 use lynceus_proto::v1;
-use prost::Message;
+use prost::bytes::Bytes;
+use prost::{DecodeError, Message};
 use tonic::Status;
 
 use super::{PAGE_BYTES, QueryService, address, failed, page_size};
-use crate::dispatch::decode;
 use crate::rows;
 use crate::store::{LogRange, LogRecord, Position, Span, key_hash};
 
@@ -55,6 +53,53 @@ impl QueryService {
             next_page: page.next.map(Place::token).unwrap_or_default(),
         })
     }
+}
+
+/// [`v1::Payload`] with flows and messages unopened and the rest passed over. What is in the log was checked when it came.
+#[derive(Clone, PartialEq, prost::Message)]
+struct TrafficOnly {
+    #[prost(message, repeated, tag = "1")]
+    updates: Vec<UpdateTraffic>,
+}
+
+/// Of [`v1::WindowUpdate`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct UpdateTraffic {
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    flows: Vec<Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    apps: Vec<Bytes>,
+}
+
+/// Of [`v1::FlowUpdate`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct FlowHead {
+    #[prost(message, optional, tag = "1")]
+    flow: Option<FlowOfHead>,
+}
+
+/// Of [`v1::Flow`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct FlowOfHead {
+    #[prost(message, optional, tag = "1")]
+    tuple: Option<v1::FiveTuple>,
+    #[prost(bytes = "vec", tag = "2")]
+    community_id: Vec<u8>,
+    #[prost(sfixed64, tag = "3")]
+    first: i64,
+    #[prost(sfixed64, tag = "4")]
+    last: i64,
+}
+
+/// Of [`v1::AppRecord`].
+#[derive(Clone, PartialEq, prost::Message)]
+struct AppHead {
+    #[prost(sfixed64, tag = "1")]
+    time: i64,
+    #[prost(message, optional, tag = "2")]
+    tuple: Option<v1::FiveTuple>,
+    #[prost(bytes = "vec", tag = "3")]
+    community_id: Vec<u8>,
 }
 
 /// What the reader asked for.
@@ -101,20 +146,39 @@ impl Wanted {
             .collect()
     }
 
-    fn fits(&self, tuple: &FiveTuple, id: Option<CommunityId>, first: Timestamp, last: Timestamp) -> bool {
-        let ip = |ip: IpAddr| tuple.originator.ip == ip || tuple.responder.ip == ip;
-        self.profile.is_none_or(ip)
-            && (self.ids.is_empty() || id.is_some_and(|id| self.ids.contains(&id.0)))
-            && self.span.is_none_or(|span| span.overlaps(&Span { first, last }))
+    fn fits(&self, tuple: &v1::FiveTuple, id: &[u8], first: i64, last: i64) -> bool {
+        let is = |ip: IpAddr, bytes: &[u8]| match ip {
+            IpAddr::V4(ip) => bytes == ip.octets(),
+            IpAddr::V6(ip) => bytes == ip.octets(),
+        };
+        let takes_part = |ip| is(ip, &tuple.originator_ip) || is(ip, &tuple.responder_ip);
+        let span = Span {
+            first: Timestamp(first),
+            last: Timestamp(last),
+        };
+        self.profile.is_none_or(takes_part)
+            && (self.ids.is_empty() || <&[u8; 20]>::try_from(id).is_ok_and(|id| self.ids.contains(id)))
+            && self.span.is_none_or(|wanted| wanted.overlaps(&span))
     }
 
-    fn flow(&self, update: &FlowUpdate) -> bool {
-        let flow = &update.flow;
-        self.fits(&flow.tuple, Some(flow.community_id), flow.first, flow.last)
+    /// The begin of a flow that is wanted.
+    fn flow(&self, bytes: &[u8]) -> Result<Option<Timestamp>, DecodeError> {
+        let flow = FlowHead::decode(bytes)?.flow.unwrap_or_default();
+        let fits = self.fits(
+            &flow.tuple.unwrap_or_default(),
+            &flow.community_id,
+            flow.first,
+            flow.last,
+        );
+        Ok(fits.then_some(Timestamp(flow.first)))
     }
 
-    fn app(&self, record: &AppRecord) -> bool {
-        self.fits(&record.tuple, record.community_id, record.time, record.time)
+    /// The time of a message that is wanted.
+    fn app(&self, bytes: &[u8]) -> Result<Option<Timestamp>, DecodeError> {
+        let app = AppHead::decode(bytes)?;
+        let tuple = app.tuple.unwrap_or_default();
+        let fits = self.fits(&tuple, &app.community_id, app.time, app.time);
+        Ok(fits.then_some(Timestamp(app.time)))
     }
 }
 
@@ -154,13 +218,24 @@ struct Page {
 
 impl Page {
     fn take(&mut self, record: &LogRecord, wanted: &Wanted, begin: Place, size: usize) -> ControlFlow<()> {
-        let (content, _) = match decode(&record.payload) {
-            Ok(content) => content,
-            Err(what) => {
-                tracing::error!(position = record.position.0, what, "log entry not shown");
-                return ControlFlow::Continue(());
+        match self.take_wanted(record, wanted, begin, size) {
+            Ok(flow) => flow,
+            Err(error) => {
+                tracing::error!(position = record.position.0, %error, "log entry not shown");
+                ControlFlow::Continue(())
             }
-        };
+        }
+    }
+
+    /// Opens only what is wanted: most of an entry is other addresses' flows, and windows.
+    fn take_wanted(
+        &mut self,
+        record: &LogRecord,
+        wanted: &Wanted,
+        begin: Place,
+        size: usize,
+    ) -> Result<ControlFlow<()>, DecodeError> {
+        let payload = TrafficOnly::decode(record.payload.clone())?;
         let mut place = Place {
             position: record.position.0,
             index: 0,
@@ -170,23 +245,37 @@ impl Page {
         } else {
             0
         };
-        for update in content.updates {
-            for flow in update.flows {
-                if place.index >= skip && wanted.flow(&flow) {
-                    let time = flow.flow.first;
-                    self.put(record, place, size, time, v1::traffic::Entry::Flow(flow.into()))?;
+        for update in payload.updates {
+            for bytes in update.flows {
+                if place.index >= skip
+                    && let Some(time) = wanted.flow(&bytes)?
+                {
+                    let flow = v1::FlowUpdate::decode(bytes)?;
+                    if self
+                        .put(record, place, size, time, v1::traffic::Entry::Flow(flow))
+                        .is_break()
+                    {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
                 place.index += 1;
             }
-            for app in update.apps {
-                if place.index >= skip && wanted.app(&app) {
-                    let time = app.time;
-                    self.put(record, place, size, time, v1::traffic::Entry::App(app.into()))?;
+            for bytes in update.apps {
+                if place.index >= skip
+                    && let Some(time) = wanted.app(&bytes)?
+                {
+                    let app = v1::AppRecord::decode(bytes)?;
+                    if self
+                        .put(record, place, size, time, v1::traffic::Entry::App(app))
+                        .is_break()
+                    {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
                 place.index += 1;
             }
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn put(

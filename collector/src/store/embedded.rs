@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
@@ -42,8 +43,13 @@ pub struct EmbeddedStore {
     tables: Vec<Keyspace>,
     marks: Keyspace,
     own: Keyspace,
+    /// Of rows since the tables were last brought to rest.
+    written: AtomicU64,
 }
 
+/// Bytes of rows after which closing writes the tables out: reading them back out of the journal would cost the next
+/// opening more than this costs now.
+const REST_BYTES: u64 = 4 << 20;
 /// Row in `own`: position up to which the rows in `marks` speak.
 const MARKS_AFTER: &[u8] = b"marks_after";
 
@@ -81,6 +87,7 @@ impl EmbeddedStore {
             database,
             marks,
             own,
+            written: AtomicU64::new(0),
         })
     }
 
@@ -102,6 +109,29 @@ impl EmbeddedStore {
         }
         batch.insert(&self.own, MARKS_AFTER, after.0.to_be_bytes());
         batch.commit()
+    }
+
+    /// Leaves the store so that it opens fast: what was proven whole need not be read again, and the tables stand in
+    /// their own files instead of the journal.
+    fn rest(&self) -> fjall::Result<()> {
+        let (_, known) = load_marks(&self.marks, &self.own)?;
+        if self.log.last_position() > known {
+            self.save_marks()?;
+        }
+        if self.written.swap(0, Ordering::Relaxed) >= REST_BYTES {
+            for table in &self.tables {
+                table.rotate_memtable_and_wait()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.rest() {
+            tracing::warn!(%error, store = %self.directory.display(), "the next opening takes longer");
+        }
     }
 }
 
@@ -130,6 +160,8 @@ impl Store for EmbeddedStore {
         let mut batch = self.database.batch().durability(Some(mode));
         for change in changes {
             let table = self.table(change.table);
+            let bytes = change.key.len() + change.value.as_ref().map_or(0, Vec::len);
+            self.written.fetch_add(bytes as u64, Ordering::Relaxed);
             match change.value {
                 Some(value) => batch.insert(table, change.key, value),
                 None => batch.remove(table, change.key),

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_collector::query::QueryService;
 use lynceus_collector::web::{Web, WebOptions};
 use lynceus_model::app::AppRecord;
 use lynceus_model::flow::FlowUpdate;
@@ -150,7 +151,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         summary::tell(&result, options, watcher)?;
     }
     if let Some(path) = &options.report {
-        write_report(path, &local, page(options))?;
+        write_report(path, local.collector().query(), page(options))?;
     }
     if let Some(serving) = options.web.serve(&local, page(options))? {
         say(&format!("page at {} until Ctrl-C", serving.url()));
@@ -160,12 +161,12 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Writes the report of `local`.
+/// Writes the report of a store.
 ///
 /// # Errors
 /// The store cannot be read, or the file cannot be written.
-pub(super) fn write_report(path: &Path, local: &Local, page: WebOptions) -> anyhow::Result<()> {
-    let html = Web::new(local.collector().query(), page)?.report()?;
+pub(super) fn write_report(path: &Path, query: QueryService, page: WebOptions) -> anyhow::Result<()> {
+    let html = Web::new(query, page)?.report()?;
     std::fs::write(path, &html).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!(
         "{}: {}",

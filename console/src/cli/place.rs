@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::human::Clock;
+use crate::kept::Kept;
 use crate::local::Local;
 use crate::query::Query;
 
@@ -73,7 +74,7 @@ impl Place {
     /// The address or a certificate cannot be used.
     pub fn open(&self) -> anyhow::Result<Query> {
         if let Some(store) = self.store()? {
-            return Local::reopen(&store)?.into_query();
+            return Kept::open(&store)?.into_query();
         }
         let runtime = runtime()?;
         let channel = {

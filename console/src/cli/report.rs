@@ -8,6 +8,7 @@ use lynceus_collector::web::WebOptions;
 use super::place::Zone;
 use super::settings::Settings;
 use super::{Outcome, analyze};
+use crate::kept::Kept;
 use crate::local::Local;
 
 /// Writes one HTML file of a run: summary, alerts and why, timelines, maps, tables
@@ -54,12 +55,12 @@ pub fn run(options: Options) -> anyhow::Result<Outcome> {
         "{} is no result folder of lynceus analyze --out",
         folder.display()
     );
-    let local = Local::reopen(&store)?;
+    let kept = Kept::open(&store)?;
     let page = WebOptions {
         title: folder.display().to_string(),
         live: false,
         ..WebOptions::default()
     };
-    analyze::write_report(&options.out, &local, page)?;
+    analyze::write_report(&options.out, kept.service(), page)?;
     Ok(Outcome::Done)
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use lynceus_collector::web::{WebConfig, WebOptions};
 
 use super::{Outcome, say, signal};
+use crate::kept::Kept;
 use crate::local::Local;
 use crate::serve::Serving;
 
@@ -37,7 +38,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         options.from.display()
     );
     let stop = signal::stop_flag()?;
-    let local = Local::reopen(&store)?;
+    let kept = Kept::open(&store)?;
     let config = WebConfig {
         listen: options.listen.clone(),
         ..WebConfig::default()
@@ -47,7 +48,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         live: false,
         ..WebOptions::default()
     };
-    let serving = Serving::start(&config, &local, page)?;
+    let serving = Serving::start(&config, kept.service(), page)?;
     say(&format!("page at {} until Ctrl-C", serving.url()));
     serving.wait(&stop)?;
     Ok(Outcome::Done)

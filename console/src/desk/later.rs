@@ -1,6 +1,6 @@
 //! A desk that is opened by the thread that asks it, so that the first picture does not wait for a large store.
 
-use super::{Answer, Desk, Request};
+use super::{Answer, Desk, Request, Spare};
 use crate::view::Overview;
 
 /// Opens with the first question; what fails is tried again with the next one.
@@ -37,7 +37,7 @@ impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Desk for Later<D, F> {
         self.desk()?.answer(request)
     }
 
-    fn idle(&mut self) -> anyhow::Result<Option<Answer>> {
+    fn idle(&mut self) -> anyhow::Result<Spare> {
         self.desk()?.idle()
     }
 
@@ -67,8 +67,8 @@ mod tests {
             Ok(None)
         }
 
-        fn idle(&mut self) -> anyhow::Result<Option<Answer>> {
-            Ok(None)
+        fn idle(&mut self) -> anyhow::Result<Spare> {
+            Ok(Spare::Nothing)
         }
 
         fn forget(&mut self) {}

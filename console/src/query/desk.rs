@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use anyhow::Context;
 use lynceus_model::flow::CommunityId;
-use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::Timestamp;
-use lynceus_model::window::WindowId;
 use lynceus_proto::{block, v1};
 
 use super::news::News;
 use super::{Query, Wanted, convert};
-use crate::desk::{Answer, BlockOrder, Card, Desk, Findings, FlowList, Index, Request, WindowAnswer};
+use crate::desk::{Answer, BlockOrder, Card, Desk, Findings, FlowList, Index, Request, Spare};
 use crate::outliers::dive::Dive;
 use crate::peers::{self, other_side};
-use crate::view::{Overview, Tables, WindowDetail};
+use crate::view::Overview;
 use crate::{human, timeline};
 
 /// Community IDs that the collector takes in one question.
@@ -66,14 +63,20 @@ impl Desk for Query {
         })
     }
 
-    fn idle(&mut self) -> anyhow::Result<Option<Answer>> {
-        Ok(self.next_names()?.map(Answer::Names))
+    fn idle(&mut self) -> anyhow::Result<Spare> {
+        if let Some(spare) = self.read_on()? {
+            return Ok(spare);
+        }
+        Ok(self
+            .next_names()?
+            .map_or(Spare::Nothing, |names| Spare::Answer(Answer::Names(names))))
     }
 
     fn forget(&mut self) {
         self.news = None;
         self.sensors = None;
         self.shown = None;
+        self.reading = None;
     }
 
     fn is_live(&self) -> bool {
@@ -82,64 +85,6 @@ impl Desk for Query {
 }
 
 impl Query {
-    fn load_window(&mut self, id: WindowId) -> anyhow::Result<Option<WindowAnswer>> {
-        let request = v1::GetWindowRequest {
-            profile: super::address_bytes(id.profile),
-            start: id.start.0,
-        };
-        let answer = match self.ask_raw(async |mut client| client.get_window(request).await) {
-            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
-            other => other.map_err(|status| self.explain(&status))?,
-        };
-        let summary = answer.summary.with_context(|| self.bad_answer())?;
-        let window = convert::window(&summary);
-        if let Some((shown, answer)) = &self.shown
-            && answer.detail.id == id
-            && *shown == window
-        {
-            return Ok(Some(answer.clone()));
-        }
-        let profile = answer
-            .profile
-            .map(ProfileDelta::try_from)
-            .transpose()
-            .with_context(|| self.bad_answer())?;
-        let (traffic, cut) = self.traffic(id.profile, window.start, window.end, &[])?;
-        let (flows, messages) = traffic.finish();
-        let shown_flows = flows.len() as u64;
-        let wanted = Wanted {
-            profile: Some(id.profile),
-            window: Some(id.start),
-            span: None,
-        };
-        let mut names = timeline::names(&messages);
-        let tables = profile
-            .map(|profile| Tables::of(&profile, &names))
-            .unwrap_or_default();
-        super::names::of_hosts(&messages, &mut names);
-        let detail = WindowDetail {
-            id,
-            end: window.end,
-            number: window.number,
-            entries: timeline::build(id.profile, &flows, &messages),
-            left_out: if cut {
-                window.flows.saturating_sub(shown_flows).max(1)
-            } else {
-                0
-            },
-            evidence: self.evidence(&wanted)?.items,
-            alerts: self.alerts(&wanted)?.items,
-            tables,
-        };
-        let answer = WindowAnswer {
-            peers: peers::of(addresses(&detail), &detail.evidence),
-            names,
-            detail,
-        };
-        self.shown = Some((window, answer.clone()));
-        Ok(Some(answer))
-    }
-
     fn findings(&self, profile: IpAddr) -> anyhow::Result<Findings> {
         let wanted = Wanted {
             profile: Some(profile),
@@ -269,21 +214,4 @@ impl Query {
             .collect();
         Ok(true)
     }
-}
-
-/// Everybody whom a window's screens name.
-fn addresses(detail: &WindowDetail) -> impl Iterator<Item = IpAddr> {
-    let tables = &detail.tables;
-    let rows = tables
-        .destination_ips
-        .established
-        .iter()
-        .chain(&tables.destination_ips.not_established);
-    let tuples = tables.out_tuples.iter().chain(&tables.in_tuples);
-    [detail.id.profile]
-        .into_iter()
-        .chain(rows.filter_map(|row| row.ip))
-        .chain(tuples.map(|tuple| tuple.ip))
-        .chain(detail.entries.iter().map(|entry| entry.peer))
-        .chain(detail.evidence.iter().filter_map(other_side))
 }

@@ -29,8 +29,8 @@ pub(super) struct Segment {
 }
 
 impl Inner {
-    /// Reads the headers of a segment found at open. The last one is verified to the last byte and cut where it ends
-    /// to be whole; an earlier one with a damaged block stays as it is and is counted. `next` is where the following
+    /// Reads the headers of a segment found at open. The last one is verified from the last checkpoint (`after`) on and
+    /// cut where it ends to be whole; an earlier one with a damaged block stays as it is and is counted. `next` is where the following
     /// segment begins: blocks from there on are left over from a failed append.
     pub(super) fn take_segment(
         &mut self,
@@ -70,7 +70,8 @@ impl Inner {
             if next.is_some_and(|next| header.last_position() >= next) {
                 break;
             }
-            if last {
+            // What a checkpoint speaks of was whole on the medium before it.
+            if last && header.last_position() > after.0 {
                 let mut body = vec![0; prelude.body_len];
                 segment.file.read_exact_at(&mut body, body_at).map_err(io)?;
                 if !prelude.body_is_whole(&body) {

@@ -138,3 +138,34 @@ fn what_a_failed_append_left_is_not_read_again() {
     std::fs::write(first, left).unwrap();
     assert_eq!(seqs(&open(directory.path())), [1, 2, 3]);
 }
+
+#[test]
+fn what_a_checkpoint_speaks_of_is_not_read_again_when_the_log_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    log.append((1..=4).map(entry).collect()).unwrap();
+    let (marks, after) = log.checkpoint();
+    drop(log);
+    let path = newest_segment(directory.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.len() - 1;
+    bytes[end] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let checked = |after, marks| {
+        let log = FileLog::open(directory.path(), FileLogOptions::default(), marks, after).unwrap();
+        (
+            log.last_position(),
+            log.figures().recovered_bytes,
+            seqs(&log).len(),
+            log.figures().damaged,
+        )
+    };
+    // The damage came later than the checkpoint: nothing is cut, and whoever reads the block is told.
+    let (last, cut, read, damaged) = checked(after, marks);
+    assert_eq!((last, cut, damaged), (Position(4), 0, 1));
+    assert!(read < 4);
+    // Without a checkpoint the same bytes are a torn tail.
+    let (last, cut, _, damaged) = checked(Position(0), Marks::default());
+    assert!(last < Position(4) && cut > 0);
+    assert_eq!(damaged, 0);
+}

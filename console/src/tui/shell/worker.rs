@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::Message;
-use crate::desk::{Desk, Request};
+use crate::desk::{Desk, Request, Spare};
 use crate::tui::app::{Connection, Input};
 
 /// How often a live desk is asked for news.
@@ -71,12 +71,14 @@ pub(super) fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<Request>, messa
                     Job::Answer => {
                         waiting.pop_front();
                         tries = 0;
+                        // Whatever was asked may have left work for later.
+                        idle = true;
                     }
                     Job::News => {
                         first = false;
                         due = Instant::now() + REFRESH;
                     }
-                    Job::Idle => idle = done.is_some(),
+                    Job::Idle => idle = !matches!(done, Done::Nothing),
                 }
                 if failures > 0 {
                     failures = 0;
@@ -88,7 +90,10 @@ pub(super) fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<Request>, messa
                         return;
                     }
                 }
-                done
+                match done {
+                    Done::Input(input) => Some(input),
+                    Done::Nothing | Done::More => None,
+                }
             }
             Ok(Err(error)) => {
                 failures = failures.saturating_add(1);
@@ -132,17 +137,30 @@ fn take(waiting: &mut VecDeque<Request>, request: Request) {
     }
 }
 
-fn work(desk: &mut dyn Desk, job: Job, request: Option<&Request>) -> anyhow::Result<Option<Input>> {
-    Ok(match (job, request) {
+/// What a job left.
+enum Done {
+    Input(Input),
+    Nothing,
+    /// Of idle work: it goes on.
+    More,
+}
+
+fn work(desk: &mut dyn Desk, job: Job, request: Option<&Request>) -> anyhow::Result<Done> {
+    let input = match (job, request) {
         (Job::Answer, Some(Request::Reload)) => {
             desk.forget();
             desk.overview()?.map(Input::Overview)
         }
         (Job::Answer, Some(request)) => desk.answer(request)?.map(Input::Answer),
         (Job::News, _) => desk.overview()?.map(Input::Overview),
-        (Job::Idle, _) => desk.idle()?.map(Input::Answer),
+        (Job::Idle, _) => match desk.idle()? {
+            Spare::Nothing => None,
+            Spare::More => return Ok(Done::More),
+            Spare::Answer(answer) => Some(Input::Answer(answer)),
+        },
         (Job::Answer, None) => None,
-    })
+    };
+    Ok(input.map_or(Done::Nothing, Done::Input))
 }
 
 #[cfg(test)]
@@ -170,8 +188,8 @@ mod tests {
             Ok(Some(Answer::Window(Box::new(window_answer()))))
         }
 
-        fn idle(&mut self) -> anyhow::Result<Option<Answer>> {
-            Ok(None)
+        fn idle(&mut self) -> anyhow::Result<Spare> {
+            Ok(Spare::Nothing)
         }
 
         fn forget(&mut self) {}
