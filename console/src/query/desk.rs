@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
 use lynceus_proto::{block, v1};
 
 use super::news::News;
