@@ -24,6 +24,10 @@ use lynceus_model::window::SensorId;
 use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
 use lynceus_proto::v1;
 
+/// As the programs have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Flows of one run, from so many profiles, by so many sensors that send at the same time.
 /// `LYNCEUS_BENCH_FLOWS` asks for another number.
 const USUAL_FLOWS: u64 = 300_000;
@@ -95,7 +99,9 @@ fn measure(name: &str, sensors: &[Vec<v1::Batch>], open: impl Fn() -> Arc<dyn St
             let ingest = collector.ingest();
             scope.spawn(move || {
                 for batch in batches {
-                    ingest.accept(Batch::try_from(batch.clone()).unwrap()).unwrap();
+                    let payload = batch.payload.clone();
+                    let batch = Batch::try_from(batch.clone()).unwrap();
+                    ingest.accept_encoded(batch, payload).unwrap();
                 }
             });
         }

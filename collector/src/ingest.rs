@@ -104,6 +104,14 @@ impl Ingest {
         } else {
             Bytes::new()
         };
+        self.accept_encoded(batch, payload)
+    }
+
+    /// As [`Ingest::accept`] for a batch that came over the wire: the log keeps the bytes of its payload as they came.
+    ///
+    /// # Errors
+    /// The store refuses or the collector stops; the batch may be offered again.
+    pub fn accept_encoded(&self, batch: Batch, payload: Bytes) -> Result<Accepted, IngestError> {
         let (done, answer) = oneshot::channel();
         let job = self.job(batch, payload, None, done);
         self.jobs

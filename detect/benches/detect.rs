@@ -7,7 +7,6 @@
 mod flow_log;
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,13 @@ use lynceus_detect::{Context, DetectConfig, History, ProfileUpdate, Registry};
 use lynceus_model::evidence::Evidence;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::profiler::{Profiler, ProfilerConfig};
+use lynceus_model::seeded::Seeded;
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, Stage, WindowId, WindowUpdate};
+
+/// As the programs have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USUAL: Shape = Shape {
     hosts: 2_000,
@@ -341,7 +345,7 @@ fn batches(updates: &[WindowUpdate]) -> impl Iterator<Item = &[WindowUpdate]> {
 /// Merged windows, as the collector's memory has them: in order of their last touch beyond a bound.
 #[derive(Default)]
 struct Windows {
-    windows: HashMap<WindowId, Box<ProfileDelta>, BuildHasherDefault<std::hash::DefaultHasher>>,
+    windows: HashMap<WindowId, Box<ProfileDelta>, Seeded>,
     now: Timestamp,
 }
 

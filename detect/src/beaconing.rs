@@ -3,8 +3,8 @@
 mod channel;
 mod score;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::channel::{Channel, Channels, Key, Said, Waiting};
 use self::score::Score;
+use crate::in_order::InOrder;
 use crate::report::{With, evidence, feature, is_private, protocol_name};
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -75,7 +76,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Beaconing {
     config: Config,
-    waiting: HashMap<IpAddr, BinaryHeap<Reverse<Waiting>>, Seeded>,
+    waiting: HashMap<IpAddr, InOrder<Waiting>, Seeded>,
     waits: usize,
     channels: Channels,
     /// Channels with a finding that went on, by client, until the client's window closes.
@@ -99,13 +100,14 @@ impl Beaconing {
 
     /// The next flow of a client that is due: all that was to begin before it is known.
     fn next(&mut self, client: IpAddr, due: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
-        let heap = self.waiting.get_mut(&client)?;
-        let Reverse(first) = heap.peek()?;
-        let flow = due(first).then_some(*first)?;
-        heap.pop();
+        let Entry::Occupied(mut waiting) = self.waiting.entry(client) else {
+            return None;
+        };
+        let flow = waiting.get().peek().filter(|first| due(first)).copied()?;
+        waiting.get_mut().pop();
         self.waits -= 1;
-        if heap.is_empty() {
-            self.waiting.remove(&client);
+        if waiting.get().is_empty() {
+            waiting.remove();
         }
         Some(flow)
     }
@@ -167,7 +169,7 @@ impl Detector for Beaconing {
             let Some(flow) = waiting(update, report) else {
                 continue;
             };
-            self.waiting.entry(client).or_default().push(Reverse(flow));
+            self.waiting.entry(client).or_default().push(flow);
             self.waits += 1;
             if self.waits > Self::MAX_WAITING
                 && let Some(flow) = self.next(client, |_| true)

@@ -408,8 +408,7 @@ fn rows<'a>(update: &ProfileUpdate<'a>, key: &LetterKey) -> Vec<&'a Cell> {
                 port: key.port,
                 ip: key.ip,
             };
-            let mut rows = update.profile.out_tuples.rows();
-            rows.find(|(known, _)| **known == row).map(|(_, cell)| cell)
+            update.profile.out_tuples.get(&row)
         })
         .collect()
 }

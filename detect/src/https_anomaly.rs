@@ -5,9 +5,8 @@ mod drift;
 mod host;
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::host::{Anomaly, Host, Server};
 use crate::generations::Generations;
+use crate::in_order::InOrder;
 use crate::report::{evidence, samples};
 use crate::sightings::before;
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -75,7 +75,7 @@ pub struct HttpsAnomaly {
 struct Halves {
     by_flow: HashMap<CommunityId, Half, Seeded>,
     /// Also flows that are gone.
-    order: BinaryHeap<Reverse<(Timestamp, CommunityId)>>,
+    order: InOrder<(Timestamp, CommunityId)>,
 }
 
 /// What is known of a connection so far.
@@ -156,7 +156,7 @@ impl HttpsAnomaly {
             return None;
         }
         self.waits += 1;
-        waiting.order.push(Reverse((seen, id)));
+        waiting.order.push((seen, id));
         Some(entry.insert(Half {
             window,
             hello: None,
@@ -193,12 +193,12 @@ impl HttpsAnomaly {
 
     fn weigh(&mut self, window: WindowId, report: &FlowUpdate) {
         let flow = &report.flow;
-        let known = self
-            .waiting
-            .get(&window.profile)
-            .is_some_and(|waiting| waiting.by_flow.contains_key(&flow.community_id));
+        let known = || {
+            let waiting = self.waiting.get(&window.profile);
+            waiting.is_some_and(|waiting| waiting.by_flow.contains_key(&flow.community_id))
+        };
         if report.part == 0
-            && (known || flow.service == Service::Tls)
+            && (flow.service == Service::Tls || known())
             && let Some(half) = self.half(window, flow.community_id, flow.first)
         {
             half.bytes = Some(flow.out.bytes.saturating_add(flow.back.bytes));
@@ -217,7 +217,7 @@ impl HttpsAnomaly {
             return Vec::new();
         };
         let mut due: Vec<(CommunityId, Half)> = Vec::new();
-        while let Some(Reverse((seen, id))) = waiting.order.peek().copied()
+        while let Some((seen, id)) = waiting.order.peek().copied()
             && seen <= until
         {
             waiting.order.pop();

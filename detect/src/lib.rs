@@ -90,6 +90,7 @@ pub mod beaconing;
 pub mod command_and_control;
 mod generations;
 pub mod https_anomaly;
+mod in_order;
 pub mod letters_model;
 pub mod outlier;
 

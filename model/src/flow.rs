@@ -152,8 +152,17 @@ impl TunnelKind {
 }
 
 /// SHA-1 of Community ID v1 (seed 0); written `1:` and base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommunityId(pub [u8; 20]);
+
+/// Eight bytes of a SHA-1 tell flows apart well enough, and maps of ids are hot.
+impl std::hash::Hash for CommunityId {
+    #[inline]
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
 
 /// Why a flow was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

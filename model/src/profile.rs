@@ -17,7 +17,7 @@ mod table;
 
 pub use cell::{Attempt, Cell, Counts, Draws, Earliest, Merge};
 pub use distinct::Distinct;
-pub(crate) use hash::mix;
+pub(crate) use hash::{finish, mix};
 pub use histogram::Histogram;
 pub use key::{ArpKey, IcmpKey, Key, LetterKey, PeerKey, PortKey, TupleKey};
 pub use letter_book::{LetterBook, Letters};

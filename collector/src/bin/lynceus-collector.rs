@@ -16,6 +16,9 @@ use lynceus_collector::web::{self, Role};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is logged where `RUST_LOG` says nothing: the store's engine tells of every table that it writes.
 const LOG: &str = "info,fjall=warn,lsm_tree=warn";
 

@@ -160,11 +160,11 @@ impl Engine {
     ) -> Result<Option<Item>, StoreError> {
         let update = &content.updates[index];
         let id = update.delta.window;
-        let taken = self.windows.take(id, position, self.replay, store)?;
+        let mut taken = self.windows.take(id, position, self.replay, store)?;
         if taken.loaded {
             add_up_again(taken.hot, &mut self.accumulator, store)?;
         }
-        let hot = taken.hot;
+        let hot = &mut *taken.hot;
         if position <= hot.loaded_at {
             return Ok(None);
         }
@@ -181,7 +181,7 @@ impl Engine {
         hot.row.closed = update.stage == Stage::Closed;
         (hot.dirty, hot.changed) = (true, true);
         let (profile, history) = (Arc::clone(&hot.row.profile), Arc::clone(&hot.history));
-        self.windows.weigh(id);
+        taken.weigh();
         let last = update.delta.span.map(|(_, last)| last);
         let tick = last.filter(|last| *last > self.now);
         self.now = tick.unwrap_or(self.now);

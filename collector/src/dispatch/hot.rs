@@ -28,6 +28,8 @@ pub(super) struct Hot {
     pub(super) changed: bool,
     /// Modules elsewhere know it.
     pub(super) told: bool,
+    /// Of the earlier windows.
+    history_bytes: usize,
     bytes: usize,
     touched: u64,
 }
@@ -45,8 +47,6 @@ pub(super) struct Replay {
 #[derive(Default)]
 pub(super) struct HotWindows {
     windows: BTreeMap<(IpAddr, Timestamp), Hot>,
-    /// By the last touch, the longest untouched first.
-    by_touch: BTreeMap<u64, WindowId>,
     clock: u64,
     bytes: usize,
 }
@@ -66,12 +66,14 @@ impl HotWindows {
         store: &dyn Store,
     ) -> Result<Taken<'_>, StoreError> {
         let mut loaded = false;
-        if !self.windows.contains_key(&(id.profile, id.start)) {
+        let key = (id.profile, id.start);
+        if !self.windows.contains_key(&key) {
             let stored = store.get(Table::Windows, &rows::window_key(id))?;
             let stored = stored.map(|value| rows::read_window(&value)).transpose()?;
             let stored = stored.filter(|row| row.since <= replay.from || row.run == replay.run);
             loaded = stored.is_some();
             let loaded_at = stored.as_ref().map_or(Position(0), |row| row.applied);
+            let history = self.history(id, store)?;
             let hot = Hot {
                 row: stored.unwrap_or_else(|| WindowRow {
                     since: position,
@@ -84,52 +86,47 @@ impl HotWindows {
                     profile: ProfileDelta::new(id).into(),
                 }),
                 loaded_at,
-                history: self.history(id, store)?,
+                history_bytes: history.iter().map(ProfileDelta::bytes).sum(),
+                history,
                 dirty: false,
                 changed: false,
                 told: false,
                 bytes: 0,
                 touched: 0,
             };
-            self.windows.insert((id.profile, id.start), hot);
+            self.windows.insert(key, hot);
         }
         self.clock += 1;
-        let hot = self
-            .windows
-            .get_mut(&(id.profile, id.start))
-            .expect("inserted above");
-        self.by_touch.remove(&hot.touched);
+        let hot = self.windows.get_mut(&key).expect("inserted above");
         hot.touched = self.clock;
-        self.by_touch.insert(self.clock, id);
-        Ok(Taken { hot, loaded })
-    }
-
-    /// Notes how large a window is now.
-    pub(super) fn weigh(&mut self, id: WindowId) {
-        if let Some(hot) = self.windows.get_mut(&(id.profile, id.start)) {
-            let bytes = hot.row.profile.bytes() + hot.history.iter().map(ProfileDelta::bytes).sum::<usize>();
-            self.bytes = self.bytes - hot.bytes + bytes;
-            hot.bytes = bytes;
-        }
+        Ok(Taken {
+            hot,
+            loaded,
+            all_bytes: &mut self.bytes,
+        })
     }
 
     /// Windows that were untouched for longest, until the others fit into `max_bytes`.
     pub(super) fn beyond(&self, max_bytes: usize) -> Vec<WindowId> {
         let mut left = self.bytes;
         let mut beyond = Vec::new();
-        for id in self.by_touch.values() {
+        if left <= max_bytes {
+            return beyond;
+        }
+        let mut windows: Vec<&Hot> = self.windows.values().collect();
+        windows.sort_unstable_by_key(|hot| hot.touched);
+        for hot in windows {
             if left <= max_bytes {
                 break;
             }
-            left -= self.get(*id).map_or(0, |hot| hot.bytes);
-            beyond.push(*id);
+            left -= hot.bytes;
+            beyond.push(hot.row.profile.window);
         }
         beyond
     }
 
     pub(super) fn remove(&mut self, id: WindowId) {
         if let Some(hot) = self.windows.remove(&(id.profile, id.start)) {
-            self.by_touch.remove(&hot.touched);
             self.bytes -= hot.bytes;
         }
     }
@@ -181,4 +178,14 @@ pub(super) struct Taken<'a> {
     pub(super) hot: &'a mut Hot,
     /// It was fetched from the store just now: its evidence has to be added up again.
     pub(super) loaded: bool,
+    all_bytes: &'a mut usize,
+}
+
+impl Taken<'_> {
+    /// Notes how large the window is now.
+    pub(super) fn weigh(&mut self) {
+        let bytes = self.hot.row.profile.bytes() + self.hot.history_bytes;
+        *self.all_bytes = *self.all_bytes - self.hot.bytes + bytes;
+        self.hot.bytes = bytes;
+    }
 }

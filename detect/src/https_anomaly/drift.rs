@@ -44,10 +44,15 @@ impl Drift {
             .sum::<f64>()
             / all as f64;
         let log = (2.0 * (all as f64).ln() / Self::DELTA).ln();
+        // Chance is least where both sides are equally long. Where even that is not exceeded, nothing needs a root or a
+        // division; the margin is for rounding.
+        let least = ((8.0 / all as f64 * variance * log).sqrt() + 8.0 / (3.0 * all as f64) * log) * (1.0 - 1e-9);
         let mut older = 0.0;
         for (at, value) in self.values.iter().enumerate() {
             let (before, after) = (at, all - at);
-            if before >= Self::GRACE && after >= Self::GRACE {
+            let product = (before * after) as f64;
+            let large = (older * all as f64 - total * before as f64).abs() >= least * product;
+            if large && before >= Self::GRACE && after >= Self::GRACE {
                 let harmonic = 1.0 / (1.0 / before as f64 + 1.0 / after as f64);
                 let chance = (2.0 / harmonic * variance * log).sqrt() + 2.0 / (3.0 * harmonic) * log;
                 let apart = (older / before as f64 - (total - older) / after as f64).abs();

@@ -31,23 +31,28 @@ impl LetterBook {
     pub const LIMIT: usize = 256;
 
     pub fn put(&mut self, sensor: SensorId, key: LetterKey, letters: Letters) {
-        match self
-            .entries
-            .binary_search_by(|entry| (entry.0, entry.1).cmp(&(sensor, key)))
-        {
+        match self.place(sensor, &key) {
             Ok(at) => {
                 let mine = &mut self.entries[at].2;
                 if letters > *mine {
                     *mine = letters;
                 }
             }
-            Err(at) => {
-                self.entries.insert(at, (sensor, key, letters));
-                if self.entries.len() > Self::LIMIT {
-                    self.truncated = true;
-                    self.drop_shortest();
-                }
-            }
+            Err(at) => self.insert(at, (sensor, key, letters)),
+        }
+    }
+
+    /// Where the entry is, or where it belongs.
+    fn place(&self, sensor: SensorId, key: &LetterKey) -> Result<usize, usize> {
+        self.entries
+            .binary_search_by(|entry| entry.0.cmp(&sensor).then_with(|| entry.1.cmp(key)))
+    }
+
+    fn insert(&mut self, at: usize, entry: (SensorId, LetterKey, Letters)) {
+        self.entries.insert(at, entry);
+        if self.entries.len() > Self::LIMIT {
+            self.truncated = true;
+            self.drop_shortest();
         }
     }
 
@@ -60,10 +65,7 @@ impl LetterBook {
     /// The letters of one tuple by one sensor.
     #[must_use]
     pub fn get(&self, sensor: SensorId, key: &LetterKey) -> Option<&Letters> {
-        let at = self
-            .entries
-            .binary_search_by(|entry| (entry.0, entry.1).cmp(&(sensor, *key)))
-            .ok()?;
+        let at = self.place(sensor, key).ok()?;
         Some(&self.entries[at].2)
     }
 
@@ -113,7 +115,17 @@ impl LetterBook {
 impl Merge for LetterBook {
     fn merge(&mut self, other: &Self) {
         for (sensor, key, letters) in &other.entries {
-            self.put(*sensor, *key, letters.clone());
+            match self.place(*sensor, key) {
+                // The text grows where it stands.
+                Ok(at) => {
+                    let mine = &mut self.entries[at].2;
+                    if letters > mine {
+                        mine.version = letters.version;
+                        mine.text.clone_from(&letters.text);
+                    }
+                }
+                Err(at) => self.insert(at, (*sensor, *key, letters.clone())),
+            }
         }
         self.truncated |= other.truncated;
     }

@@ -99,31 +99,26 @@ impl<K: Key> Table<K> {
     }
 
     pub fn merge(&mut self, other: &Self) {
-        // Both sides as sums over all their rows, if either has lost some; else the rows of both decide.
-        let joined = match (self.heavy.take(), &other.heavy) {
-            (None, None) => None,
-            (Some(mut mine), Some(theirs)) => {
-                mine.merge(theirs);
-                Some(mine)
-            }
-            (Some(mut mine), None) => {
-                mine.merge(&other.heavy_of_rows());
-                Some(mine)
-            }
-            (None, Some(theirs)) => {
-                let mut mine = self.heavy_of_rows();
-                mine.merge(theirs);
-                Some(mine)
-            }
-        };
-        if joined.is_some() {
-            self.sample.merge(&other.sample);
-            self.heavy = joined;
-        } else {
+        // Sums over all rows of both sides, if either has lost some; else the rows of both decide.
+        if self.heavy.is_none() && other.heavy.is_some() {
+            self.heavy = Some(self.heavy_of_rows());
+        } else if self.heavy.is_none() {
             for (hash, key, cell) in other.sample.hashed_rows() {
                 self.add_hashed(hash, *key, cell);
             }
+            return;
         }
+        if let Some(mine) = &mut self.heavy {
+            match &other.heavy {
+                Some(theirs) => mine.merge(theirs),
+                // The usual case is a full table and a small delta: row by row, without sums of the delta's own.
+                None => other
+                    .sample
+                    .hashed_rows()
+                    .for_each(|(hash, key, cell)| mine.add(hash, *key, cell)),
+            }
+        }
+        self.sample.merge(&other.sample);
     }
 
     /// Rows that are kept, exact, in the order of their hashes.

@@ -8,6 +8,9 @@ use clap::Parser;
 use lynceus_sensor::app;
 use lynceus_sensor::config::{CaptureConfig, Config};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Observes traffic and ships profiles to the collector.
 #[derive(Debug, Parser)]
 #[command(version)]
