@@ -1,6 +1,7 @@
 //! A map that forgets what was not touched for longest.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 use lynceus_model::seeded::Seeded;
@@ -27,14 +28,23 @@ impl<K: Eq + Hash, V> Generations<K, V> {
 
     /// The entry, which is young then.
     pub(crate) fn touch(&mut self, key: K) -> Option<&mut V> {
-        if self.young.contains_key(&key) {
-            return self.young.get_mut(&key);
+        if self.young.len() >= self.limit {
+            if self.young.contains_key(&key) {
+                return self.young.get_mut(&key);
+            }
+            let value = self.old.remove(&key)?;
+            return Some(self.insert(key, value));
         }
-        if self.old.is_empty() {
-            return None;
+        match self.young.entry(key) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                if self.old.is_empty() {
+                    return None;
+                }
+                let value = self.old.remove(entry.key())?;
+                Some(entry.insert(value))
+            }
         }
-        let value = self.old.remove(&key)?;
-        Some(self.insert(key, value))
     }
 
     /// Puts an entry that is not there.

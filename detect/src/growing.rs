@@ -107,6 +107,10 @@ impl Tally {
             && self.flows.len() < Evidence::MAX_FLOWS
             && !self.flows.contains(&flow)
         {
+            if self.flows.is_empty() {
+                // Most have one: not the room for four that a vector begins with.
+                self.flows.reserve_exact(1);
+            }
             self.flows.push(flow);
         }
     }

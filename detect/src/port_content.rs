@@ -111,9 +111,15 @@ impl PortContent {
             return;
         }
         if flow.service == self.usual {
-            for time in [flow.first, flow.last] {
-                let key = (client.ip, server.ip, self.slot(time));
-                self.used.note(key, time, time);
+            let (begin, end) = (self.slot(flow.first), self.slot(flow.last));
+            if begin == end {
+                let key = (client.ip, server.ip, begin);
+                self.used
+                    .note(key, flow.first.min(flow.last), flow.first.max(flow.last));
+            } else {
+                for (slot, time) in [(begin, flow.first), (end, flow.last)] {
+                    self.used.note((client.ip, server.ip, slot), time, time);
+                }
             }
             return;
         }

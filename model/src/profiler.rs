@@ -107,7 +107,7 @@ pub struct Profiler {
 impl Profiler {
     /// Events after which deltas are cut early, so that a flood within one refresh interval stays in memory's bounds:
     /// an event adds at most about 3 KB (a window and its rows on both sides).
-    const MAX_EVENTS_UNCUT: usize = 131_072;
+    const MAX_EVENTS_UNCUT: usize = 65_536;
 
     #[must_use]
     pub fn new(config: ProfilerConfig) -> Self {

@@ -60,7 +60,9 @@ impl Baseline {
         }
         let mut values: Vec<f64> = self.values.iter().copied().collect();
         let middle = quantile(&mut values, 0.5);
-        values.iter_mut().for_each(|value| *value = (*value - middle).abs());
+        values
+            .iter_mut()
+            .for_each(|value| *value = (*value - middle).abs());
         let deviation = quantile(&mut values, 0.5);
         (
             (value - middle).abs() / f64::max(1.4826 * deviation, self.floor),
@@ -108,7 +110,9 @@ impl Baseline {
             let mut values: Vec<f64> = self.residuals.iter().copied().collect();
             let low = quantile(&mut values, 0.1);
             let middle = quantile(&mut values, 0.5);
-            values.iter_mut().for_each(|value| *value = (*value - middle).abs());
+            values
+                .iter_mut()
+                .for_each(|value| *value = (*value - middle).abs());
             let deviation = quantile(&mut values, 0.5);
             let usual = low.max(1.4826 * deviation).max(0.01);
             self.floor = (0.95 * self.floor + 0.05 * usual).clamp(0.01, 1e6);

@@ -46,7 +46,8 @@ impl Drift {
         let log = (2.0 * (all as f64).ln() / Self::DELTA).ln();
         // Chance is least where both sides are equally long. Where even that is not exceeded, nothing needs a root or a
         // division; the margin is for rounding.
-        let least = ((8.0 / all as f64 * variance * log).sqrt() + 8.0 / (3.0 * all as f64) * log) * (1.0 - 1e-9);
+        let least =
+            ((8.0 / all as f64 * variance * log).sqrt() + 8.0 / (3.0 * all as f64) * log) * (1.0 - 1e-9);
         let mut older = 0.0;
         for (at, value) in self.values.iter().enumerate() {
             let (before, after) = (at, all - at);

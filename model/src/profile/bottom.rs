@@ -242,12 +242,14 @@ mod tests {
     proptest! {
         /// As halving does, however the hashes are spread.
         #[test]
-        fn finds_the_place(mut hashes in proptest::collection::vec(prop_oneof![any::<u64>(), 0u64..300], 0..600), wanted in prop_oneof![any::<u64>(), 0u64..300]) {
+        fn finds_the_place(
+            mut hashes in proptest::collection::vec(prop_oneof![any::<u64>(), 0u64..100], 0..100),
+            wanted in proptest::collection::vec(prop_oneof![any::<u64>(), 0u64..100], 20),
+        ) {
             hashes.sort_unstable();
-            let place = |hash: u64| hashes.partition_point(|other| *other < hash);
-            prop_assert_eq!(lower_bound(&hashes, wanted), place(wanted));
-            for hash in &hashes {
-                prop_assert_eq!(lower_bound(&hashes, *hash), place(*hash));
+            for hash in wanted {
+                let place = hashes.partition_point(|other| *other < hash);
+                prop_assert_eq!(lower_bound(&hashes, hash), place);
             }
         }
 
