@@ -6,7 +6,6 @@
 
 pub mod service;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -411,10 +410,10 @@ impl Committer {
 
 /// Hashes of what a query may ask for: addresses and Community IDs.
 fn keys_of(content: &Content) -> Vec<u64> {
-    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
+    let mut addresses: Vec<IpAddr> = Vec::new();
     let mut keys = Vec::new();
     for update in &content.updates {
-        addresses.insert(update.delta.window.profile);
+        addresses.push(update.delta.window.profile);
         for flow in &update.flows {
             addresses.extend([flow.flow.tuple.originator.ip, flow.flow.tuple.responder.ip]);
             keys.push(key_hash(&flow.flow.community_id.0));
@@ -424,6 +423,8 @@ fn keys_of(content: &Content) -> Vec<u64> {
             keys.extend(app.community_id.map(|id| key_hash(&id.0)));
         }
     }
+    addresses.sort_unstable();
+    addresses.dedup();
     keys.extend(addresses.into_iter().map(|ip| key_hash(&rows::address_key(ip))));
     keys
 }
