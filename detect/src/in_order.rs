@@ -33,7 +33,7 @@ impl<T: Ord> InOrder<T> {
     pub(crate) fn peek(&self) -> Option<&T> {
         match (self.line.front(), self.late.peek()) {
             (Some(first), Some(Reverse(late))) => Some(first.min(late)),
-            (first, late) => first.or(late.map(|Reverse(late)| late)),
+            (first, late) => first.or_else(|| late.map(|Reverse(late)| late)),
         }
     }
 
