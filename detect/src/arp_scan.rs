@@ -94,9 +94,10 @@ impl Detector for ArpScan {
         let window = update.profile.window;
         let targets = &update.profile.arp_targets;
         let mut found = Vec::new();
-        let gateway = self.network.gateways.contains(&window.profile);
+        let own = window.profile;
+        let usual = self.network.gateways.contains(&own) || self.network.is_scanner(own);
         if self.news.is_due(update, !update.delta.arp_targets.is_empty())
-            && !gateway
+            && !usual
             && targets.distinct() >= self.config.min_targets as f64
         {
             let mut slots: BTreeMap<i64, Vec<(&ArpKey, &Attempt)>> = BTreeMap::new();

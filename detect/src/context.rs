@@ -44,9 +44,19 @@ pub struct Network {
     /// Our own hosts outside the private ranges, as `address/prefix`.
     #[serde(with = "prefixes")]
     pub clients: Vec<Prefix>,
+    /// Our own scanners and monitors, as `address/prefix`: what they try is no scan.
+    #[serde(with = "prefixes")]
+    pub scanners: Vec<Prefix>,
     /// Name servers and DHCP servers that may be asked outside the local network.
     pub dns_servers: Vec<IpAddr>,
     pub dhcp_servers: Vec<IpAddr>,
+}
+
+impl Network {
+    /// It scans by order of the administrator.
+    pub(crate) fn is_scanner(&self, ip: IpAddr) -> bool {
+        self.scanners.iter().any(|scanner| scanner.contains(ip))
+    }
 }
 
 /// Facts about others. Every answer may be "not known", which is never "no".

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lynceus_model::address::is_target;
+use lynceus_model::address::{is_private, is_target};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::profile::{ProfileDelta, TupleKey};
@@ -244,13 +244,14 @@ fn describe(update: &ProfileUpdate<'_>, history: &History<'_>, sent: &Sent, key:
         last: sent.last,
         ..evidence(update, EvidenceType::DataUpload, key)
     };
+    // Nothing leaves the site: a backup.
+    let inside = is_private(source) && is_private(to);
+    let level = if inside {
+        ThreatLevel::Info
+    } else {
+        ThreatLevel::High
+    };
     // The mirrored one is told apart by who sent it.
-    let of_receiver = mirrored(
-        &of_source,
-        update,
-        to,
-        &format!("from/{source}/{key}"),
-        ThreatLevel::High,
-    );
+    let of_receiver = mirrored(&of_source, update, to, &format!("from/{source}/{key}"), level);
     [of_source, of_receiver]
 }

@@ -1,6 +1,7 @@
 //! Names that a domain generation algorithm made: many different domains that do not exist.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 
 use lynceus_model::app::{AppEvent, Dns};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
@@ -18,6 +19,8 @@ pub struct Config {
     pub enabled: bool,
     /// Different domains that do not exist; evidence comes here and at each time twice as many.
     pub min_domains: u64,
+    /// Share of domains that do not exist among all that were asked for since the first of them.
+    pub min_share: f64,
 }
 
 impl Default for Config {
@@ -25,6 +28,7 @@ impl Default for Config {
         Self {
             enabled: true,
             min_domains: 10,
+            min_share: 0.15,
         }
     }
 }
@@ -33,11 +37,27 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct DgaNxdomains {
     config: Config,
-    failed: Tallies<(), BTreeSet<String>>,
+    failed: Tallies<(), Domains>,
+}
+
+#[derive(Debug, Default)]
+struct Domains {
+    failed: BTreeSet<String>,
+    /// Hashes of those that exist, since the first that does not.
+    exist: BTreeSet<u64>,
+}
+
+impl Domains {
+    fn share(&self) -> f64 {
+        let failed = self.failed.len() as f64;
+        failed / (failed + self.exist.len() as f64)
+    }
 }
 
 /// Domains remembered of one window. Confidence is 1 from 100 on.
 const MAX_DOMAINS: usize = 500;
+/// And of those that exist: a window with more is that of a name server.
+const MAX_EXISTING: usize = 4_096;
 /// Windows with failed domains: at some 40 bytes a domain at most 160 MB.
 const MAX_WINDOWS: usize = 8_192;
 const NXDOMAIN: u8 = 3;
@@ -68,6 +88,14 @@ impl Detector for DgaNxdomains {
             let AppEvent::Dns(dns) = &record.event else {
                 continue;
             };
+            if exists(dns)
+                && let Some(domains) = self.failed.detail(window, &())
+                && domains.exist.len() < MAX_EXISTING
+            {
+                let mut hasher = std::hash::DefaultHasher::new();
+                registrable(&dns.name).hash(&mut hasher);
+                domains.exist.insert(hasher.finish());
+            }
             if !counts(dns) {
                 continue;
             }
@@ -75,11 +103,13 @@ impl Detector for DgaNxdomains {
                 continue;
             };
             let domain = registrable(&dns.name);
-            if tally.detail.len() < MAX_DOMAINS
-                && tally.detail.insert(domain.to_owned())
-                && is_step(tally.detail.len() as u64, self.config.min_domains, 2)
+            let domains = &mut tally.detail;
+            if domains.failed.len() < MAX_DOMAINS
+                && domains.failed.insert(domain.to_owned())
+                && is_step(domains.failed.len() as u64, self.config.min_domains, 2)
+                && domains.share() >= self.config.min_share
             {
-                found.push(describe(update, history, tally, self.config.min_domains));
+                found.push(describe(update, history, tally, &self.config));
             }
         }
         self.failed.close(update);
@@ -92,15 +122,26 @@ fn counts(dns: &Dns) -> bool {
     failed && !is_own(&dns.name) && is_public(&dns.name)
 }
 
+fn exists(dns: &Dns) -> bool {
+    let exists = dns.response && !dns.multicast && dns.rcode == 0 && !dns.answers.is_empty();
+    exists && !is_own(&dns.name)
+}
+
 fn describe(
     update: &ProfileUpdate<'_>,
     history: &History<'_>,
-    tally: &Tally<BTreeSet<String>>,
-    least: u64,
+    tally: &Tally<Domains>,
+    config: &Config,
 ) -> Evidence {
-    let domains = tally.detail.len();
+    let domains = tally.detail.failed.len();
     let source = update.profile.window.profile;
-    let examples: Vec<String> = tally.detail.iter().take(3).map(|name| shown(name)).collect();
+    let examples: Vec<String> = tally
+        .detail
+        .failed
+        .iter()
+        .take(3)
+        .map(|name| shown(name))
+        .collect();
     let at_least = at_least(update);
     Evidence {
         threat_level: ThreatLevel::High,
@@ -112,7 +153,10 @@ fn describe(
         ),
         explanation: Explanation {
             features: vec![
-                feature("domains that do not exist", domains as f64, "domains").threshold(least as f64),
+                feature("domains that do not exist", domains as f64, "domains")
+                    .threshold(config.min_domains as f64),
+                feature("share of all domains asked for", tally.detail.share(), "ratio")
+                    .threshold(config.min_share),
                 feature("answers NXDOMAIN", tally.count as f64, "messages")
                     .baseline(history.mean(|window| window.apps.dns_nxdomain as f64)),
             ],

@@ -1,20 +1,21 @@
 //! Private addresses outside the local network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynceus_model::address::{Network as Prefix, is_private, private_range};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
-use lynceus_model::flow::{Endpoint, Flow};
+use lynceus_model::flow::{Endpoint, Flow, Service};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
 use crate::growing::{PerWindow, Tally};
+use crate::own_ports::{OwnPorts, is_stun};
 use crate::report::{With, feature, grown, protocol_name};
-use crate::services::{TCP, UDP};
+use crate::services::{TCP, UDP, service};
 use crate::sides::opened;
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -31,7 +32,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             enabled: true,
-            dns_answers: 5,
+            dns_answers: 1,
         }
     }
 }
@@ -44,7 +45,13 @@ pub struct DifferentLocalnet {
     network: Arc<Network>,
     /// The private source seen first, IPv4 and IPv6.
     first_source: [Option<(Timestamp, IpAddr)>; 2],
-    windows: PerWindow<BTreeMap<IpAddr, Peer>>,
+    windows: PerWindow<Window>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    peers: BTreeMap<IpAddr, Peer>,
+    own: OwnPorts,
 }
 
 /// A private address that the profile connected to; of public profiles too.
@@ -55,10 +62,16 @@ struct Peer {
     protocol: u8,
     dns: u64,
     dns_answered: u64,
+    /// Flows to services that are known, which answered.
+    served: u64,
+    /// Own UDP ports from which it was called; `None` once it was called in another way.
+    from: Option<BTreeSet<u16>>,
 }
 
 /// Addresses of a window that are remembered.
 const MAX_PEERS: usize = 256;
+/// Hosts that one own UDP port calls from which on it is one of peer-to-peer, as for unknown ports.
+const SHARED: usize = 5;
 
 impl DifferentLocalnet {
     #[must_use]
@@ -101,19 +114,41 @@ impl DifferentLocalnet {
             let first = &mut self.first_source[usize::from(client.ip.is_ipv6())];
             *first = Some(first.map_or(seen, |first| first.min(seen)));
         }
-        if client.ip != window.profile || !is_private(server.ip) || self.is_usual(flow, server) {
+        if client.ip != window.profile {
+            return;
+        }
+        let known = service(server.port, flow.tuple.protocol).is_some();
+        if flow.tuple.protocol == UDP {
+            if is_stun(flow) {
+                self.windows.of(window).own.to_stun(flow);
+            } else if !known {
+                self.windows.of(window).own.to_unknown(flow, SHARED);
+            }
+        }
+        if !is_private(server.ip) || self.is_usual(flow, server) {
             return;
         }
         // Neighbours in a range of their own, which is also watched.
         if self.network.local.is_empty() && private_range(client.ip) == private_range(server.ip) {
             return;
         }
-        let peers = self.windows.of(window);
+        let peers = &mut self.windows.of(window).peers;
         if peers.len() >= MAX_PEERS && !peers.contains_key(&server.ip) {
             self.windows.refuse();
             return;
         }
-        let peer = peers.entry(server.ip).or_default();
+        let new = || Peer {
+            from: Some(BTreeSet::new()),
+            ..Peer::default()
+        };
+        let peer = peers.entry(server.ip).or_insert_with(new);
+        match &mut peer.from {
+            Some(ports) if flow.tuple.protocol == UDP && !known && ports.len() < SHARED => {
+                ports.insert(client.port);
+            }
+            from => *from = None,
+        }
+        peer.served += u64::from(known && flow.established());
         if peer.tally.count == 0 || flow.first < peer.tally.first {
             (peer.port, peer.protocol) = (server.port, flow.tuple.protocol);
         }
@@ -124,22 +159,34 @@ impl DifferentLocalnet {
         }
     }
 
-    /// What the administrator named, and asking for an address, which knows no network yet.
+    /// What the administrator named; asking for an address, which knows no network yet; answers of routers and hosts on
+    /// the way (ICMP errors); calls and peers, which try the private addresses of the other side (RFC 8445).
     fn is_usual(&self, flow: &Flow, server: Endpoint) -> bool {
+        const ERRORS: [u8; 5] = [3, 4, 5, 11, 12];
+        const ERRORS_V6: [u8; 4] = [1, 2, 3, 4];
         let network = &self.network;
-        matches!((flow.tuple.protocol, server.port), (UDP, 67 | 68 | 546 | 547))
+        let error = match (flow.tuple.protocol, flow.icmp) {
+            (1, Some((kind, _))) => ERRORS.contains(&kind),
+            (58, Some((kind, _))) => ERRORS_V6.contains(&kind),
+            _ => false,
+        };
+        let peers = matches!(flow.service, Service::Stun | Service::Rtp | Service::BitTorrent);
+        error
+            || peers
+            || matches!((flow.tuple.protocol, server.port), (UDP, 67 | 68 | 546 | 547))
             || network.gateways.contains(&server.ip)
             || network.dhcp_servers.contains(&server.ip)
             || (server.port == 53 && network.dns_servers.contains(&server.ip))
     }
 
-    fn judge(&self, update: &ProfileUpdate<'_>, peers: &BTreeMap<IpAddr, Peer>) -> Vec<Evidence> {
+    fn judge(&self, update: &ProfileUpdate<'_>, window: &Window) -> Vec<Evidence> {
         let source = update.profile.window.profile;
         let mut found = Vec::new();
         let mut from_outside = Tally::default();
-        for (ip, peer) in peers {
+        for (ip, peer) in &window.peers {
             let name_server = peer.dns == peer.tally.count && peer.dns_answered >= self.config.dns_answers;
-            if name_server {
+            let shared = |ports: &BTreeSet<u16>| ports.iter().all(|own| window.own.is_shared(*own, SHARED));
+            if name_server || peer.from.as_ref().is_some_and(shared) {
                 continue;
             }
             if self.is_outside(*ip) {
@@ -164,21 +211,31 @@ impl DifferentLocalnet {
             (Some(port), name) => format!("port {port}/{name}"),
             (None, name) => format!("by {name}"),
         };
+        // Which network is the local one was guessed: services that answer there belong to the site, too.
+        let routed = self.network.local.is_empty() && peer.served * 2 >= peer.tally.count;
+        let (level, reason) = if routed {
+            (
+                ThreatLevel::Low,
+                "Known services answered there, so it seems to be another part of the site; `network.local` can say so.",
+            )
+        } else {
+            (
+                ThreatLevel::High,
+                "Somebody looks for other networks, or the network has a part that the settings do not name.",
+            )
+        };
         Evidence {
             victim: Some(ip),
             dst_port: port,
             protocol: Some(peer.protocol),
-            threat_level: ThreatLevel::High,
+            threat_level: level,
             confidence: Confidence::new(1.0),
             description: format!(
                 "Private address outside the local network {local}: {source} connected to {ip} {on}."
             ),
             explanation: Explanation {
                 features: vec![feature("flows", peer.tally.count as f64, "flows").threshold(1.0)],
-                text: format!(
-                    "{ip} is a private address, and the local network is {local}. Somebody looks for other networks, or the \
-                     network has a part that the settings do not name."
-                ),
+                text: format!("{ip} is a private address, and the local network is {local}. {reason}"),
             },
             ..grown(
                 update,
@@ -233,9 +290,9 @@ impl Detector for DifferentLocalnet {
         if update.stage != Stage::Closed {
             return Vec::new();
         }
-        let Some(peers) = self.windows.take(update.profile.window) else {
+        let Some(own) = self.windows.take(update.profile.window) else {
             return Vec::new();
         };
-        self.judge(update, &peers)
+        self.judge(update, &own)
     }
 }

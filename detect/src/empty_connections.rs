@@ -1,9 +1,13 @@
 //! Empty requests for the start page of well-known sites: how malware looks whether it is online.
 
+use std::collections::BTreeSet;
+
 use lynceus_model::app::{AppEvent, HttpRequest};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::growing::PerWindow;
 use crate::names::host_name;
 use crate::report::{With, feature};
 use crate::tally::{Tallies, at_least, grown};
@@ -38,11 +42,21 @@ impl Default for Config {
     }
 }
 
-/// One finding for each host, from the configured number of requests on.
+/// One finding for each host, from the configured number of requests on. Who has asked a site for anything beside its start
+/// page before is a browser.
 #[derive(Debug)]
 pub struct EmptyConnections {
     config: Config,
-    hosts: Tallies<String, u16>,
+    hosts: Tallies<String, Site>,
+    /// Sites that were asked for more.
+    browsed: PerWindow<BTreeSet<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Site {
+    port: u16,
+    /// The number of requests was reached with nothing else asked for.
+    reached: bool,
 }
 
 impl EmptyConnections {
@@ -51,15 +65,19 @@ impl EmptyConnections {
         Self {
             config,
             hosts: Tallies::new(),
+            browsed: PerWindow::new(),
         }
     }
 
-    /// The site, if the request asks for nothing but its start page.
-    fn empty(&self, request: &HttpRequest) -> Option<String> {
+    /// The site, if it is one of the well-known ones.
+    fn site(&self, request: &HttpRequest) -> Option<String> {
         let host = host_name(request.host.as_ref()?);
         let site = host.strip_prefix("www.").unwrap_or(&host);
-        let empty = request.uri == "/" && request.content_length.unwrap_or(0) == 0;
-        (empty && self.config.hosts.iter().any(|known| known == site)).then(|| site.to_owned())
+        self.config
+            .hosts
+            .iter()
+            .any(|known| known == site)
+            .then(|| site.to_owned())
     }
 }
 
@@ -69,25 +87,36 @@ impl Detector for EmptyConnections {
     }
 
     fn refused(&self) -> u64 {
-        self.hosts.refused()
+        self.hosts.refused() + self.browsed.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {
-            if let AppEvent::HttpRequest(request) = &record.event
-                && let Some(site) = self.empty(request)
-                && let Some(tally) = self.hosts.note(window, site, record)
-            {
-                tally.detail = record.tuple.responder.port;
+            let AppEvent::HttpRequest(request) = &record.event else {
+                continue;
+            };
+            let Some(site) = self.site(request) else { continue };
+            // Nothing but the start page.
+            if request.uri != "/" || request.content_length.unwrap_or(0) > 0 {
+                self.browsed.of(window).insert(site);
+                continue;
+            }
+            let browsed = self
+                .browsed
+                .find(window)
+                .is_some_and(|sites| sites.contains(&site));
+            if let Some(tally) = self.hosts.note(window, site, record) {
+                tally.detail.port = record.tuple.responder.port;
+                tally.detail.reached |= tally.count == self.config.min_requests.max(1) && !browsed;
             }
         }
         let least = self.config.min_requests;
         let found = self.hosts.say(window, |site, tally| {
             let (count, at_least) = (tally.count, at_least(update));
-            (count >= least).then(|| {
+            tally.detail.reached.then(|| {
                 [Evidence {
-                    dst_port: Some(tally.detail),
+                    dst_port: Some(tally.detail.port),
                     subject: Some(site.clone()),
                     threat_level: ThreatLevel::Medium,
                     confidence: Confidence::new(1.0),
@@ -110,6 +139,9 @@ impl Detector for EmptyConnections {
             })
         });
         self.hosts.close(update);
+        if update.stage == Stage::Closed {
+            self.browsed.take(window);
+        }
         found
     }
 }

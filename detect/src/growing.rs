@@ -115,6 +115,14 @@ impl Tally {
         }
     }
 
+    /// Adds what another one counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for flow in &other.flows {
+            self.add(other.first, other.last, Some(*flow));
+        }
+        self.count = self.count - other.flows.len() as u64 + other.count;
+    }
+
     /// Whether it is to be said now: at `least` for the first time, when it doubled, and at the end if it grew.
     pub(crate) fn is_due(&mut self, least: u64, stage: Stage) -> bool {
         let due = match stage {

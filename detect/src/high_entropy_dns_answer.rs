@@ -108,7 +108,10 @@ fn is_public_key(name: &str, text: &str) -> bool {
     let proof = text
         .split_once('=')
         .is_some_and(|(key, _)| key.ends_with("-verification"));
-    proof || (name.contains("._domainkey.") && text.contains("p="))
+    // Who may send mail, and how: RFC 7208, 7489, 8461, 8460, and BIMI.
+    let policies = ["v=spf1", "v=DMARC1", "v=STSv1", "v=TLSRPTv1", "v=BIMI1"];
+    let policy = policies.iter().any(|policy| text.starts_with(policy));
+    proof || policy || (name.contains("._domainkey.") && text.contains("p="))
 }
 
 fn describe(

@@ -1,15 +1,18 @@
 //! Horizontal port scan: one port on many hosts.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
-use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Group, News, answered, estimate, group_by, silent_share};
+use crate::context::Network;
+use crate::ports::{
+    Group, Named, News, answered, estimate, group_by, is_peer_to_peer, is_quic, silent_share,
+};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
+use crate::services::{UDP, is_of_peers};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`HorizontalScan`].
@@ -23,7 +26,7 @@ pub struct Config {
     /// unreachable web servers among hundreds are a scan.
     pub min_silent_share: f64,
     /// Hosts on a port from 1024 on that a host with peer-to-peer traffic must try by TCP; its UDP is not looked at
-    /// there. Not in Slips.
+    /// there. The same number for ports that belong to peer-to-peer programs. Not in Slips.
     pub min_hosts_peer_to_peer: u64,
 }
 
@@ -42,27 +45,30 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct HorizontalScan {
     config: Config,
+    network: Arc<Network>,
     reported: Reported<(u8, u16, u64)>,
     news: News,
+    named: Named,
 }
 
 impl HorizontalScan {
     #[must_use]
-    pub fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
+            network: Arc::clone(&context.network),
             reported: Reported::new(),
             news: News::default(),
+            named: Named::new(),
         }
     }
 
     /// Hosts from which on a port counts as scanned; `None` if it never does.
     fn least(&self, protocol: u8, port: u16, peer_to_peer: bool) -> Option<u64> {
-        const UDP: u8 = 17;
         match (peer_to_peer && port >= 1024, protocol) {
-            (false, _) => Some(self.config.min_hosts),
+            (false, _) if !is_of_peers(port) => Some(self.config.min_hosts),
             (true, UDP) => None,
-            (true, _) => Some(self.config.min_hosts_peer_to_peer),
+            _ => Some(self.config.min_hosts_peer_to_peer),
         }
     }
 }
@@ -72,16 +78,26 @@ impl Detector for HorizontalScan {
         "horizontal_scan"
     }
 
+    fn refused(&self) -> u64 {
+        self.named.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let profile = update.profile;
         let mut found = Vec::new();
+        self.named.note(update);
         if self.news.is_due(update, !update.delta.attempts.is_empty())
             && profile.attempts.distinct() >= self.config.min_hosts as f64
+            && !self.network.is_scanner(profile.window.profile)
         {
             let peer_to_peer = is_peer_to_peer(profile);
+            let blind = |key: &_, attempt: &_| self.named.is_blind(profile, key, attempt);
             for ((protocol, port), mut group) in
-                group_by(&profile.attempts, |_| true, |key| (key.protocol, key.port))
+                group_by(&profile.attempts, blind, |key| (key.protocol, key.port))
             {
+                if is_quic(protocol, port) && update.stage != Stage::Closed {
+                    continue;
+                }
                 let Some(least) = self.least(protocol, port, peer_to_peer) else {
                     continue;
                 };
@@ -170,15 +186,4 @@ impl HorizontalScan {
             ..evidence(update, EvidenceType::HorizontalPortScan, &key)
         }
     }
-}
-
-/// Answers from several hosts, each on another high port: nobody's service has its port by chance.
-pub(crate) fn is_peer_to_peer(profile: &ProfileDelta) -> bool {
-    const PEERS: usize = 8;
-    let peers = profile
-        .out_tuples
-        .rows()
-        .filter(|(key, _)| key.established && key.port >= 1024);
-    let (ports, hosts): (BTreeSet<u16>, BTreeSet<_>) = peers.map(|(key, _)| (key.port, key.ip)).unzip();
-    ports.len() >= PEERS && hosts.len() >= PEERS
 }

@@ -120,6 +120,8 @@ struct Said {
     first: Timestamp,
     flows: Vec<CommunityId>,
     count: u64,
+    /// One of them was more than usual, not less.
+    more: bool,
 }
 
 impl HttpsAnomaly {
@@ -275,7 +277,7 @@ impl HttpsAnomaly {
         let (server, anomaly) = host.count(&self.config, connection, known);
         self.servers.insert((client, connection.server_hash), server);
         let mut found: Vec<Evidence> = hourly
-            .map(|anomaly| describe(&self.config, update, None, &anomaly, 0))
+            .map(|anomaly| describe(&self.config, update, None, &anomaly, (0, is_more(&anomaly))))
             .into_iter()
             .collect();
         found.extend(anomaly.and_then(|anomaly| self.about_server(update, hello, anomaly)));
@@ -300,9 +302,11 @@ impl HttpsAnomaly {
             first: anomaly.first,
             flows: Vec::new(),
             count: 0,
+            more: false,
         };
         let said = servers.entry(name).or_insert(new);
         said.count += 1;
+        said.more |= is_more(&anomaly);
         said.flows = samples(said.flows.iter().chain(&anomaly.flows).copied());
         said.confidence = said.confidence.max(anomaly.confidence);
         if said.count > 1
@@ -319,7 +323,7 @@ impl HttpsAnomaly {
             update,
             Some(hello),
             &anomaly,
-            said.revision - 1,
+            (said.revision - 1, said.more),
         ))
     }
 }
@@ -357,7 +361,7 @@ fn describe(
     update: &ProfileUpdate<'_>,
     hello: Option<&Hello>,
     anomaly: &Anomaly,
-    revision: u32,
+    (revision, more): (u32, bool),
 ) -> Evidence {
     let kind = EvidenceType::MaliciousFlow;
     let client = anomaly.window.profile;
@@ -371,7 +375,7 @@ fn describe(
             format!("https|hour|{}", anomaly.first.0),
         ),
     };
-    let medium = anomaly.confidence >= config.medium_at;
+    let medium = more && anomaly.confidence >= config.medium_at;
     let reasons: Vec<String> = anomaly.reasons.iter().map(reason).collect();
     let reasons = reasons.join("; ");
     Evidence {
@@ -405,6 +409,17 @@ fn describe(
         revision,
         ..evidence(update, kind, &key)
     }
+}
+
+/// Something new, or clearly more than usual: a connection that ends early carries nothing away, and on a scale of
+/// logarithms a few kilobytes are many deviations.
+fn is_more(anomaly: &Anomaly) -> bool {
+    const BYTES: f64 = 1e6;
+    anomaly.reasons.iter().any(|reason| match reason.usual {
+        Some(usual) if reason.unit == "bytes" => reason.value - usual >= BYTES,
+        Some(usual) => reason.value > usual,
+        None => true,
+    })
 }
 
 fn feature_of(reason: &host::Reason) -> Feature {

@@ -1,12 +1,14 @@
 //! ICMP sweeps: echo, timestamp or address mask requests to many hosts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
-use lynceus_model::profile::{Attempt, IcmpKey};
+use lynceus_model::profile::{Attempt, IcmpKey, ProfileDelta, TupleKey};
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Network;
 use crate::ports::News;
 use crate::report::{With, evidence, feature, samples, span};
 use crate::reported::Reported;
@@ -22,6 +24,9 @@ pub struct Config {
     /// Hosts at which it is sure. In Slips the set of hosts begins anew here; ours goes on, with evidence at each
     /// multiple of this number.
     pub full: u64,
+    /// Echo requests are a sweep only if at least this share of the hosts asked, and `step` of them, did not answer. Not in
+    /// Slips: there, who watches five servers of its own sweeps.
+    pub min_silent_share: f64,
 }
 
 impl Default for Config {
@@ -30,6 +35,7 @@ impl Default for Config {
             enabled: true,
             step: 5,
             full: 255,
+            min_silent_share: 1.0 / 3.0,
         }
     }
 }
@@ -38,15 +44,17 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct IcmpScan {
     config: Config,
+    network: Arc<Network>,
     reported: Reported<(EvidenceType, u64)>,
     news: News,
 }
 
 impl IcmpScan {
     #[must_use]
-    pub fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
+            network: Arc::clone(&context.network),
             reported: Reported::new(),
             news: News::default(),
         }
@@ -61,6 +69,34 @@ impl IcmpScan {
     }
 }
 
+impl IcmpScan {
+    /// Of the first `size` hosts enough did not answer. Other kinds of requests are no way to watch servers.
+    fn is_sweep(
+        &self,
+        profile: &ProfileDelta,
+        kind: EvidenceType,
+        rows: &[(&IcmpKey, &Attempt)],
+        size: u64,
+    ) -> bool {
+        if kind != EvidenceType::IcmpAddressScan {
+            return true;
+        }
+        let first = &rows[..rows.len().min(usize::try_from(size).unwrap_or(usize::MAX))];
+        let answered = first.iter().filter(|(key, _)| {
+            let tuple = TupleKey {
+                established: true,
+                protocol: key.protocol,
+                port: u16::from(key.kind),
+                ip: key.ip,
+            };
+            profile.out_tuples.get(&tuple).is_some()
+        });
+        let silent = first.len() - answered.count();
+        silent as u64 >= self.config.step
+            && silent as f64 >= self.config.min_silent_share * first.len() as f64
+    }
+}
+
 impl Detector for IcmpScan {
     fn name(&self) -> &'static str {
         "icmp_scan"
@@ -71,6 +107,7 @@ impl Detector for IcmpScan {
         let mut found = Vec::new();
         if self.news.is_due(update, !update.delta.icmp_targets.is_empty())
             && targets.distinct() >= self.config.step as f64
+            && !self.network.is_scanner(update.profile.window.profile)
         {
             let mut kinds: BTreeMap<EvidenceType, Vec<(&IcmpKey, &Attempt)>> = BTreeMap::new();
             for (key, attempt) in targets.rows() {
@@ -79,7 +116,9 @@ impl Detector for IcmpScan {
             for (kind, mut rows) in kinds {
                 rows.sort_unstable_by_key(|(key, attempt)| (attempt.earliest, **key));
                 for size in self.sizes(rows.len() as f64 * targets.weight_of_row()) {
-                    if self.reported.first_time(update.profile.window, (kind, size)) {
+                    if self.is_sweep(update.profile, kind, &rows, size)
+                        && self.reported.first_time(update.profile.window, (kind, size))
+                    {
                         found.push(self.describe(update, history, kind, &rows, size));
                     }
                 }

@@ -28,6 +28,7 @@ mod neighbours;
 pub mod non_http_80;
 pub mod non_ssl_443;
 pub mod notice;
+mod own_ports;
 mod port_content;
 pub mod port_zero;
 mod ports;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lynceus_model::app::{AppEvent, Arp};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Network;
 use crate::neighbours::{Mac, Neighbours};
 use crate::report::{With, evidence, feature, mac_text};
+use crate::sightings::before;
 use crate::unsolicited_arp::{BROADCAST, REPLY};
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -38,14 +40,19 @@ pub struct MitmArp {
     claims: BTreeMap<Mac, BTreeMap<IpAddr, Claim>>,
 }
 
-/// The last time that a card announced an address to everybody.
+/// The first time in a window that a card announced an address.
 #[derive(Debug)]
 struct Claim {
     time: Timestamp,
+    /// To everybody. To one host it is an answer like any other, unless somebody else has the address.
+    to_all: bool,
     said: bool,
     /// As it will be said, but for the older address.
     evidence: Evidence,
 }
+
+/// Two cards that both say within this time that they have an address quarrel about it; later it may have been given away.
+const QUARREL: Duration = Duration::from_secs(600);
 
 impl MitmArp {
     /// Cards with claims, and addresses that one card claims, that are remembered. The rest is not judged.
@@ -63,7 +70,7 @@ impl MitmArp {
 
     fn claim(&mut self, update: &ProfileUpdate<'_>, arp: &Arp, time: Timestamp) {
         let to_all = arp.target_mac == BROADCAST || arp.target_mac == [0; 6];
-        if arp.operation != REPLY || !to_all || self.network.gateways.contains(&arp.sender) {
+        if arp.operation != REPLY || self.network.gateways.contains(&arp.sender) {
             return;
         }
         if self.claims.len() >= Self::MAX_CARDS && !self.claims.contains_key(&arp.sender_mac) {
@@ -71,12 +78,15 @@ impl MitmArp {
         }
         let claims = self.claims.entry(arp.sender_mac).or_default();
         let same_window = |claim: &Claim| claim.evidence.window_start == update.profile.window.start;
-        if claims.len() >= Self::MAX_CLAIMS || claims.get(&arp.sender).is_some_and(same_window) {
+        let known = claims.get(&arp.sender);
+        let stronger = known.is_some_and(|known| to_all && !known.to_all && !known.said);
+        if claims.len() >= Self::MAX_CLAIMS || known.is_some_and(same_window) && !stronger {
             return;
         }
         let key = mac_text(arp.sender_mac);
         let claim = Claim {
             time,
+            to_all,
             said: false,
             evidence: Evidence {
                 subject: Some(key.clone()),
@@ -102,9 +112,11 @@ impl MitmArp {
                 .iter()
                 .filter(|(ip, first)| *ip != claimed && ip.is_ipv4() && **first < claim.time)
                 .min_by_key(|(_, first)| **first);
-            if let Some((older, since)) = older.filter(|_| !card.many) {
+            let (from, to) = (before(claim.time, QUARREL), claim.time.saturating_add(QUARREL));
+            let holder = self.neighbours.other_holder(*claimed, mac, from, to);
+            if let Some((older, since)) = older.filter(|_| !card.many && (claim.to_all || holder.is_some())) {
                 claim.said = true;
-                found.push(tell(claim, *claimed, *older, *since, &mac_text(mac)));
+                found.push(tell(claim, (*claimed, holder), (*older, *since), &mac_text(mac)));
             }
         }
         found
@@ -125,12 +137,26 @@ impl Detector for MitmArp {
                 self.claim(update, arp, record.time);
             }
         }
-        let cards: BTreeSet<Mac> = seen.into_iter().map(|(mac, _)| mac).collect();
+        // Also the cards whose claims somebody contradicts now.
+        let contradicted = self.claims.iter().filter(|(_, claims)| {
+            let mut seen = seen.iter();
+            seen.any(|(_, ip)| claims.contains_key(ip))
+        });
+        let contradicted: Vec<Mac> = contradicted.map(|(mac, _)| *mac).collect();
+        let cards: BTreeSet<Mac> = seen.into_iter().map(|(mac, _)| mac).chain(contradicted).collect();
         cards.into_iter().flat_map(|mac| self.judge(mac)).collect()
     }
 }
 
-fn tell(claim: &Claim, claimed: IpAddr, older: IpAddr, since: Timestamp, mac: &str) -> Evidence {
+fn tell(
+    claim: &Claim,
+    (claimed, holder): (IpAddr, Option<Mac>),
+    (older, since): (IpAddr, Timestamp),
+    mac: &str,
+) -> Evidence {
+    let quarrel = holder.map_or_else(String::new, |holder| {
+        format!(" The card {} says so of itself, too.", mac_text(holder))
+    });
     let seconds = claim.time.since(since).as_secs_f64();
     Evidence {
         description: format!(
@@ -142,7 +168,7 @@ fn tell(claim: &Claim, claimed: IpAddr, older: IpAddr, since: Timestamp, mac: &s
                 feature("time since the card had the older address", seconds, "seconds"),
             ],
             text: format!(
-                "An ARP answer to everybody binds {claimed} to {mac}, which had {older} before. Who wants to read what \
+                "An ARP answer binds {claimed} to {mac}, which had {older} before.{quarrel} Who wants to read what \
                  others send does this; so does a host that changes its address, which is why the confidence is small."
             ),
         },

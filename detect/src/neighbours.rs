@@ -17,6 +17,8 @@ pub(crate) struct Neighbours {
     cards: HashMap<Mac, Card, Seeded>,
     /// The card that an address was last seen with.
     card_of_address: HashMap<IpAddr, Mac, Seeded>,
+    /// By ARP: the cards that said they have an address, with the first and last time.
+    holders: HashMap<IpAddr, BTreeMap<Mac, (Timestamp, Timestamp)>, Seeded>,
 }
 
 /// What is known of a network card.
@@ -71,6 +73,13 @@ impl Neighbours {
             }
         }
         for record in update.apps {
+            if let AppEvent::Arp(arp) = &record.event
+                && seen.contains(&(arp.sender_mac, arp.sender))
+            {
+                self.hold(arp.sender, arp.sender_mac, record.time);
+            }
+        }
+        for record in update.apps {
             const ACK: u8 = 5;
             if let AppEvent::Dhcp(dhcp) = &record.event
                 && dhcp.message_type == ACK
@@ -80,6 +89,27 @@ impl Neighbours {
             }
         }
         seen
+    }
+
+    fn hold(&mut self, ip: IpAddr, mac: Mac, time: Timestamp) {
+        // Two of them are a quarrel; more say nothing new.
+        const MAX_HOLDERS: usize = 4;
+        if self.holders.len() >= Self::MAX_CARDS && !self.holders.contains_key(&ip) {
+            return;
+        }
+        let holders = self.holders.entry(ip).or_default();
+        if holders.len() < MAX_HOLDERS || holders.contains_key(&mac) {
+            let (first, last) = holders.entry(mac).or_insert((time, time));
+            (*first, *last) = ((*first).min(time), (*last).max(time));
+        }
+    }
+
+    /// Another card that said between `from` and `to` that it has the address.
+    pub(crate) fn other_holder(&self, ip: IpAddr, mac: Mac, from: Timestamp, to: Timestamp) -> Option<Mac> {
+        let holders = self.holders.get(&ip)?.iter();
+        let mut others =
+            holders.filter(|(other, (first, last))| **other != mac && *first <= to && *last >= from);
+        others.next().map(|(other, _)| *other)
     }
 
     pub(crate) fn card(&self, mac: Mac) -> Option<&Card> {

@@ -1,7 +1,10 @@
 //! What horizontal and vertical port scans have in common.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
 
+use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::Confidence;
 use lynceus_model::flow::CommunityId;
 use lynceus_model::profile::{Attempt, ProfileDelta, Sample, TupleKey};
@@ -10,6 +13,9 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
 use crate::ProfileUpdate;
+use crate::connection_without_dns::addresses;
+use crate::services::{TCP, UDP};
+use crate::sightings::{Answer, Sightings, before};
 
 /// Targets of one group (a port, or a host), those that were tried first come first.
 pub(crate) struct Group<'a> {
@@ -66,14 +72,87 @@ impl News {
     }
 }
 
+/// Addresses that names led to. Who looks for hosts tries addresses; who follows a name knows where it wants to go, and
+/// finds it silent where servers are gone, a firewall is in the way, or IPv6 leads nowhere.
+#[derive(Debug)]
+pub(crate) struct Named(Sightings<IpAddr>);
+
+impl Named {
+    /// Addresses of a generation, some 10 MB.
+    const MAX_ADDRESSES: usize = 65_536;
+    /// So long ago a name may have led to an address that is still used.
+    const LOOK_BACK: Duration = Duration::from_secs(24 * 3_600);
+
+    pub(crate) fn new() -> Self {
+        Self(Sightings::new(Self::MAX_ADDRESSES))
+    }
+
+    /// Learns from answers, whoever asked: hosts have addresses of both IP versions.
+    pub(crate) fn note(&mut self, update: &ProfileUpdate<'_>) {
+        for record in update.apps {
+            if let AppEvent::Dns(dns) = &record.event {
+                addresses(dns).for_each(|ip| self.0.note(ip, record.time, record.time));
+            }
+        }
+    }
+
+    /// Whether the attempt looks for a host: no name led there, and the host did not answer the same service by TCP (QUIC
+    /// behind a firewall).
+    pub(crate) fn is_blind(&self, profile: &ProfileDelta, key: &TupleKey, attempt: &Attempt) -> bool {
+        let first = attempt.earliest.first;
+        let by_tcp = || {
+            let tcp = TupleKey {
+                established: true,
+                protocol: TCP,
+                ..*key
+            };
+            key.protocol == UDP && profile.out_tuples.get(&tcp).is_some()
+        };
+        self.0.seen(&key.ip, before(first, Self::LOOK_BACK), first) != Answer::Yes && !by_tcp()
+    }
+
+    pub(crate) const fn refused(&self) -> u64 {
+        self.0.refused()
+    }
+}
+
+/// Ports on which browsers try UDP first and TCP a moment later: whether the latter answers shows at the end.
+pub(crate) const fn is_quic(protocol: u8, port: u16) -> bool {
+    protocol == UDP && matches!(port, 80 | 443)
+}
+
+/// Answers from several hosts, each on another high port: nobody's service has its port by chance. Or datagrams to many
+/// hosts, to hardly any two on the same high port, and to each on one only: no scan looks like that.
+pub(crate) fn is_peer_to_peer(profile: &ProfileDelta) -> bool {
+    const ANSWERED: usize = 8;
+    const TRIED: usize = 16;
+    let high = |key: &&TupleKey| key.port >= 1024;
+    let established = profile.out_tuples.rows().map(|(key, _)| key).filter(high);
+    let (ports, hosts): (BTreeSet<u16>, BTreeSet<IpAddr>) = established
+        .filter(|key| key.established)
+        .map(|key| (key.port, key.ip))
+        .unzip();
+    if ports.len() >= ANSWERED && hosts.len() >= ANSWERED {
+        return true;
+    }
+    let tried = profile.attempts.rows().map(|(key, _)| key).filter(high);
+    let tried: Vec<&TupleKey> = tried.filter(|key| key.protocol == UDP).collect();
+    if tried.len() < TRIED {
+        return false;
+    }
+    let ports: BTreeSet<u16> = tried.iter().map(|key| key.port).collect();
+    let hosts: BTreeSet<IpAddr> = tried.iter().map(|key| key.ip).collect();
+    ports.len() * 2 >= tried.len() && hosts.len() * 4 >= tried.len() * 3
+}
+
 /// Groups the targets that did not answer, of those that are wanted, by a part of their key.
 pub(crate) fn group_by<K: Ord>(
     attempts: &Sample<TupleKey, Attempt>,
-    wanted: impl Fn(&TupleKey) -> bool,
+    wanted: impl Fn(&TupleKey, &Attempt) -> bool,
     part: impl Fn(&TupleKey) -> K,
 ) -> BTreeMap<K, Group<'_>> {
     let mut groups: BTreeMap<K, Group<'_>> = BTreeMap::new();
-    for (key, attempt) in attempts.rows().filter(|(key, _)| wanted(key)) {
+    for (key, attempt) in attempts.rows().filter(|(key, attempt)| wanted(key, attempt)) {
         let group = groups.entry(part(key)).or_insert_with(|| Group {
             rows: Vec::new(),
             targets: 0.0,

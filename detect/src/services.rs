@@ -11,6 +11,15 @@ pub(crate) const UDP: u8 = 17;
 /// Where traceroute sends its probes: one port further with each, from 33434 on (base port of the LBL program).
 pub(crate) const TRACEROUTE: std::ops::RangeInclusive<u16> = 33_434..=33_534;
 
+/// Ports of programs that call whoever has the same program, on lists that they are given (update exchange, BitTorrent,
+/// coins, file synchronization): most of those others are gone when they are called.
+pub(crate) const fn is_of_peers(port: u16) -> bool {
+    matches!(
+        port,
+        1214 | 6881..=6889 | 7680 | 8333 | 18_080 | 22_000 | 30_303 | 51_413
+    )
+}
+
 /// Service that is known on a port, or what else goes there on purpose.
 #[must_use]
 pub(crate) fn service(port: u16, protocol: u8) -> Option<&'static str> {

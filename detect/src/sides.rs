@@ -11,13 +11,23 @@ pub(crate) fn opened(flow: &Flow) -> Option<(Endpoint, Endpoint)> {
     let (client, server) = flow.client_server();
     let protocol = flow.tuple.protocol;
     let listens = |port| listens(port, protocol).is_some();
-    let one_way = flow.back.packets == 0 && flow.state == ConnState::Sf;
     let begun = match protocol {
-        TCP if one_way && sent(flow).tcp_flags == 0 => !listens(client.port),
+        TCP if is_one_side(flow) => !listens(client.port),
         TCP => begin_seen(flow),
         _ => !listens(client.port),
     };
     (begun || listens(server.port)).then_some((client, server))
+}
+
+/// One side of a whole TCP connection, as a log with one line for each direction has it: nothing tells which side.
+const fn is_one_side(flow: &Flow) -> bool {
+    const SYN_ACK: u8 = 0x12;
+    let flags = flow.out.tcp_flags;
+    let whole = match flags {
+        0 => matches!(flow.state, ConnState::Sf),
+        flags => flags & SYN_ACK == SYN_ACK && flow.out.packets > 1,
+    };
+    flow.back.packets == 0 && whole
 }
 
 /// Whether the client's SYN of a TCP flow was seen; where no flags are known, what the state says.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
@@ -10,9 +11,10 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
-use crate::horizontal_scan::is_peer_to_peer;
-use crate::ports::{answered, silent_share};
+use crate::context::Network;
+use crate::ports::{Named, answered, is_peer_to_peer, silent_share};
 use crate::report::{With, evidence, feature, protocol_name, samples, span};
+use crate::services::is_of_peers;
 use crate::sightings::before;
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -45,6 +47,8 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct SlowScan {
     config: Config,
+    network: Arc<Network>,
+    named: Named,
     profiles: BTreeMap<IpAddr, Tried>,
     /// Rows of all profiles.
     rows: usize,
@@ -81,9 +85,11 @@ const MAX_WINDOWS: usize = 64;
 
 impl SlowScan {
     #[must_use]
-    pub const fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
+            network: Arc::clone(&context.network),
+            named: Named::new(),
             profiles: BTreeMap::new(),
             rows: 0,
         }
@@ -94,7 +100,10 @@ impl SlowScan {
         let mut parts: BTreeMap<Group, Part> = BTreeMap::new();
         let peer_to_peer = is_peer_to_peer(profile);
         for (key, attempt) in profile.attempts.rows() {
-            if peer_to_peer && key.port >= 1024 {
+            if peer_to_peer && key.port >= 1024
+                || is_of_peers(key.port)
+                || !self.named.is_blind(profile, key, attempt)
+            {
                 continue;
             }
             for group in [
@@ -192,11 +201,17 @@ impl Detector for SlowScan {
         "slow_scan"
     }
 
+    fn refused(&self) -> u64 {
+        self.named.refused()
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
+        self.named.note(update);
         // A truncated window is a scan that is not slow.
         if update.stage != Stage::Closed
             || update.profile.attempts.is_empty()
             || update.profile.attempts.truncated()
+            || self.network.is_scanner(update.profile.window.profile)
         {
             return Vec::new();
         }

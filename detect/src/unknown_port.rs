@@ -1,21 +1,24 @@
 //! Connection to a port on which no service is known.
 
+mod say;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lynceus_model::address::{is_private, is_target};
+use lynceus_model::address::{is_host, is_private, is_public, is_target};
 use lynceus_model::app::AppEvent;
-use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::{Flow, Service};
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Network;
 use crate::growing::{PerWindow, Tally};
-use crate::horizontal_scan::is_peer_to_peer;
-use crate::ports::group_by;
-use crate::report::{With, at_least, feature, grown, protocol_name};
+use crate::own_ports::{self, OwnPorts};
+use crate::ports::{group_by, is_peer_to_peer};
 use crate::services::{TCP, UDP, service};
 use crate::sides::opened;
 use crate::sightings::{Answer, Sightings, before};
@@ -46,18 +49,23 @@ impl Default for Config {
 }
 
 /// Judges when the window closes: whether a host scans or runs peer-to-peer shows only in all it did. One finding for
-/// each host and port.
+/// each host and port; of what strangers on the Internet try in vain, one for each host.
 #[derive(Debug)]
 pub struct UnknownPort {
     config: Config,
+    network: Arc<Network>,
     windows: PerWindow<Window>,
     /// Where FTP said that a data connection would go.
-    announced: Sightings<(IpAddr, u16)>,
+    data_ports: Sightings<(IpAddr, u16)>,
     /// Ports from which somebody sent by UDP: what comes to them is an answer, as to a question to a group (SSDP), or a
     /// peer of a call.
     udp_clients: Sightings<(IpAddr, u16)>,
     /// Hosts that agree with each other on further ports.
     arranged: Sightings<(IpAddr, IpAddr, Arranged)>,
+    /// Hosts that describe themselves to their network (mDNS, SSDP, WS-Discovery): their ports are what they say.
+    announced: Sightings<IpAddr>,
+    /// Hosts of the own network that sent datagrams to a port of somebody, as answers to a question to a group.
+    spoke_to: Sightings<(IpAddr, IpAddr, u16)>,
 }
 
 /// What two hosts agree on further ports by.
@@ -89,10 +97,11 @@ impl Arranged {
 #[derive(Debug, Default)]
 struct Window {
     targets: BTreeMap<(IpAddr, u16, u8), Target>,
-    /// Hosts on unknown ports that each UDP port of our own talked to.
-    peers: BTreeMap<u16, BTreeSet<IpAddr>>,
-    /// Own UDP ports that asked a STUN server: calls.
-    calls: BTreeSet<u16>,
+    own: OwnPorts,
+    /// Own UDP ports that asked a group.
+    asked_all: BTreeSet<u16>,
+    /// It asked a name server, which answered.
+    asks_names: bool,
     /// What decoders recognized on unknown ports.
     contents: BTreeMap<(IpAddr, u16, u8), Content>,
 }
@@ -106,6 +115,15 @@ struct Target {
     harmless: bool,
     /// Known by content as something else.
     content: Option<Content>,
+    /// Many datagrams both ways without a pause, as of games, calls and private networks.
+    stream: bool,
+}
+
+/// What a stranger tried on one host.
+#[derive(Debug, Default)]
+struct Tried {
+    tally: Tally,
+    ports: BTreeSet<(u8, u16)>,
 }
 
 /// What a decoder or another analyzer read there.
@@ -118,27 +136,31 @@ struct Content {
 
 /// Targets of a window; as many as a profile keeps attempts.
 const MAX_TARGETS: usize = 1_024;
-/// Own ports of a window whose peers are counted.
-const MAX_SOURCE_PORTS: usize = 1_024;
+/// Own ports of a window that asked a group.
+const MAX_ASKED: usize = 64;
 /// Announcements of a generation.
 const MAX_ANNOUNCED: usize = 65_536;
 /// Between an announcement or a question and the flow that follows from it.
 const FOLLOWS: Duration = Duration::from_secs(600);
+/// Since when what a host announced still holds.
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl UnknownPort {
     #[must_use]
-    pub fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
-            windows: PerWindow::new(),
+            network: Arc::clone(&context.network),
             announced: Sightings::new(MAX_ANNOUNCED),
+            spoke_to: Sightings::new(MAX_ANNOUNCED),
+            windows: PerWindow::new(),
+            data_ports: Sightings::new(MAX_ANNOUNCED),
             udp_clients: Sightings::new(MAX_ANNOUNCED),
             arranged: Sightings::new(MAX_ANNOUNCED),
         }
     }
 
     fn note(&mut self, update: &ProfileUpdate<'_>, flow: &Flow, begins: bool) {
-        const STUN_PORTS: std::ops::RangeInclusive<u16> = 19_302..=19_309;
         let protocol = flow.tuple.protocol;
         let window = update.profile.window;
         let Some((client, server)) = opened(flow).filter(|(client, _)| client.ip == window.profile) else {
@@ -147,6 +169,18 @@ impl UnknownPort {
         if protocol == UDP {
             self.udp_clients
                 .note((client.ip, client.port), flow.first, flow.last);
+            if matches!(client.port, 1900 | 3702 | 5353) {
+                self.announced.note(client.ip, flow.first, flow.last);
+            }
+            if is_private(client.ip) && flow.back.packets == 0 && is_host(server.ip) {
+                self.spoke_to
+                    .note((client.ip, server.ip, server.port), flow.first, flow.last);
+            } else if !is_host(server.ip) {
+                let asked = &mut self.windows.of(window).asked_all;
+                if asked.len() < MAX_ASKED {
+                    asked.insert(client.port);
+                }
+            }
         }
         if ![TCP, UDP].contains(&protocol) {
             return;
@@ -158,12 +192,11 @@ impl UnknownPort {
         }
         let known = service(server.port, protocol);
         if known.is_some() || self.config.known.contains(&server.port) {
-            let stun = matches!(server.port, 3478 | 3479 | 3481 | 5349) || STUN_PORTS.contains(&server.port);
-            if protocol == UDP && (stun || flow.service == Service::Stun) {
-                let calls = &mut self.windows.of(update.profile.window).calls;
-                if calls.len() < MAX_SOURCE_PORTS {
-                    calls.insert(client.port);
-                }
+            if own_ports::is_stun(flow) {
+                self.windows.of(window).own.to_stun(flow);
+            }
+            if server.port == 53 && flow.established() {
+                self.windows.of(window).asks_names = true;
             }
             return;
         }
@@ -171,14 +204,7 @@ impl UnknownPort {
             return;
         }
         let window = self.windows.of(update.profile.window);
-        if protocol == UDP
-            && (window.peers.len() < MAX_SOURCE_PORTS || window.peers.contains_key(&client.port))
-        {
-            let peers = window.peers.entry(client.port).or_default();
-            if peers.len() < self.config.peers {
-                peers.insert(server.ip);
-            }
-        }
+        window.own.to_unknown(flow, self.config.peers);
         let key = (server.ip, server.port, protocol);
         if window.targets.len() >= MAX_TARGETS && !window.targets.contains_key(&key) {
             self.windows.refuse();
@@ -186,6 +212,7 @@ impl UnknownPort {
         }
         let target = window.targets.entry(key).or_default();
         target.established |= flow.established();
+        target.stream |= is_stream(flow);
         target.harmless |= matches!(
             flow.service,
             Service::BitTorrent | Service::Stun | Service::Rtp | Service::FtpData
@@ -209,6 +236,8 @@ impl UnknownPort {
             return Vec::new();
         }
         let peer_to_peer = is_peer_to_peer(update.profile);
+        let stranger = self.is_stranger(update.profile, window.asks_names);
+        let mut tried: BTreeMap<IpAddr, Tried> = BTreeMap::new();
         let mut found = Vec::new();
         for (&(ip, port, protocol), target) in &mut window.targets {
             let (from, to) = (before(target.tally.first, FOLLOWS), target.tally.last);
@@ -217,28 +246,48 @@ impl UnknownPort {
             let arranged = |kind: Arranged| {
                 kind.covers(protocol, port) && self.arranged.seen(&(host, ip, kind), from, to) == Answer::Yes
             };
-            let many = |own: &u16| {
-                window
-                    .peers
-                    .get(own)
-                    .is_some_and(|peers| peers.len() >= self.config.peers)
-            };
-            let calls = |own: &u16| window.calls.contains(own);
+            let shared = |own: &u16| window.own.is_shared(*own, self.config.peers);
             let exempt = target.harmless
                 || arranged(Arranged::Calls)
                 || arranged(Arranged::Media)
                 || (peer_to_peer && port >= 1024)
-                || (protocol == UDP && target.source_ports.iter().any(|own| many(own) || calls(own)))
-                || (protocol == TCP && called(&self.announced))
+                || (protocol == UDP && target.source_ports.iter().any(shared))
+                || (protocol == TCP && called(&self.data_ports))
                 || (protocol == UDP && called(&self.udp_clients));
             if let Some(content) = window.contents.get(&(ip, port, protocol)) {
                 target.content = Some(*content);
             }
-            if !exempt && target.tally.is_due(1, Stage::Closed) {
-                found.push(describe(update, (ip, port, protocol), target));
+            if exempt || !target.tally.is_due(1, Stage::Closed) {
+                continue;
             }
+            if stranger && !target.established && target.content.is_none() {
+                let tried = tried.entry(ip).or_default();
+                tried.ports.insert((protocol, port));
+                tried.tally.merge(&target.tally);
+                continue;
+            }
+            let answered =
+                |port: &u16| self.spoke_to.seen(&(ip, host, *port), before(from, DAY), to) == Answer::Yes;
+            let announced = is_private(ip)
+                && (self.announced.seen(&ip, before(from, DAY), to) == Answer::Yes
+                    || window.asked_all.iter().any(answered));
+            found.push(say::connection(update, (ip, port, protocol), target, announced));
         }
+        let tried = tried.iter().map(|(ip, tried)| say::stranger(update, *ip, tried));
+        found.extend(tried);
         found
+    }
+
+    /// Somebody on the Internet of whom only what he does to one or two of our hosts is seen. What such a one tries in vain
+    /// is said of every host that the Internet can reach, all day.
+    fn is_stranger(&self, profile: &ProfileDelta, asks_names: bool) -> bool {
+        const HOSTS: usize = 2;
+        let own = profile.window.profile;
+        if !is_public(own) || asks_names || self.network.clients.iter().any(|client| client.contains(own)) {
+            return false;
+        }
+        let hosts: BTreeSet<IpAddr> = profile.client_peers.rows().map(|(key, _)| key.ip).collect();
+        hosts.len() <= HOSTS
     }
 }
 
@@ -249,21 +298,30 @@ impl Detector for UnknownPort {
 
     fn refused(&self) -> u64 {
         self.windows.refused()
+            + self.data_ports.refused()
             + self.announced.refused()
+            + self.spoke_to.refused()
             + self.udp_clients.refused()
             + self.arranged.refused()
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         for record in update.apps {
+            if let AppEvent::Dns(dns) = &record.event
+                && dns.multicast
+                && dns.response
+            {
+                self.announced
+                    .note(record.tuple.originator.ip, record.time, record.time);
+            }
             if let AppEvent::Ftp(ftp) = &record.event
                 && let Some(data) = ftp.data
             {
-                self.announced
+                self.data_ports
                     .note((data.ip, data.port), record.time, record.time);
             }
             let (server, protocol) = (record.tuple.responder, record.tuple.protocol);
-            if let Some(content) = content(&record.event)
+            if let Some(content) = say::content(&record.event)
                 && service(server.port, protocol).is_none()
             {
                 let contents = &mut self.windows.of(update.profile.window).contents;
@@ -287,80 +345,23 @@ impl Detector for UnknownPort {
     }
 }
 
-/// Protocol whose decoder read a message.
-fn content(event: &AppEvent) -> Option<Content> {
-    let is_name = |name: &Option<String>| {
-        // `Host` may have a port; an IPv6 address stands in brackets.
-        let host = name.as_deref().unwrap_or_default().trim_start_matches('[');
-        let host = host.split([']', ':']).next().unwrap_or_default();
-        host.contains(|letter: char| letter.is_ascii_alphabetic()) && host.contains('.')
-    };
-    let (service, named) = match event {
-        AppEvent::Dns(dns) if !dns.multicast => (Service::Dns, false),
-        AppEvent::TlsClient(hello) if hello.quic => (Service::Quic, is_name(&hello.server_name)),
-        AppEvent::TlsClient(hello) => (Service::Tls, is_name(&hello.server_name)),
-        AppEvent::TlsServer(_) | AppEvent::Certificate(_) => (Service::Tls, false),
-        AppEvent::HttpRequest(request) => (Service::Http, is_name(&request.host)),
-        AppEvent::HttpResponse(_) => (Service::Http, false),
-        AppEvent::Ssh(_) | AppEvent::SshKeyExchange(_) => (Service::Ssh, false),
-        AppEvent::Smtp(_) => (Service::Smtp, false),
-        AppEvent::Ftp(_) => (Service::Ftp, false),
-        _ => return None,
-    };
-    Some(Content { service, named })
+/// Hundreds of datagrams both ways, several a second. Orders for a program are few, and what it steals goes one way.
+fn is_stream(flow: &Flow) -> bool {
+    const PACKETS: u64 = 300;
+    const A_SECOND: f64 = 3.0;
+    let least = flow.out.packets.min(flow.back.packets);
+    let rate = least as f64 / flow.duration().as_secs_f64().max(1.0);
+    flow.tuple.protocol == UDP && least >= PACKETS && rate >= A_SECOND
 }
 
 /// Many targets without answer on one port, or on one host.
 fn scans(profile: &ProfileDelta, least: u64) -> bool {
     let large = |targets: f64| targets >= least as f64;
     large(profile.attempts.distinct())
-        && (group_by(&profile.attempts, |_| true, |key| (key.protocol, key.port))
+        && (group_by(&profile.attempts, |_, _| true, |key| (key.protocol, key.port))
             .values()
             .any(|group| large(group.targets))
-            || group_by(&profile.attempts, |_| true, |key| (key.protocol, key.ip))
+            || group_by(&profile.attempts, |_, _| true, |key| (key.protocol, key.ip))
                 .values()
                 .any(|group| large(group.targets)))
-}
-
-fn describe(
-    update: &ProfileUpdate<'_>,
-    (ip, port, protocol): (IpAddr, u16, u8),
-    target: &Target,
-) -> Evidence {
-    let source = update.profile.window.profile;
-    let name = protocol_name(protocol);
-    let (level, state) = match (target.established, target.content) {
-        // A known protocol on an odd port of an own device, or of a server with a name, is usual.
-        (_, Some(content)) if content.named || is_private(ip) => (ThreatLevel::Low, "connected to"),
-        (_, Some(_)) => (ThreatLevel::Medium, "connected to"),
-        (true, None) => (ThreatLevel::High, "connected to"),
-        (false, None) => (ThreatLevel::Medium, "tried"),
-    };
-    let count = target.tally.count;
-    let content = target.content.map_or_else(
-        || "Nothing is known of the content".to_owned(),
-        |content| format!("The content is {}", crate::port_content::content(content.service)),
-    );
-    Evidence {
-        victim: Some(ip),
-        dst_port: Some(port),
-        protocol: Some(protocol),
-        threat_level: level,
-        confidence: Confidence::new(1.0),
-        description: format!("Connection to an unknown port: {source} {state} {ip} port {port}/{name}."),
-        explanation: Explanation {
-            features: vec![feature("flows", count as f64, "flows").threshold(1.0)],
-            text: format!(
-                "No service is known on {port}/{name}; {}{count} flows went there. {content}. Not a call, not peer-to-peer, \
-                 not a file transfer that FTP announced, and the host did not scan.",
-                at_least(update)
-            ),
-        },
-        ..grown(
-            update,
-            EvidenceType::UnknownPort,
-            &format!("{ip}/{port}/{protocol}"),
-            &target.tally,
-        )
-    }
 }

@@ -1,12 +1,14 @@
 //! Vertical port scan: many ports of one host.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
-use lynceus_model::profile::TupleKey;
+use lynceus_model::profile::{Attempt, TupleKey};
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Network;
 use crate::ports::{Group, News, answered, estimate, group_by, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
@@ -38,15 +40,17 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct VerticalScan {
     config: Config,
+    network: Arc<Network>,
     reported: Reported<(u8, IpAddr, u64)>,
     news: News,
 }
 
 impl VerticalScan {
     #[must_use]
-    pub fn new(config: Config, _: &Context) -> Self {
+    pub fn new(config: Config, context: &Context) -> Self {
         Self {
             config,
+            network: Arc::clone(&context.network),
             reported: Reported::new(),
             news: News::default(),
         }
@@ -63,6 +67,7 @@ impl Detector for VerticalScan {
         let mut found = Vec::new();
         if self.news.is_due(update, !update.delta.attempts.is_empty())
             && profile.attempts.distinct() >= self.config.min_ports as f64
+            && !self.network.is_scanner(profile.window.profile)
         {
             for ((protocol, ip), mut group) in
                 group_by(&profile.attempts, is_probe, |key| (key.protocol, key.ip))
@@ -89,7 +94,7 @@ impl Detector for VerticalScan {
 }
 
 /// Traceroute goes up the ports, one with each probe; it asks for the way and not for the ports.
-fn is_probe(key: &TupleKey) -> bool {
+fn is_probe(key: &TupleKey, _: &Attempt) -> bool {
     key.protocol != UDP || !TRACEROUTE.contains(&key.port)
 }
 

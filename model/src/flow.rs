@@ -382,6 +382,36 @@ impl Flow {
         self.state.is_established(self.out.packets + self.back.packets)
     }
 
+    /// Nobody took it: no answer, or a refusal. Not every flow that is not [established](Self::established) is such a
+    /// one: where the handshake was lost on the way to the observer, whoever sent more than a reset was there, and a
+    /// client that acknowledges after its SYN got an answer, seen or not.
+    #[must_use]
+    pub fn found_nobody(&self) -> bool {
+        const TCP: u8 = 6;
+        const FIN: u8 = 1;
+        const SYN: u8 = 2;
+        const RST: u8 = 4;
+        const PSH: u8 = 8;
+        const ACK: u8 = 16;
+        if self.established() {
+            return false;
+        }
+        let (sent, heard) = if self.roles_turned() {
+            (&self.back, &self.out)
+        } else {
+            (&self.out, &self.back)
+        };
+        if self.tuple.protocol != TCP || matches!(self.state, ConnState::Rej | ConnState::Rstr) {
+            return true;
+        }
+        let flags = sent.tcp_flags;
+        // An ACK beside a RST may belong to it.
+        let [resets, acknowledgements] = [sent.flag_counts[2], sent.flag_counts[4]];
+        let alone = acknowledgements > resets || flags & RST == 0 || flags & (PSH | FIN) != 0;
+        let acknowledges = flags & SYN != 0 && flags & ACK != 0 && alone;
+        heard.packets == 0 && !acknowledges
+    }
+
     /// The first packet seen came from the server, so `tuple.responder` is the client: a TCP flow that was seen from its
     /// SYN-ACK on.
     #[must_use]
@@ -433,5 +463,72 @@ impl Flow {
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.last.since(self.first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(state: ConnState, [sent, resets, acknowledgements]: [u32; 3], heard: u64) -> Flow {
+        let endpoint = |last, port| Endpoint {
+            ip: [10, 0, 0, last].into(),
+            port,
+        };
+        let side = |packets, tcp_flags| Totals {
+            packets,
+            tcp_flags,
+            ..Totals::default()
+        };
+        let mut out = side(4, sent as u8);
+        out.flag_counts[2] = resets;
+        out.flag_counts[4] = acknowledgements;
+        Flow {
+            tuple: FiveTuple {
+                originator: endpoint(1, 40_000),
+                responder: endpoint(2, 443),
+                protocol: 6,
+            },
+            community_id: CommunityId([0; 20]),
+            first: Timestamp(0),
+            last: Timestamp(0),
+            out,
+            back: side(heard, 0),
+            state,
+            icmp: None,
+            vlan: Vec::new(),
+            tunnel: None,
+            rtt: None,
+            seen_at: Vec::new(),
+            service: Service::Unseen,
+            reported: None,
+        }
+    }
+
+    #[test]
+    fn somebody_was_there() {
+        const S: u32 = 2;
+        const R: u32 = 4;
+        const P: u32 = 8;
+        const A: u32 = 16;
+        for (state, sent, heard, nobody) in [
+            (ConnState::S0, [S, 0, 0], 0, true),
+            (ConnState::Rej, [S, 0, 0], 1, true),
+            // A scanner's own system resets what it did not ask for, with an ACK or without.
+            (ConnState::Rstos0, [S | R, 1, 0], 0, true),
+            (ConnState::Rstos0, [S | R | A, 1, 1], 0, true),
+            (ConnState::Rstos0, [S | R | A, 1, 3], 0, false),
+            (ConnState::Rstos0, [S | R | A | P, 0, 0], 0, false),
+            (ConnState::S0, [S | A, 0, 0], 0, false),
+            (ConnState::Rstos0, [A, 0, 0], 4, false),
+            (ConnState::Shr, [A, 0, 0], 4, false),
+            (ConnState::Sf, [S | A, 0, 0], 4, false),
+        ] {
+            assert_eq!(
+                flow(state, sent, heard).found_nobody(),
+                nobody,
+                "{state:?} {sent:?} {heard}"
+            );
+        }
     }
 }

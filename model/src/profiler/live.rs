@@ -323,7 +323,7 @@ fn attempts(delta: &mut ProfileDelta, update: &FlowUpdate, tuple: TupleKey, cell
         last: flow.first,
     };
     match (tuple.protocol, flow.icmp) {
-        (TCP | UDP, _) if !tuple.established => delta.attempts.add(tuple, &attempt),
+        (TCP | UDP, _) if flow.found_nobody() => delta.attempts.add(tuple, &attempt),
         (protocol @ (ICMP | ICMP6), Some((kind, _))) if is_request(protocol, kind) => {
             delta.icmp_targets.add(
                 IcmpKey {
