@@ -20,6 +20,7 @@ pub mod gre_tunnel;
 mod growing;
 pub mod horizontal_scan;
 pub mod icmp_scan;
+pub mod icmp_tunnel;
 pub mod login;
 pub mod long_connection;
 pub mod mitm_arp;

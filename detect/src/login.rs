@@ -1,4 +1,4 @@
-//! Login by a protocol that shows what is typed: Telnet, rlogin, rsh.
+//! Login by a protocol that shows what is typed: Telnet, rlogin, rsh, FTP.
 
 use std::net::IpAddr;
 
@@ -59,17 +59,13 @@ impl Detector for Login {
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {
-            if let AppEvent::Login(login) = &record.event {
+            if let Some((service, user, outcome)) = login(&record.event) {
                 let key = Key {
                     server: record.tuple.responder.ip,
                     port: record.tuple.responder.port,
-                    service: login.service.clone(),
-                    user: login.user.clone(),
-                    outcome: match login.outcome {
-                        LoginOutcome::Success => "successful",
-                        LoginOutcome::Failed => "failed",
-                        LoginOutcome::Confused => "unclear",
-                    },
+                    service: service.to_owned(),
+                    user: user.map(str::to_owned),
+                    outcome,
                 };
                 self.logins
                     .add(window, key, record.time, record.time, record.community_id);
@@ -79,6 +75,33 @@ impl Detector for Login {
         due.iter()
             .map(|(key, tally)| describe(update, key, tally))
             .collect()
+    }
+}
+
+/// Service, user and outcome. Anonymous FTP has no password to hide.
+fn login(event: &AppEvent) -> Option<(&str, Option<&str>, &'static str)> {
+    const LOGGED_IN: u16 = 230;
+    const NOT_LOGGED_IN: u16 = 530;
+    match event {
+        AppEvent::Login(login) => {
+            let outcome = match login.outcome {
+                LoginOutcome::Success => "successful",
+                LoginOutcome::Failed => "failed",
+                LoginOutcome::Confused => "unclear",
+            };
+            Some((&login.service, login.user.as_deref(), outcome))
+        }
+        AppEvent::Ftp(ftp) if ftp.command.eq_ignore_ascii_case("PASS") => {
+            let outcome = match ftp.reply_code? {
+                LOGGED_IN => "successful",
+                NOT_LOGGED_IN => "failed",
+                _ => "unclear",
+            };
+            let user = ftp.user.as_deref();
+            let anonymous = user.is_some_and(|user| ["anonymous", "ftp"].contains(&user));
+            (!anonymous).then_some(("ftp", user, outcome))
+        }
+        _ => None,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{connection_without_dns, different_localnet, dns_without_connection, 
 use crate::{
     credential_stuffing, malicious_jarm, multiple_ssh_versions, password_guessing, smtp_login, ssh_successful,
 };
-use crate::{dhcp_scan, dns_arpa_scan, gre_scan, gre_tunnel, login, notice};
+use crate::{dhcp_scan, dns_arpa_scan, gre_scan, gre_tunnel, icmp_tunnel, login, notice};
 use crate::{
     multiple_ports, non_http_80, non_ssl_443, port_zero, reconnection, slow_scan, tor_exit_node, unknown_port,
 };
@@ -101,6 +101,7 @@ detectors! {
     dns_arpa_scan: DnsArpaScan,
     gre_scan: GreScan,
     gre_tunnel: GreTunnel,
+    icmp_tunnel: IcmpTunnel,
     notice: Notice,
     login: Login,
     arp_outside_localnet: ArpOutsideLocalnet,

@@ -304,6 +304,7 @@ cases! {
     dns_without_connection,
     gre_scan,
     gre_tunnel,
+    icmp_tunnel,
     login,
     mitm_arp,
     multiple_ports,

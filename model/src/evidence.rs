@@ -137,10 +137,11 @@ pub enum EvidenceType {
     CredentialStuffing,
     ReportedByOther,
     Outlier,
+    IcmpTunnel,
 }
 
 impl EvidenceType {
-    pub const ALL: [Self; 72] = [
+    pub const ALL: [Self; 73] = [
         Self::HorizontalPortScan,
         Self::VerticalPortScan,
         Self::IcmpAddressScan,
@@ -213,6 +214,7 @@ impl EvidenceType {
         Self::CredentialStuffing,
         Self::ReportedByOther,
         Self::Outlier,
+        Self::IcmpTunnel,
     ];
 
     #[must_use]
@@ -294,6 +296,7 @@ impl EvidenceType {
             Self::CredentialStuffing => "CREDENTIAL_STUFFING",
             Self::ReportedByOther => "REPORTED_BY_OTHER",
             Self::Outlier => "OUTLIER",
+            Self::IcmpTunnel => "ICMP_TUNNEL",
         }
     }
 

@@ -100,7 +100,9 @@ pub(super) fn used_by(kind: EvidenceType) -> &'static [&'static str] {
         | Type::DnsTunnel
         | Type::DnsWithoutConnection
         | Type::DnsOverHttps => &["dns_messages", "dns_nxdomain_ratio", "dns_name_entropy"],
-        Type::LongConnection | Type::GreTunnel => &["median_duration", "bytes_to_one_host"],
+        Type::LongConnection | Type::GreTunnel | Type::IcmpTunnel => {
+            &["median_duration", "bytes_to_one_host"]
+        }
         Type::DataUpload => &["bytes_to_one_host", "bytes_out", "upload_ratio"],
         Type::CommandAndControlChannel | Type::Beaconing => {
             &["regularity", "letters_entropy", "median_flow_bytes"]
