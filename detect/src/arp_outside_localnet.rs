@@ -9,8 +9,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
-use crate::growing::{Growing, Tally};
 use crate::report::{With, feature, grown, times};
+use crate::tally::{Growing, Tally};
 use crate::unsolicited_arp::REQUEST;
 use crate::{Context, Detector, History, ProfileUpdate};
 

@@ -11,8 +11,8 @@ use crate::config::OnlyEnabled;
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
 use crate::names::shown;
-use crate::report::pair;
-use crate::tally::{Tallies, Tally, grown};
+use crate::report::{grown, pair};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`BlacklistedAddress`].

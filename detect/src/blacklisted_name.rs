@@ -11,8 +11,8 @@ use crate::config::OnlyEnabled;
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
 use crate::names::{host_name, shown};
-use crate::report::{mirrored, pair};
-use crate::tally::{Tallies, Tally, grown};
+use crate::report::{grown, mirrored, pair};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`BlacklistedName`].

@@ -10,8 +10,8 @@ use crate::cert_names::{component, covers, is_name, words};
 use crate::config::OnlyEnabled;
 use crate::context::Knowledge;
 use crate::names::{host_name, is_own, is_public, registrable, shown};
-use crate::report::{With, feature, pair};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown, pair};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`CnUrlMismatch`].

@@ -14,12 +14,12 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Knowledge, Network};
-use crate::growing::{PerWindow, Tally};
 use crate::neighbours::Neighbours;
 use crate::report::{With, feature, grown, protocol_name};
 use crate::services::{TCP, UDP, service};
 use crate::sides::opened;
 use crate::sightings::{Answer, Sightings, before};
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`ConnectionWithoutDns`].

@@ -8,8 +8,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::flow::{FlowEnd, FlowUpdate, Service};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{With, evidence, feature};
-use crate::tally::{Tallies, Tally, at_least};
+use crate::report::{With, at_least_apps, evidence, feature};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`CredentialStuffing`]. All are counted for one server in one window.
@@ -169,7 +169,7 @@ impl CredentialStuffing {
         tally: &Tally<Seen>,
     ) -> Evidence {
         let Seen { attempts, all, said } = tally.detail;
-        let (name, source, at_least) = (kind.name(), update.profile.window.profile, at_least(update));
+        let (name, source, at_least) = (kind.name(), update.profile.window.profile, at_least_apps(update));
         let (confidence, what, text) = match kind {
             Kind::Http => (
                 0.8,

@@ -9,9 +9,9 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::PerWindow;
 use crate::neighbours::{Mac, Neighbours};
 use crate::report::{With, evidence, feature, mac_text};
+use crate::tally::PerWindow;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DeviceChangingIp`].

@@ -8,8 +8,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::names::{is_own, is_public, registrable, shown};
-use crate::report::{With, evidence, feature};
-use crate::tally::{Tallies, Tally, at_least, is_step};
+use crate::report::{With, at_least_apps, evidence, feature};
+use crate::tally::{Tallies, Tally, is_step};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DgaNxdomains`].
@@ -142,7 +142,7 @@ fn describe(
         .take(3)
         .map(|name| shown(name))
         .collect();
-    let at_least = at_least(update);
+    let at_least = at_least_apps(update);
     Evidence {
         threat_level: ThreatLevel::High,
         confidence: Confidence::new(domains as f64 / 100.0),

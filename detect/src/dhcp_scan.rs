@@ -11,9 +11,9 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
-use crate::growing::PerWindow;
 use crate::report::{With, evidence, feature, mac_text, moved_to, samples, span};
 use crate::reported::Reported;
+use crate::tally::PerWindow;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DhcpScan`].

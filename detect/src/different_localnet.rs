@@ -12,11 +12,11 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
-use crate::growing::{PerWindow, Tally};
 use crate::own_ports::{OwnPorts, is_stun};
 use crate::report::{With, feature, grown, protocol_name};
 use crate::services::{TCP, UDP, service};
 use crate::sides::opened;
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DifferentLocalnet`].

@@ -8,8 +8,8 @@ use lynceus_model::flow::Flow;
 
 use crate::config::OnlyEnabled;
 use crate::names::{host_name, is_under, shown};
-use crate::report::{With, feature};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`DnsOverHttps`].

@@ -8,8 +8,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::names::{is_own, is_public, registrable, shown};
-use crate::report::{With, evidence, feature};
-use crate::tally::{Tallies, Tally, at_least};
+use crate::report::{With, at_least_apps, evidence, feature};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DnsTunnel`]. All are counted for one registrable domain in one window.
@@ -220,7 +220,7 @@ fn describe(update: &ProfileUpdate<'_>, config: &Config, domain: &str, tally: &T
     let (count, entropy) = (names.hashes.len() as f64, names.entropy());
     let (length, wide) = (names.mean_length(), names.wide_share());
     let source = update.profile.window.profile;
-    let at_least = at_least(update);
+    let at_least = at_least_apps(update);
     // The domain of the names, or what they have in common.
     let tail = names.tail.as_deref().unwrap_or_default();
     let under = shown(if domain.is_empty() { tail } else { domain });

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection_without_dns::addresses;
 use crate::context::Network;
-use crate::growing::{PerWindow, Tally};
 use crate::neighbours::Neighbours;
 use crate::report::{With, feature, grown, times};
 use crate::sightings::{Answer, Sightings, before};
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`DnsWithoutConnection`].

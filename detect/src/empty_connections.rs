@@ -7,10 +7,9 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::PerWindow;
 use crate::names::host_name;
-use crate::report::{With, feature};
-use crate::tally::{Tallies, at_least, grown};
+use crate::report::{With, at_least_apps, feature, grown};
+use crate::tally::{PerWindow, Tallies};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`EmptyConnections`].
@@ -113,7 +112,7 @@ impl Detector for EmptyConnections {
         }
         let least = self.config.min_requests;
         let found = self.hosts.say(window, |site, tally| {
-            let (count, at_least) = (tally.count, at_least(update));
+            let (count, at_least) = (tally.count, at_least_apps(update));
             tally.detail.reached.then(|| {
                 [Evidence {
                     dst_port: Some(tally.detail.port),

@@ -6,8 +6,8 @@ use lynceus_model::app::{AppEvent, AppRecord};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 
 use crate::config::OnlyEnabled;
-use crate::report::{With, feature, pair};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown, pair};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`ExecutableMimeType`].

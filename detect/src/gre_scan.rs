@@ -8,8 +8,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{Growing, PerWindow, Tally};
 use crate::report::{With, feature, grown};
+use crate::tally::{Growing, PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`GreScan`].
@@ -137,7 +137,7 @@ fn probed(update: &ProfileUpdate<'_>, silent: &[(IpAddr, Probe)], least: u64) ->
     let times = silent
         .iter()
         .map(|(_, probe)| (probe.tally.first, probe.tally.last));
-    let mut tally = Tally::default();
+    let mut tally = Tally::<()>::default();
     times.for_each(|(first, last)| tally.add(first, last, None));
     tally.flows = crate::report::samples(flows);
     Evidence {

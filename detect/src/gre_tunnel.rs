@@ -9,8 +9,8 @@ use lynceus_model::flow::TunnelKind;
 use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{Growing, Tally};
 use crate::report::{With, feature, grown, moved_to, times};
+use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`GreTunnel`].

@@ -5,8 +5,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::names::{entropy, registrable, shown};
-use crate::report::{With, feature, pair};
-use crate::tally::{Tallies, Tally, grown};
+use crate::report::{With, feature, grown, pair};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`HighEntropyDnsAnswer`].

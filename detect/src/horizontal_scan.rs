@@ -7,9 +7,7 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
-use crate::ports::{
-    Group, Named, News, answered, estimate, group_by, is_peer_to_peer, is_quic, silent_share,
-};
+use crate::ports::{Group, Named, News, PeerToPeer, answered, estimate, group_by, is_quic, silent_share};
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
 use crate::services::{UDP, is_of_peers};
@@ -64,8 +62,8 @@ impl HorizontalScan {
     }
 
     /// Hosts from which on a port counts as scanned; `None` if it never does.
-    fn least(&self, protocol: u8, port: u16, peer_to_peer: bool) -> Option<u64> {
-        match (peer_to_peer && port >= 1024, protocol) {
+    fn least(&self, protocol: u8, port: u16, peers: PeerToPeer) -> Option<u64> {
+        match (peers.covers(protocol, port), protocol) {
             (false, _) if !is_of_peers(port) => Some(self.config.min_hosts),
             (true, UDP) => None,
             _ => Some(self.config.min_hosts_peer_to_peer),
@@ -90,7 +88,7 @@ impl Detector for HorizontalScan {
             && profile.attempts.distinct() >= self.config.min_hosts as f64
             && !self.network.is_scanner(profile.window.profile)
         {
-            let peer_to_peer = is_peer_to_peer(profile);
+            let peers = PeerToPeer::of(profile);
             let blind = |key: &_, attempt: &_| self.named.is_blind(profile, key, attempt);
             for ((protocol, port), mut group) in
                 group_by(&profile.attempts, blind, |key| (key.protocol, key.port))
@@ -98,7 +96,7 @@ impl Detector for HorizontalScan {
                 if is_quic(protocol, port) && update.stage != Stage::Closed {
                     continue;
                 }
-                let Some(least) = self.least(protocol, port, peer_to_peer) else {
+                let Some(least) = self.least(protocol, port, peers) else {
                     continue;
                 };
                 if group.targets < least as f64 {

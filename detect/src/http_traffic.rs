@@ -6,8 +6,8 @@ use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 
 use crate::config::OnlyEnabled;
-use crate::report::{With, feature};
-use crate::tally::{Tallies, at_least, grown};
+use crate::report::{With, at_least_apps, feature, grown};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`HttpTraffic`].
@@ -46,7 +46,7 @@ impl Detector for HttpTraffic {
             }
         }
         let found = self.servers.say(window, |(server, port), tally| {
-            let (count, at_least) = (tally.count, at_least(update));
+            let (count, at_least) = (tally.count, at_least_apps(update));
             let usual = history.mean(|window| window.apps.http_request as f64);
             Some([Evidence {
                 victim: Some(*server),

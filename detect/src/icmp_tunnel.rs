@@ -9,8 +9,8 @@ use lynceus_model::flow::{Flow, Totals};
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{PerWindow, Tally};
 use crate::report::{With, feature, grown};
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`IcmpTunnel`].

@@ -10,8 +10,8 @@ use crate::cert_names::{component, covers, words};
 use crate::config::OnlyEnabled;
 use crate::context::Knowledge;
 use crate::names::{host_name, registrable, shown};
-use crate::report::{With, feature};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`IncompatibleCn`].

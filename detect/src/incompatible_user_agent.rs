@@ -10,8 +10,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use crate::config::OnlyEnabled;
 use crate::context::Knowledge;
 use crate::names::shown;
-use crate::report::{With, feature};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown};
+use crate::tally::Tallies;
 use crate::user_agent::System;
 use crate::{Context, Detector, History, ProfileUpdate};
 

@@ -17,7 +17,6 @@ pub mod dns_arpa_scan;
 pub mod dns_without_connection;
 pub mod gre_scan;
 pub mod gre_tunnel;
-mod growing;
 pub mod horizontal_scan;
 pub mod icmp_scan;
 pub mod icmp_tunnel;

@@ -6,8 +6,8 @@ use lynceus_model::app::{AppEvent, LoginOutcome};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{Growing, Tally};
 use crate::report::{With, feature, grown, times};
+use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`Login`].

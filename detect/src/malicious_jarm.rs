@@ -10,8 +10,8 @@ use crate::config::OnlyEnabled;
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
 use crate::names::shown;
-use crate::report::pair;
-use crate::tally::{Tallies, grown};
+use crate::report::{grown, pair};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`MaliciousJarm`].

@@ -9,10 +9,10 @@ use lynceus_model::flow::Flow;
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{PerWindow, Tally};
 use crate::report::{With, feature, grown};
 use crate::services::{TCP, service};
 use crate::sides::opened;
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`MultiplePorts`].

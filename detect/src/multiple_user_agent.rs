@@ -7,8 +7,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 
 use crate::config::OnlyEnabled;
 use crate::names::shown;
-use crate::report::{With, feature};
-use crate::tally::{Tallies, Tally, grown};
+use crate::report::{With, feature, grown};
+use crate::tally::{Tallies, Tally};
 use crate::user_agent::System;
 use crate::{Context, Detector, History, ProfileUpdate};
 

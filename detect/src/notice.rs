@@ -9,8 +9,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{PerWindow, Tally};
 use crate::report::{With, feature, grown, times};
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`Notice`].

@@ -7,9 +7,9 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::names::shown;
-use crate::report::{With, evidence, feature};
+use crate::report::{With, at_least_apps, evidence, feature};
 use crate::ssh_shape;
-use crate::tally::{Tallies, Tally, at_least};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`PasswordGuessing`].
@@ -176,7 +176,7 @@ impl PasswordGuessing {
             .map(|client| format!(" Client: {client}."))
             .unwrap_or_default();
         let source = update.profile.window.profile;
-        let at_least = at_least(update);
+        let at_least = at_least_apps(update);
         let (what, how) = if told {
             ("failed logins", "The server refused them.")
         } else {

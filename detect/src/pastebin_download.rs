@@ -9,8 +9,8 @@ use lynceus_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{host_name, is_under};
-use crate::report::{With, feature};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`PastebinDownload`].

@@ -14,11 +14,11 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Knowledge;
-use crate::growing::{PerWindow, Tally};
 use crate::report::{With, feature, grown, pair};
 use crate::services::TCP;
 use crate::sides::{answer_seen, begin_seen, opened};
 use crate::sightings::{Answer, Sightings, before};
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, ProfileUpdate};
 
 /// Constants of the rule for one port.
@@ -129,7 +129,7 @@ impl PortContent {
         let hosts = self.windows.take(window).unwrap_or_default();
         let hosts = hosts.into_iter().filter(|(ip, _)| !self.is_messenger(*ip));
         let judged = hosts.filter_map(|(ip, flows)| {
-            let mut tally = Tally::default();
+            let mut tally = Tally::<()>::default();
             let mut service = Service::Unrecognized;
             for other in flows
                 .iter()

@@ -7,9 +7,9 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::flow::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{Growing, Tally};
 use crate::report::{With, at_least, feature, grown, protocol_name};
 use crate::services::{TCP, UDP};
+use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`PortZero`].

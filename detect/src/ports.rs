@@ -121,28 +121,41 @@ pub(crate) const fn is_quic(protocol: u8, port: u16) -> bool {
     protocol == UDP && matches!(port, 80 | 443)
 }
 
-/// Answers from several hosts, each on another high port: nobody's service has its port by chance. Or datagrams to many
-/// hosts, to hardly any two on the same high port, and to each on one only: no scan looks like that.
-pub(crate) fn is_peer_to_peer(profile: &ProfileDelta) -> bool {
-    const ANSWERED: usize = 8;
-    const TRIED: usize = 16;
-    let high = |key: &&TupleKey| key.port >= 1024;
-    let established = profile.out_tuples.rows().map(|(key, _)| key).filter(high);
-    let (ports, hosts): (BTreeSet<u16>, BTreeSet<IpAddr>) = established
-        .filter(|key| key.established)
-        .map(|key| (key.port, key.ip))
-        .unzip();
-    if ports.len() >= ANSWERED && hosts.len() >= ANSWERED {
-        return true;
+/// Whether a host runs peer-to-peer, and how that shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerToPeer {
+    /// Answers from several hosts, each on another high port: nobody's service has its port by chance.
+    answers: bool,
+    /// Datagrams to many hosts, to hardly any two on the same high port, and to each on one only: no scan looks like that.
+    datagrams: bool,
+}
+
+impl PeerToPeer {
+    pub(crate) fn of(profile: &ProfileDelta) -> Self {
+        const ANSWERED: usize = 8;
+        const TRIED: usize = 16;
+        let high = |key: &&TupleKey| key.port >= 1024;
+        let tuples = profile.out_tuples.rows().map(|(key, _)| key).filter(high);
+        let (ports, hosts): (BTreeSet<u16>, BTreeSet<IpAddr>) = tuples
+            .filter(|key| key.established)
+            .map(|key| (key.port, key.ip))
+            .unzip();
+        let answers = ports.len() >= ANSWERED && hosts.len() >= ANSWERED;
+        let tried = profile.attempts.rows().map(|(key, _)| key).filter(high);
+        let tried: Vec<&TupleKey> = tried.filter(|key| key.protocol == UDP).collect();
+        let ports: BTreeSet<u16> = tried.iter().map(|key| key.port).collect();
+        let hosts: BTreeSet<IpAddr> = tried.iter().map(|key| key.ip).collect();
+        let spread = ports.len() * 2 >= tried.len() && hosts.len() * 4 >= tried.len() * 3;
+        Self {
+            answers,
+            datagrams: tried.len() >= TRIED && spread,
+        }
     }
-    let tried = profile.attempts.rows().map(|(key, _)| key).filter(high);
-    let tried: Vec<&TupleKey> = tried.filter(|key| key.protocol == UDP).collect();
-    if tried.len() < TRIED {
-        return false;
+
+    /// What goes to this port may be for peers. A bot that finds its like by datagrams still scans by TCP.
+    pub(crate) const fn covers(self, protocol: u8, port: u16) -> bool {
+        port >= 1024 && (self.answers || self.datagrams && protocol == UDP)
     }
-    let ports: BTreeSet<u16> = tried.iter().map(|key| key.port).collect();
-    let hosts: BTreeSet<IpAddr> = tried.iter().map(|key| key.ip).collect();
-    ports.len() * 2 >= tried.len() && hosts.len() * 4 >= tried.len() * 3
 }
 
 /// Groups the targets that did not answer, of those that are wanted, by a part of their key.

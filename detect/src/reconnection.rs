@@ -7,9 +7,9 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::flow::{ConnState, Flow};
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{Growing, Tally};
 use crate::report::{With, at_least, feature, grown};
 use crate::services::TCP;
+use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`Reconnection`].

@@ -11,7 +11,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
 use crate::ProfileUpdate;
-use crate::growing::Tally;
+use crate::tally::Tally;
 
 /// An evidence about the update's profile as attacker on the source side; the caller fills in what differs.
 pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str) -> Evidence {
@@ -41,9 +41,14 @@ pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str
 }
 
 /// A finding that grows, as it stands now.
-pub(crate) fn grown(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str, tally: &Tally) -> Evidence {
+pub(crate) fn grown<D>(
+    update: &ProfileUpdate<'_>,
+    kind: EvidenceType,
+    key: &str,
+    tally: &Tally<D>,
+) -> Evidence {
     Evidence {
-        revision: tally.revision,
+        revision: tally.revision(),
         flows: tally.flows.clone(),
         first: tally.first,
         last: tally.last,
@@ -175,6 +180,15 @@ pub(crate) fn mac_text(mac: [u8; 6]) -> String {
 /// What to say before a number of flows: some did not travel, so there may be more.
 pub(crate) const fn at_least(update: &ProfileUpdate<'_>) -> &'static str {
     if update.profile.not_carried.flows > 0 {
+        "at least "
+    } else {
+        ""
+    }
+}
+
+/// The same before a number of messages.
+pub(crate) const fn at_least_apps(update: &ProfileUpdate<'_>) -> &'static str {
+    if update.profile.not_carried.apps > 0 {
         "at least "
     } else {
         ""

@@ -7,8 +7,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 
 use crate::config::OnlyEnabled;
 use crate::names::shown;
-use crate::report::{With, feature, pair};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown, pair};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Configuration of [`SelfSignedCertificate`].

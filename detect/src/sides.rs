@@ -11,23 +11,14 @@ pub(crate) fn opened(flow: &Flow) -> Option<(Endpoint, Endpoint)> {
     let (client, server) = flow.client_server();
     let protocol = flow.tuple.protocol;
     let listens = |port| listens(port, protocol).is_some();
+    // Of flags that were ORed over a flow both sides have a SYN: only the ports tell.
+    let counted = |side: &Totals| side.flag_counts != [0; 8];
+    let told = counted(&flow.out) || counted(&flow.back) || !listens(client.port);
     let begun = match protocol {
-        TCP if is_one_side(flow) => !listens(client.port),
-        TCP => begin_seen(flow),
+        TCP => begin_seen(flow) && told,
         _ => !listens(client.port),
     };
     (begun || listens(server.port)).then_some((client, server))
-}
-
-/// One side of a whole TCP connection, as a log with one line for each direction has it: nothing tells which side.
-const fn is_one_side(flow: &Flow) -> bool {
-    const SYN_ACK: u8 = 0x12;
-    let flags = flow.out.tcp_flags;
-    let whole = match flags {
-        0 => matches!(flow.state, ConnState::Sf),
-        flags => flags & SYN_ACK == SYN_ACK && flow.out.packets > 1,
-    };
-    flow.back.packets == 0 && whole
 }
 
 /// Whether the client's SYN of a TCP flow was seen; where no flags are known, what the state says.

@@ -12,7 +12,7 @@ use lynceus_model::window::{Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
-use crate::ports::{Named, answered, is_peer_to_peer, silent_share};
+use crate::ports::{Named, PeerToPeer, answered, silent_share};
 use crate::report::{With, evidence, feature, protocol_name, samples, span};
 use crate::services::is_of_peers;
 use crate::sightings::before;
@@ -98,18 +98,16 @@ impl SlowScan {
     /// The groups of a window that are too small to be a scan of their own.
     fn parts(&self, profile: &ProfileDelta) -> BTreeMap<Group, Part> {
         let mut parts: BTreeMap<Group, Part> = BTreeMap::new();
-        let peer_to_peer = is_peer_to_peer(profile);
+        let peers = PeerToPeer::of(profile);
         for (key, attempt) in profile.attempts.rows() {
-            if peer_to_peer && key.port >= 1024
-                || is_of_peers(key.port)
-                || !self.named.is_blind(profile, key, attempt)
-            {
+            if peers.covers(key.protocol, key.port) {
                 continue;
             }
-            for group in [
-                Group::Port(key.protocol, key.port),
-                Group::Host(key.protocol, key.ip),
-            ] {
+            // Where the ports of one host are tried, it does not matter how the host was found.
+            let looks_for_hosts = !is_of_peers(key.port) && self.named.is_blind(profile, key, attempt);
+            let port = looks_for_hosts.then_some(Group::Port(key.protocol, key.port));
+            let host = Group::Host(key.protocol, key.ip);
+            for group in port.into_iter().chain([host]) {
                 let part = parts.entry(group).or_default();
                 part.targets.insert(*key, attempt.earliest);
             }

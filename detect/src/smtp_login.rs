@@ -8,8 +8,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use lynceus_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{With, feature};
-use crate::tally::{Tallies, Tally, at_least, grown};
+use crate::report::{With, at_least_apps, feature, grown};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`SmtpLogin`].
@@ -111,7 +111,7 @@ fn bad_login(
     port: u16,
     tally: &Tally<Vec<Timestamp>>,
 ) -> Evidence {
-    let (count, at_least) = (tally.count, at_least(update));
+    let (count, at_least) = (tally.count, at_least_apps(update));
     Evidence {
         victim: Some(server),
         dst_port: Some(port),
@@ -143,7 +143,7 @@ fn brute_force(
     busiest: usize,
     config: &Config,
 ) -> Evidence {
-    let (count, at_least, seconds) = (tally.count, at_least(update), config.within.as_secs());
+    let (count, at_least, seconds) = (tally.count, at_least_apps(update), config.within.as_secs());
     Evidence {
         victim: Some(server),
         dst_port: Some(port),

@@ -10,9 +10,9 @@ use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{With, feature};
+use crate::report::{With, feature, grown};
 use crate::ssh_shape;
-use crate::tally::{Tallies, grown};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`SshSuccessful`].

@@ -7,8 +7,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::names::shown;
-use crate::report::{With, feature};
-use crate::tally::{Tallies, grown};
+use crate::report::{With, feature, grown};
+use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`SuspiciousUserAgent`]. Case does not matter.

@@ -8,8 +8,8 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Indicator, Knowledge};
-use crate::growing::{Growing, Tally};
 use crate::report::{With, feature, grown};
+use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`TorExitNode`].

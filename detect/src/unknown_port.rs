@@ -16,12 +16,12 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
-use crate::growing::{PerWindow, Tally};
 use crate::own_ports::{self, OwnPorts};
-use crate::ports::{group_by, is_peer_to_peer};
+use crate::ports::{PeerToPeer, group_by};
 use crate::services::{TCP, UDP, service};
 use crate::sides::opened;
 use crate::sightings::{Answer, Sightings, before};
+use crate::tally::{PerWindow, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`UnknownPort`].
@@ -235,7 +235,7 @@ impl UnknownPort {
         if scans(update.profile, self.config.scanned) {
             return Vec::new();
         }
-        let peer_to_peer = is_peer_to_peer(update.profile);
+        let peers = PeerToPeer::of(update.profile);
         let stranger = self.is_stranger(update.profile, window.asks_names);
         let mut tried: BTreeMap<IpAddr, Tried> = BTreeMap::new();
         let mut found = Vec::new();
@@ -250,7 +250,7 @@ impl UnknownPort {
             let exempt = target.harmless
                 || arranged(Arranged::Calls)
                 || arranged(Arranged::Media)
-                || (peer_to_peer && port >= 1024)
+                || peers.covers(protocol, port)
                 || (protocol == UDP && target.source_ports.iter().any(shared))
                 || (protocol == TCP && called(&self.data_ports))
                 || (protocol == UDP && called(&self.udp_clients));

@@ -4,8 +4,8 @@ use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use serde::{Deserialize, Serialize};
 
-use crate::growing::{Growing, Tally};
 use crate::report::{With, feature, grown, mac_text, times};
+use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`UnsolicitedArp`].

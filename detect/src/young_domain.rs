@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Knowledge;
 use crate::names::{host_name, is_own, registrable, shown};
-use crate::report::{With, feature, mirrored};
-use crate::tally::{Tallies, Tally, grown};
+use crate::report::{With, feature, grown, mirrored};
+use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`YoungDomain`].

@@ -408,7 +408,7 @@ impl Flow {
         // An ACK beside a RST may belong to it.
         let [resets, acknowledgements] = [sent.flag_counts[2], sent.flag_counts[4]];
         let alone = acknowledgements > resets || flags & RST == 0 || flags & (PSH | FIN) != 0;
-        let acknowledges = flags & SYN != 0 && flags & ACK != 0 && alone;
+        let acknowledges = sent.packets > 1 && flags & SYN != 0 && flags & ACK != 0 && alone;
         heard.packets == 0 && !acknowledges
     }
 

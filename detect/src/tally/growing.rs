@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
+use super::Tally;
 use crate::windows::Windows;
 
 /// What belongs to each window. Bounded: the oldest window goes first, and what is found in it later begins anew under
@@ -78,64 +78,6 @@ impl<T: Default> PerWindow<T> {
     /// Windows that had to go before they were over, and what found no room in one.
     pub(crate) const fn refused(&self) -> u64 {
         self.refused
-    }
-}
-
-/// How often a thing was seen in a window.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) count: u64,
-    pub(crate) first: Timestamp,
-    pub(crate) last: Timestamp,
-    /// The first [`Evidence::MAX_FLOWS`], each once.
-    pub(crate) flows: Vec<CommunityId>,
-    /// Number of the saying that is due.
-    pub(crate) revision: u32,
-    /// Count at the last saying.
-    said: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, first: Timestamp, last: Timestamp, flow: Option<CommunityId>) {
-        if self.count == 0 {
-            (self.first, self.last) = (first, last);
-        }
-        self.count += 1;
-        self.first = self.first.min(first);
-        self.last = self.last.max(last);
-        if let Some(flow) = flow
-            && self.flows.len() < Evidence::MAX_FLOWS
-            && !self.flows.contains(&flow)
-        {
-            if self.flows.is_empty() {
-                // Most have one: not the room for four that a vector begins with.
-                self.flows.reserve_exact(1);
-            }
-            self.flows.push(flow);
-        }
-    }
-
-    /// Adds what another one counted.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for flow in &other.flows {
-            self.add(other.first, other.last, Some(*flow));
-        }
-        self.count = self.count - other.flows.len() as u64 + other.count;
-    }
-
-    /// Whether it is to be said now: at `least` for the first time, when it doubled, and at the end if it grew.
-    pub(crate) fn is_due(&mut self, least: u64, stage: Stage) -> bool {
-        let due = match stage {
-            Stage::Partial => false,
-            _ if self.count < least.max(1) => false,
-            Stage::Closed => self.count > self.said,
-            Stage::Refreshed => self.said == 0 || self.count >= self.said.saturating_mul(2),
-        };
-        if due {
-            self.revision = if self.said == 0 { 0 } else { self.revision + 1 };
-            self.said = self.count;
-        }
-        due
     }
 }
 
@@ -213,14 +155,14 @@ mod tests {
         for n in 1..=15 {
             assert!(growing.add(window, "key", Timestamp(n), Timestamp(n), None));
             for (_, tally) in growing.due(window, 3, Stage::Refreshed) {
-                said.push((tally.count, tally.revision));
+                said.push(tally.count);
             }
         }
         for (_, tally) in growing.due(window, 3, Stage::Closed) {
-            said.push((tally.count, tally.revision));
+            said.push(tally.count);
             assert_eq!((tally.first, tally.last), (Timestamp(1), Timestamp(15)));
         }
-        assert_eq!(said, [(3, 0), (6, 1), (12, 2), (15, 3)]);
+        assert_eq!(said, [3, 6, 12, 15]);
         assert!(growing.due(window, 1, Stage::Closed).is_empty());
     }
 
