@@ -120,9 +120,9 @@ impl DifferentLocalnet {
         let known = service(server.port, flow.tuple.protocol).is_some();
         if flow.tuple.protocol == UDP {
             if is_stun(flow) {
-                self.windows.of(window).own.to_stun(flow);
+                self.windows.of(window).own.asked_stun(flow);
             } else if !known {
-                self.windows.of(window).own.to_unknown(flow, SHARED);
+                self.windows.of(window).own.called(flow, SHARED);
             }
         }
         if !is_private(server.ip) || self.is_usual(flow, server) {

@@ -22,12 +22,12 @@ impl OwnPorts {
     const MAX_PORTS: usize = 1_024;
 
     /// Learns from a flow of the host to a STUN server, see [`is_stun`].
-    pub(crate) fn to_stun(&mut self, flow: &Flow) {
+    pub(crate) fn asked_stun(&mut self, flow: &Flow) {
         self.call(flow.client_server().0.port);
     }
 
     /// Learns from a flow of the host to a port without known service; `most`: peers of one own port that are told apart.
-    pub(crate) fn to_unknown(&mut self, flow: &Flow, most: usize) {
+    pub(crate) fn called(&mut self, flow: &Flow, most: usize) {
         let (client, server) = flow.client_server();
         if flow.tuple.protocol != UDP {
             return;

@@ -193,7 +193,7 @@ impl UnknownPort {
         let known = service(server.port, protocol);
         if known.is_some() || self.config.known.contains(&server.port) {
             if own_ports::is_stun(flow) {
-                self.windows.of(window).own.to_stun(flow);
+                self.windows.of(window).own.asked_stun(flow);
             }
             if server.port == 53 && flow.established() {
                 self.windows.of(window).asks_names = true;
@@ -204,7 +204,7 @@ impl UnknownPort {
             return;
         }
         let window = self.windows.of(update.profile.window);
-        window.own.to_unknown(flow, self.config.peers);
+        window.own.called(flow, self.config.peers);
         let key = (server.ip, server.port, protocol);
         if window.targets.len() >= MAX_TARGETS && !window.targets.contains_key(&key) {
             self.windows.refuse();
