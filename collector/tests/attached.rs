@@ -6,6 +6,8 @@
 mod daemon;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/python.rs"]
+mod python;
 #[path = "support/traffic.rs"]
 mod traffic;
 
@@ -59,30 +61,11 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/module-python")
 }
 
-/// A Python that has what the example needs; says that the test is skipped where there is none.
-fn interpreter() -> Option<PathBuf> {
-    let has = |python: &&&str| {
-        let imported = Command::new(**python)
-            .args(["-c", "import grpc, google.protobuf"])
-            .stderr(Stdio::null())
-            .status();
-        imported.is_ok_and(|status| status.success())
-    };
-    let found = ["python3", "/usr/bin/python3"].iter().find(has);
-    let protoc = Command::new("protoc")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    if found.is_none() || protoc.is_err() {
-        println!("skipped: needs python3-grpcio, python3-protobuf and protobuf-compiler");
-        return None;
-    }
-    found.map(PathBuf::from)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_example_loses_and_doubles_nothing() {
-    let Some(interpreter) = interpreter() else { return };
+    let Some(interpreter) = python::interpreter() else {
+        return;
+    };
     let directory = tempfile::tempdir().unwrap();
     let stubs = directory.path().join("stubs");
     let made = Command::new("sh")
@@ -252,21 +235,7 @@ fn hello(name: &str, window: u32) -> v1::ModuleHello {
 
 /// All evidence of modules, in the order of the store.
 async fn found(collector: &Daemon) -> Vec<v1::Evidence> {
-    let mut client = QueryClient::new(collector.channel());
-    let (mut found, mut page) = (Vec::new(), Vec::new());
-    loop {
-        let request = v1::ListEvidenceRequest {
-            page_size: 1000,
-            page,
-            ..v1::ListEvidenceRequest::default()
-        };
-        let answer = client.list_evidence(request).await.unwrap().into_inner();
-        found.extend(answer.evidence);
-        page = answer.next_page;
-        if page.is_empty() {
-            break;
-        }
-    }
+    let mut found = collector.evidence().await;
     found.retain(|evidence| evidence.kind == "REPORTED_BY_OTHER");
     found
 }

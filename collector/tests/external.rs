@@ -313,7 +313,7 @@ async fn settled(collector: &Daemon) -> Vec<v1::Evidence> {
     while same < 6 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let now = found(collector).await;
+        let now = collector.evidence().await;
         let positions: Vec<Option<u64>> = status(collector)
             .await
             .into_values()
@@ -328,24 +328,6 @@ async fn settled(collector: &Daemon) -> Vec<v1::Evidence> {
         before = now;
     }
     before
-}
-
-async fn found(collector: &Daemon) -> Vec<v1::Evidence> {
-    let mut client = QueryClient::new(collector.channel());
-    let (mut found, mut page) = (Vec::new(), Vec::new());
-    loop {
-        let request = v1::ListEvidenceRequest {
-            page_size: 1000,
-            page,
-            ..v1::ListEvidenceRequest::default()
-        };
-        let answer = client.list_evidence(request).await.unwrap().into_inner();
-        found.extend(answer.evidence);
-        page = answer.next_page;
-        if page.is_empty() {
-            return found;
-        }
-    }
 }
 
 async fn status(collector: &Daemon) -> BTreeMap<String, v1::ModuleStatus> {

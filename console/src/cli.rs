@@ -9,6 +9,7 @@ pub mod flows;
 pub mod ip;
 pub mod landmarks;
 pub mod live;
+pub mod module;
 pub mod outliers;
 mod output;
 pub mod place;
@@ -72,6 +73,7 @@ enum Command {
     Unblock(block::UnblockOptions),
     Blocked(block::BlockedOptions),
     Landmarks(landmarks::Options),
+    Module(module::Options),
     Console(console::Options),
     Web(web::Options),
     Report(report::Options),
@@ -112,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Unblock(options) => block::unblock(&options),
         Command::Blocked(options) => block::blocked(&options),
         Command::Landmarks(options) => landmarks::run(&options),
+        Command::Module(options) => module::run(&options),
         Command::Console(options) => console::run(&options),
         Command::Web(options) => web::run(&options),
         Command::Report(options) => report::run(options),

@@ -132,6 +132,124 @@ fn logs_of_zeek_come_back_as_they_were_written() {
     assert_eq!(uid("conn.log", "\t443\ttcp"), uid("ssl.log", "b.example.org"));
 }
 
+/// The other logs, each with one row: what is written is read back, and written the same once more.
+#[test]
+fn every_other_log_comes_back_as_it_was_written() {
+    let flow = |uid: &str, port: u16, server: u16| {
+        format!(
+            r#""ts":1700000010.5,"uid":"{uid}","id.orig_h":"10.0.0.7","id.orig_p":{port},"id.resp_h":"198.51.100.9","id.resp_p":{server}"#
+        )
+    };
+    let free = r#""ts":1700000011.0"#.to_owned();
+    let rows = [
+        (
+            "quic",
+            flow("Q1", 42001, 443),
+            r#""proto":"udp","server_name":"q.example","client_protocol":"h3""#,
+        ),
+        (
+            "ssl",
+            flow("X1", 42002, 443),
+            r#""version":"TLSv12","server_name":"x.example","cert_chain_fps":["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],"subject":"CN=x.example","issuer":"CN=ca.example""#,
+        ),
+        (
+            "x509",
+            free.clone(),
+            r#""fingerprint":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","certificate.subject":"CN=x.example","certificate.issuer":"CN=ca.example","certificate.not_valid_before":1690000000.0,"certificate.not_valid_after":1790000000.0,"san.dns":["x.example","y.example"]"#,
+        ),
+        (
+            "dhcp",
+            free.clone(),
+            r#""client_addr":"10.0.0.7","server_addr":"10.0.0.1","mac":"08:00:27:7f:09:e1","host_name":"box","requested_addr":"10.0.0.7","assigned_addr":"10.0.0.7","msg_types":["ACK"]"#,
+        ),
+        (
+            "ftp",
+            flow("F1", 42003, 21),
+            r#""user":"u","command":"PASV","reply_code":227,"reply_msg":"go","data_channel.resp_h":"198.51.100.9","data_channel.resp_p":4000"#,
+        ),
+        (
+            "smtp",
+            flow("M1", 42004, 25),
+            r#""helo":"box","mailfrom":"a@example.org","rcptto":["b@example.org"],"last_reply":"554 5.7.1 no","tls":false"#,
+        ),
+        (
+            "files",
+            flow("H1", 42005, 80),
+            r#""fuid":"F","source":"HTTP","mime_type":"application/x-dosexec","filename":"a.exe","is_orig":false,"total_bytes":4096,"md5":"d41d8cd98f00b204e9800998ecf8427e","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709""#,
+        ),
+        (
+            "tunnel",
+            flow("T1", 0, 0),
+            r#""tunnel_type":"Tunnel::GRE","action":"Tunnel::DISCOVER""#,
+        ),
+        (
+            "notice",
+            flow("N1", 42006, 22),
+            r#""proto":"tcp","note":"Scan::Port_Scan","msg":"many ports","sub":"local","src":"10.0.0.7","dst":"198.51.100.9","p":22"#,
+        ),
+        (
+            "software",
+            free.clone(),
+            r#""host":"10.0.0.7","software_type":"SSH::CLIENT","name":"OpenSSH","unparsed_version":"OpenSSH_9.6""#,
+        ),
+        (
+            "login",
+            flow("L1", 42007, 23),
+            r#""service":"telnet","user":"root","success":"F""#,
+        ),
+        (
+            "arp",
+            free,
+            r#""operation":"reply","src_mac":"50:5b:c2:db:c3:17","dst_mac":"ff:ff:ff:ff:ff:ff","orig_h":"10.0.0.7","resp_h":"10.0.0.1","orig_hw":"50:5b:c2:db:c3:17","resp_hw":"00:11:22:33:44:55""#,
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let [first, tsv, json, again] = ["in", "tsv", "json", "again"].map(|name| folder.path().join(name));
+    fs::create_dir(&first).unwrap();
+    for (name, begin, rest) in &rows {
+        fs::write(first.join(format!("{name}.log")), format!("{{{begin},{rest}}}\n")).unwrap();
+    }
+    analyze(&first, &[export("zeek", &tsv)], None);
+    analyze(&tsv, &[export("zeek-json", &json)], None);
+    analyze(&json, &[export("zeek", &again)], None);
+    let (written, back) = (logs(&tsv), logs(&again));
+    for (name, ..) in &rows {
+        let log = format!("{name}.log");
+        let text = written
+            .get(&log)
+            .unwrap_or_else(|| panic!("no {log}: {:?}", written.keys()));
+        assert_eq!(
+            text.lines().filter(|line| !line.starts_with('#')).count(),
+            1,
+            "{text}"
+        );
+        assert_eq!(Some(text), back.get(&log), "{log}");
+    }
+    // What the rows said is in what was written.
+    for (log, said) in [
+        ("quic", "q.example\th3"),
+        ("x509", "x.example,y.example"),
+        ("dhcp", "08:00:27:7f:09:e1\t-\t-\t10.0.0.7\tACK"),
+        ("ftp", "\tu\tPASV\t"),
+        ("smtp", "a@example.org\tb@example.org\t554 5.7.1 no\tF"),
+        ("files", "application/x-dosexec\ta.exe\tF\t"),
+        ("tunnel", "Tunnel::GRE\tTunnel::DISCOVER"),
+        (
+            "notice",
+            "Scan::Port_Scan\tmany ports\tlocal\t10.0.0.7\t198.51.100.9\t22",
+        ),
+        ("software", "OpenSSH\tOpenSSH_9.6"),
+        ("login", "telnet\troot\tF"),
+        (
+            "arp",
+            "reply\t50:5b:c2:db:c3:17\tff:ff:ff:ff:ff:ff\t10.0.0.7\t10.0.0.1",
+        ),
+    ] {
+        let text = &written[&format!("{log}.log")];
+        assert!(text.contains(said), "{text}");
+    }
+}
+
 /// Flows of a capture, written as conn.log and read back, are the flows of the capture.
 #[test]
 fn flows_of_captures_survive_conn_log() {

@@ -51,9 +51,10 @@ class Messages:
 
     def __init__(self, stubs):
         sys.path.insert(0, stubs)
-        from lynceus.v1 import evidence_pb2, flow_pb2, module_pb2
+        from lynceus.v1 import evidence_pb2, flow_pb2, module_pb2, profile_pb2
 
-        self.evidence, self.flow, self.module = evidence_pb2, flow_pb2, module_pb2
+        self.evidence, self.flow = evidence_pb2, flow_pb2
+        self.module, self.profile = module_pb2, profile_pb2
 
 
 def attach(pb, channel):

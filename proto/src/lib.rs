@@ -15,9 +15,11 @@ mod flow;
 pub mod module;
 mod profile;
 pub mod session;
+mod sources;
 mod status;
 
 pub use field::{Invalid, Problem, limits};
+pub use sources::SOURCES;
 
 /// Generated from `proto/lynceus/v1/*.proto`.
 #[allow(

@@ -9,6 +9,7 @@ use lynceus_model::window::SensorId;
 use lynceus_proto::batch::Batch;
 use lynceus_proto::v1;
 use lynceus_proto::v1::ingest_client::IngestClient;
+use lynceus_proto::v1::query_client::QueryClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -151,6 +152,26 @@ impl Daemon {
             .ack
             .unwrap();
         Ok(ack.refused.map_or(Said::Stored, Said::Refused))
+    }
+
+    /// All evidence, in the order of the store.
+    #[allow(dead_code, reason = "only some tests ask")]
+    pub(crate) async fn evidence(&self) -> Vec<v1::Evidence> {
+        let mut client = QueryClient::new(self.channel.clone());
+        let (mut found, mut page) = (Vec::new(), Vec::new());
+        loop {
+            let request = v1::ListEvidenceRequest {
+                page_size: 1000,
+                page,
+                ..v1::ListEvidenceRequest::default()
+            };
+            let answer = client.list_evidence(request).await.unwrap().into_inner();
+            found.extend(answer.evidence);
+            page = answer.next_page;
+            if page.is_empty() {
+                return found;
+            }
+        }
     }
 
     pub(crate) async fn http(&self, path: &str) -> String {

@@ -7,6 +7,7 @@
 
 mod fields;
 mod records;
+mod sampling;
 mod sequence;
 
 use std::io;

@@ -9,6 +9,7 @@ use netflow_parser::static_versions::v5;
 use netflow_parser::{FieldValue, IpfixField, IpfixFlowRecord, V9FlowRecord};
 use rustc_hash::{FxHashMap, FxHasher};
 
+use super::sampling::{self, Sampling};
 use crate::source::log::LARGEST_COUNTER;
 use crate::source::log::facts::{Ends, ICMP, ICMPV6};
 use crate::source::nfdump::Half;
@@ -51,7 +52,7 @@ const LAST_DELTA_MICROS: u16 = 159;
 const BOOT_MILLIS: u16 = 160;
 
 /// Of the standard's numbers those that are read.
-const READ: [u16; 30] = [
+const READ: [u16; 39] = [
     OCTETS,
     PACKETS,
     PROTOCOL,
@@ -82,6 +83,15 @@ const READ: [u16; 30] = [
     FIRST_DELTA_MICROS,
     LAST_DELTA_MICROS,
     BOOT_MILLIS,
+    sampling::SAMPLING_INTERVAL,
+    sampling::SAMPLER_ID,
+    sampling::RANDOM_INTERVAL,
+    sampling::SELECTOR_ID,
+    sampling::PACKET_INTERVAL,
+    sampling::PACKET_SPACE,
+    sampling::SIZE,
+    sampling::POPULATION,
+    sampling::PROBABILITY,
 ];
 
 /// When a datagram was exported, and what its uptimes are counted from.
@@ -135,6 +145,7 @@ pub(super) struct Facts {
     /// Before the export, in microseconds.
     ages: [Option<u32>; 2],
     boot: Option<i64>,
+    pub(super) sampling: Sampling,
 }
 
 impl Facts {
@@ -240,7 +251,14 @@ impl Facts {
             _ if field == PACKETS | REVERSE || field == PACKETS_TOTAL | REVERSE => {
                 self.back[0] = number.unwrap_or(0)
             }
-            _ => {}
+            _ => self.sampling.take(field, number),
+        }
+    }
+
+    /// Each packet stands for so many.
+    pub(super) fn scale(&mut self, rate: u64) {
+        for count in self.out.iter_mut().chain(&mut self.back) {
+            *count = count.saturating_mul(rate);
         }
     }
 

@@ -9,9 +9,10 @@ use lynceus_model::status::{Counter, Fill, Loss, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
 use netflow_parser::variable_versions::{ipfix, v9};
 use netflow_parser::{AutoScopedParser, NetflowPacket, NetflowParser};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use super::fields::{Clock, Facts};
+use super::sampling::{Samplers, of_header};
 use super::sequence::Sequences;
 use crate::clock::WallClock;
 use crate::flow_table::{Expiry, FlowTable, FlowTableConfig, Timeouts, WhenFull};
@@ -36,6 +37,8 @@ pub struct NetflowCounts {
     pub malformed: u64,
     /// Sets of records whose template did not come yet.
     pub no_template: u64,
+    /// Records of a sampling exporter: their numbers were scaled, so they are estimates.
+    pub sampled: u64,
 }
 
 /// What exporters sent, without a socket.
@@ -43,8 +46,9 @@ pub struct Records {
     parser: AutoScopedParser,
     table: FlowTable,
     sequences: Sequences,
-    /// Interfaces that have a name in the table.
-    named: FxHashSet<u32>,
+    samplers: Samplers,
+    /// Interfaces that have a name in the table, and the sampling rate in it.
+    named: FxHashMap<u32, u64>,
     counts: NetflowCounts,
     newest: Timestamp,
 }
@@ -65,7 +69,8 @@ impl Records {
                 when_full: WhenFull::Evict,
             }),
             sequences: Sequences::new(MOST_EXPORTERS),
-            named: FxHashSet::default(),
+            samplers: Samplers::default(),
+            named: FxHashMap::default(),
             counts: NetflowCounts::default(),
             newest: Timestamp::MIN,
         })
@@ -109,6 +114,8 @@ impl Records {
                 "datagrams",
                 self.sequences.missing_datagrams(),
             ),
+            ("sampled", "records", counts.sampled),
+            ("sampler_without_room", "announcements", self.samplers.refused()),
             ("ended_early", "flows", self.table.stats().evicted),
         ];
         let losses = losses.into_iter().filter(|loss| loss.2 > 0);
@@ -160,8 +167,9 @@ impl Records {
                 self.sequences
                     .records((from, 5, domain), header.flow_sequence, Some(count));
                 let clock = Clock::of_uptime(header.unix_secs, header.unix_nsecs, header.sys_up_time);
+                let rate = of_header(header.sampling_interval);
                 for flow in &packet.flowsets {
-                    self.flow(Facts::of_v5(flow), clock, from.ip(), ended);
+                    self.flow(Facts::of_v5(flow), rate, clock, from.ip(), ended);
                 }
             }
             NetflowPacket::V9(packet) => {
@@ -173,7 +181,15 @@ impl Records {
                     match &set.body {
                         v9::FlowSetBody::Data(data) => {
                             for record in &data.fields {
-                                self.flow(Facts::of_v9(record), clock, from.ip(), ended);
+                                let facts = Facts::of_v9(record);
+                                let rate = self.samplers.rate(from.ip(), header.source_id, &facts.sampling);
+                                self.flow(facts, rate, clock, from.ip(), ended);
+                            }
+                        }
+                        v9::FlowSetBody::OptionsData(data) => {
+                            for record in &data.fields {
+                                let said = Facts::of_v9(&record.options_fields).sampling;
+                                self.samplers.learn(from.ip(), header.source_id, &said);
                             }
                         }
                         v9::FlowSetBody::NoTemplate(_) => self.counts.no_template += 1,
@@ -191,11 +207,19 @@ impl Records {
                         ipfix::FlowSetBody::Data(data) => {
                             count = count.map(|count| count + data.fields.len() as u32);
                             for record in &data.fields {
-                                self.flow(Facts::of_ipfix(record), clock, from.ip(), ended);
+                                let facts = Facts::of_ipfix(record);
+                                let domain = header.observation_domain_id;
+                                let rate = self.samplers.rate(from.ip(), domain, &facts.sampling);
+                                self.flow(facts, rate, clock, from.ip(), ended);
                             }
                         }
                         ipfix::FlowSetBody::OptionsData(data) => {
                             count = count.map(|count| count + data.fields.len() as u32);
+                            for record in &data.fields {
+                                let said = Facts::of_ipfix(record).sampling;
+                                self.samplers
+                                    .learn(from.ip(), header.observation_domain_id, &said);
+                            }
                         }
                         ipfix::FlowSetBody::NoTemplate(_) => {
                             count = None;
@@ -212,23 +236,47 @@ impl Records {
         }
     }
 
-    fn flow(&mut self, facts: Facts, clock: Clock, exporter: IpAddr, ended: &mut Vec<FlowUpdate>) {
+    fn flow(
+        &mut self,
+        mut facts: Facts,
+        rate: u64,
+        clock: Clock,
+        exporter: IpAddr,
+        ended: &mut Vec<FlowUpdate>,
+    ) {
         self.counts.records += 1;
+        facts.scale(rate);
         let Some(half) = facts.half(clock) else {
             self.counts.no_flow += 1;
             return;
         };
         let point = facts.point(exporter);
-        if let Some(index) = facts.interface()
-            && self.named.len() < MOST_NAMES
-            && self.named.insert(point)
-        {
-            self.table.name_interface(point, &format!("{exporter}/{index}"));
-        }
+        self.counts.sampled += u64::from(rate > 1);
+        self.name(point, facts.interface(), rate, exporter);
         self.newest = self.newest.max(half.last);
         let record = Half::record(half, self.counts.records, point);
         let added = self.table.record(&record, WallClock::default(), ended);
         debug_assert!(added.is_ok(), "this table evicts");
+    }
+
+    /// Names an observation point in the flows: exporter, interface, sampling. A rate may come after the first records.
+    fn name(&mut self, point: u32, interface: Option<u32>, rate: u64, exporter: IpAddr) {
+        let known = self.named.get(&point).copied();
+        if known == Some(rate) || (known.is_none() && self.named.len() >= MOST_NAMES) {
+            return;
+        }
+        let place = match interface {
+            Some(index) => format!("{exporter}/{index}"),
+            None if rate > 1 => exporter.to_string(),
+            None => return,
+        };
+        self.named.insert(point, rate);
+        let sampled = if rate > 1 {
+            format!(" (sampled 1:{rate})")
+        } else {
+            String::new()
+        };
+        self.table.name_interface(point, &format!("{place}{sampled}"));
     }
 }
 

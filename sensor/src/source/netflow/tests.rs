@@ -45,6 +45,10 @@ const UPTIME: u32 = 1_000_000;
 type Sent = ([u8; 4], u16, [u8; 4], u16, u8);
 
 fn v5(sequence: u32, flows: &[Sent]) -> Vec<u8> {
+    v5_sampled(sequence, 0, flows)
+}
+
+fn v5_sampled(sequence: u32, sampling: u16, flows: &[Sent]) -> Vec<u8> {
     let head = Bytes::default()
         .u16(5)
         .u16(flows.len() as u16)
@@ -53,7 +57,7 @@ fn v5(sequence: u32, flows: &[Sent]) -> Vec<u8> {
         .u32(500_000_000)
         .u32(sequence)
         .u16(0)
-        .u16(0);
+        .u16(sampling);
     let add = |bytes: Bytes, (from, from_port, to, to_port, flags): &Sent| {
         bytes
             .all(from)
@@ -306,6 +310,117 @@ fn ipfix_with_milliseconds_and_both_directions() {
     assert_eq!(flow.duration(), Duration::from_millis(1250));
     assert!(flow.established());
     assert!(source.status().losses.is_empty());
+}
+
+/// Packets, bytes, observation point and records told as sampled.
+fn scaled(flows: &[FlowUpdate], source: &NetflowSource) -> (u64, u64, String, u64) {
+    assert_eq!(flows.len(), 1);
+    let flow = &flows[0].flow;
+    let point = flow
+        .seen_at
+        .first()
+        .map_or_else(String::new, |seen| seen.interface.to_string());
+    let status = source.status();
+    let losses = status.losses.iter().find(|loss| loss.reason == "sampled");
+    (
+        flow.out.packets,
+        flow.out.bytes,
+        point,
+        losses.map_or(0, |loss| loss.count),
+    )
+}
+
+#[test]
+fn version_5_says_its_rate_in_the_header() {
+    let exporter = Exporter::new();
+    exporter.send(&v5_sampled(
+        1,
+        0x4000 | 100,
+        &[([10, 0, 0, 1], 4000, [10, 0, 0, 2], 80, 2)],
+    ));
+    let (flows, source) = exporter.finish(1);
+    let expected = (500, 40_000, "127.0.0.1/3 (sampled 1:100)".to_owned(), 1);
+    assert_eq!(scaled(&flows, &source), expected);
+}
+
+/// IPv4 ends, protocol, packets, bytes, input interface; then one more field.
+fn template(id: u16, more: (u16, u16)) -> Bytes {
+    let fields = [(8, 4), (12, 4), (4, 1), (2, 4), (1, 4), (10, 2), more];
+    let head = Bytes::default().u16(id).u16(fields.len() as u16);
+    fields
+        .iter()
+        .fold(head, |bytes, (number, length)| bytes.u16(*number).u16(*length))
+}
+
+fn record() -> Bytes {
+    Bytes::default()
+        .all(&[10, 0, 0, 1])
+        .all(&[10, 0, 0, 2])
+        .u8(17)
+        .u32(5)
+        .u32(400)
+        .u16(3)
+}
+
+fn set(id: u16, body: Bytes) -> Vec<u8> {
+    Bytes::default()
+        .u16(id)
+        .u16(4 + body.0.len() as u16)
+        .all(&body.0)
+        .0
+}
+
+#[test]
+fn version_9_says_its_rate_in_options() {
+    let exporter = Exporter::new();
+    // Scope: the system, in four bytes; then sampler, mode and interval.
+    let options = Bytes::default()
+        .u16(257)
+        .u16(4)
+        .u16(12)
+        .all(&[0, 1, 0, 4, 0, 48, 0, 1, 0, 49, 0, 1, 0, 50, 0, 4]);
+    let said = Bytes::default().u32(1).u8(9).u8(2).u32(512).all(&[0; 2]);
+    let sets = [
+        set(1, options),
+        set(0, template(256, (48, 1))),
+        set(257, said),
+        set(256, record().u8(9)),
+    ]
+    .concat();
+    let head = Bytes::default().u16(9).u16(4).u32(UPTIME).u32(NOW).u32(1).u32(7);
+    exporter.send(&head.all(&sets).0);
+    let (flows, source) = exporter.finish(1);
+    let expected = (5 * 512, 400 * 512, "127.0.0.1/3 (sampled 1:512)".to_owned(), 1);
+    assert_eq!(scaled(&flows, &source), expected);
+}
+
+#[test]
+fn ipfix_says_its_rate_by_selector() {
+    let exporter = Exporter::new();
+    // One scope field, the selector; then interval and space.
+    let options = Bytes::default()
+        .u16(257)
+        .u16(3)
+        .u16(1)
+        .all(&[1, 46, 0, 8, 1, 49, 0, 4, 1, 50, 0, 4]);
+    let said = Bytes::default().u64(5).u32(1).u32(999);
+    let sets = [
+        set(3, options),
+        set(2, template(256, (302, 8))),
+        set(257, said),
+        set(256, record().u64(5)),
+    ]
+    .concat();
+    let head = Bytes::default()
+        .u16(10)
+        .u16(16 + sets.len() as u16)
+        .u32(NOW)
+        .u32(1)
+        .u32(1);
+    exporter.send(&head.all(&sets).0);
+    let (flows, source) = exporter.finish(1);
+    let expected = (5000, 400_000, "127.0.0.1/3 (sampled 1:1000)".to_owned(), 1);
+    assert_eq!(scaled(&flows, &source), expected);
 }
 
 #[test]
