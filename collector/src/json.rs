@@ -109,9 +109,10 @@ pub fn write_alert(out: &mut Vec<u8>, alert: &Alert) {
     object.value("flows", |out| flows(out, &alert.flows));
     object.time("first", alert.first);
     object.time("last", alert.last);
-    object.value("peers", |out| {
-        list(out, &[alert.profile], |out, ip| peer(out, *ip))
-    });
+    let peers: Vec<IpAddr> = std::iter::once(alert.profile)
+        .chain(alert.peers.iter().copied())
+        .collect();
+    object.value("peers", |out| list(out, &peers, |out, ip| peer(out, *ip)));
     object.end();
 }
 
@@ -356,6 +357,7 @@ pub(crate) mod tests {
                 weight: 0.4,
             }],
             flows: vec![CommunityId([1; 20])],
+            peers: vec!["8.8.8.8".parse().unwrap()],
             first: Timestamp(7_200_500_000_000),
             last: Timestamp(7_201_000_000_000),
             confidence: Confidence::new(0.49),

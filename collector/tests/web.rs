@@ -210,6 +210,18 @@ async fn the_page_says_who_is_infected_and_why() {
         "{alert}"
     );
     assert!(alert.contains("Without "), "{alert}");
+    let peers = alert.split("Who else is in it").nth(1).unwrap();
+    assert!(
+        peers.contains("href=\"/ip/192.168.7.") && peers.contains("unknown: no feed is loaded"),
+        "{alert}"
+    );
+    // The whole dossier: what the sensors saw of a server, with who says so.
+    let server = get(&router, "/ip/93.184.216.1").await.body;
+    assert!(server.contains("443/tcp"), "{server}");
+    assert!(
+        server.contains("<dt>feeds</dt>") && server.contains("feed of addresses"),
+        "{server}"
+    );
     let evidence = links(&alert)
         .into_iter()
         .find(|link| link.starts_with("/evidence/"))

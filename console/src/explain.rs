@@ -64,7 +64,10 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
         Line::default(),
     ];
     let at = lines.len().saturating_sub(3);
-    lines.splice(at..at, whose([Some(evidence.attacker), evidence.victim]));
+    lines.splice(
+        at..at,
+        whose([Some(evidence.attacker), evidence.victim].into_iter().flatten()),
+    );
     // First what would have to be otherwise: on a small screen the numbers go on below it.
     lines.extend(counterfactual(evidence));
     lines.extend(features(evidence));
@@ -89,9 +92,9 @@ fn who(evidence: &Evidence) -> String {
 }
 
 /// Whose the public addresses are, by the program's tables.
-fn whose(addresses: [Option<IpAddr>; 2]) -> Vec<Line> {
-    let shorts = addresses.into_iter().flatten().map(Short::of);
-    shorts
+fn whose(addresses: impl Iterator<Item = IpAddr>) -> Vec<Line> {
+    addresses
+        .map(Short::of)
         .filter(Short::is_routable)
         .map(|short| {
             let text = format!("{}: {short}", short.ip);
@@ -231,7 +234,10 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
             .and(Tone::Quiet, " (weight of the threat level × confidence)"),
     ];
     let at = lines.len().saturating_sub(2);
-    lines.splice(at..at, whose([Some(alert.profile), None]));
+    lines.splice(
+        at..at,
+        whose([alert.profile].into_iter().chain(alert.peers.iter().copied())),
+    );
     for term in &alert.terms {
         let weight = format!("{:>7} ", format!("{:.2}", term.weight));
         let line = Line::toned(Tone::Heading, weight);

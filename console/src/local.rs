@@ -11,6 +11,7 @@ use lynceus_collector::feeds::Keeper;
 use lynceus_collector::knowledge::Facts;
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
+use lynceus_collector::shared::Connected;
 use lynceus_collector::sink::Sink;
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store};
 use lynceus_detect::DetectConfig;
@@ -45,6 +46,8 @@ pub struct Local {
     seq: u64,
     waiting: Content,
     traffic: usize,
+    /// The sensor counts as connected as long as it feeds this collector.
+    _connected: Option<Connected>,
     /// Keeps feeds and whitelist fresh as long as the collector runs.
     _keeper: Option<Keeper>,
     /// Where the store is, if it goes with this. After the collector: fields are dropped in order.
@@ -117,9 +120,15 @@ impl Local {
             seq: 0,
             waiting: Content::default(),
             traffic: 0,
+            _connected: None,
             _keeper: judging.keeper,
             _folder: None,
         })
+    }
+
+    /// A sensor of this process feeds the collector from now on.
+    pub fn connect(&mut self) {
+        self._connected = Some(self.collector.shared().connect(self.sensor));
     }
 
     /// Takes updates; they are judged in this order, soon.

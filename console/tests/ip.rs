@@ -147,3 +147,24 @@ fn services_that_our_sensors_saw_stand_in_the_dossier_and_peers_in_evidence() {
     });
     assert!(known, "{evidence}");
 }
+
+#[test]
+fn a_list_of_ones_own_is_asked_without_a_collector() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("bad.txt");
+    std::fs::write(&list, "8.8.8.0/24\n192.0.2.66\n").unwrap();
+    let list = list.to_str().unwrap();
+    let (out, ok) = lynceus(&["ip", "--json", "--feed", list, "8.8.8.8", "94.31.29.154"]);
+    assert!(ok);
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let feeds = |line: &Value| line["fields"]["feeds"]["value"].clone();
+    assert_eq!(feeds(&lines[0]), serde_json::json!(["bad.txt"]));
+    assert_eq!(feeds(&lines[1]), serde_json::json!([]), "asked, and not in it");
+    let (out, _) = lynceus(&["ip", "--json", "8.8.8.8"]);
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(feeds(&line), Value::Null, "nobody was asked");
+    assert!(!lynceus(&["ip", "--feed", "/nowhere/bad.txt", "8.8.8.8"]).1);
+}

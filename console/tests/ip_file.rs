@@ -312,3 +312,33 @@ fn without_leave_nobody_is_asked_and_ctrl_c_leaves_whole_rows() {
     let log = std::fs::read_to_string(folder.path().join(".local/state/lynceus/probes.jsonl")).unwrap();
     assert!(log.lines().count() >= 1 && log.contains("censys"), "{log}");
 }
+
+#[test]
+fn a_table_has_a_manifest_too() {
+    let folder = files(&[("input.csv", LIST)]);
+    let done = run(
+        folder.path(),
+        &[
+            "--file",
+            "input.csv",
+            "--output",
+            "out.csv",
+            "--manifest",
+            "run.json",
+        ],
+    );
+    assert!(done.status.success(), "{done:?}");
+    let manifest = std::fs::read(folder.path().join("run.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    // One address comes twice and is asked about once.
+    assert_eq!(
+        (&manifest["requested"], &manifest["unique"]),
+        (&4.into(), &3.into())
+    );
+    assert_eq!(manifest["probes"], 0);
+    assert!(
+        manifest["finished"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z'))
+    );
+}

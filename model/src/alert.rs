@@ -39,6 +39,8 @@ pub struct Alert {
     pub terms: Vec<Term>,
     /// Flows of the terms, at most [`Alert::MAX_FLOWS`], heaviest term first, each once.
     pub flows: Vec<CommunityId>,
+    /// Who else stands in the terms, as attacker or victim: at most [`Alert::MAX_PEERS`], heaviest term first, each once.
+    pub peers: Vec<IpAddr>,
     /// Earliest and latest event time of the terms.
     pub first: Timestamp,
     pub last: Timestamp,
@@ -50,6 +52,8 @@ pub struct Alert {
 impl Alert {
     /// Bound of `flows`.
     pub const MAX_FLOWS: usize = 256;
+    /// Bound of `peers`: as many as a reader looks at; the evidence has the others.
+    pub const MAX_PEERS: usize = 16;
 }
 
 /// What one evidence adds to an alert.
@@ -131,6 +135,8 @@ struct Window {
 struct Waiting {
     term: Term,
     flows: Vec<CommunityId>,
+    /// Attacker and victim, where they are not the profile.
+    peers: [Option<IpAddr>; 2],
     first: Timestamp,
     last: Timestamp,
 }
@@ -197,6 +203,8 @@ impl Accumulator {
                 weight,
             },
             flows: evidence.flows.clone(),
+            peers: [Some(evidence.attacker), evidence.victim]
+                .map(|ip| ip.filter(|ip| *ip != evidence.profile)),
             first: evidence.first,
             last: evidence.last,
         });
@@ -241,6 +249,12 @@ impl Accumulator {
         // Stable: equal weights stay in the order of arrival.
         waiting.sort_by(|a, b| b.term.weight.total_cmp(&a.term.weight));
         let mut flows = Vec::new();
+        let mut peers = Vec::new();
+        for peer in waiting.iter().flat_map(|waiting| waiting.peers).flatten() {
+            if peers.len() < Alert::MAX_PEERS && !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
         let mut known = BTreeSet::new();
         for flow in waiting.iter().flat_map(|waiting| &waiting.flows) {
             if flows.len() < Alert::MAX_FLOWS && known.insert(*flow) {
@@ -260,6 +274,7 @@ impl Accumulator {
             threshold: self.policy.threshold(),
             terms: waiting.iter().map(|waiting| waiting.term).collect(),
             flows,
+            peers,
             first: waiting
                 .iter()
                 .map(|waiting| waiting.first)
@@ -393,6 +408,30 @@ mod tests {
             "an id counts once, also later"
         );
         assert_eq!(accumulator.sum(window()), 0.0);
+    }
+
+    #[test]
+    fn an_alert_names_the_other_sides_heaviest_first_and_each_once() {
+        let mut accumulator = accumulator(AlertPolicy::default());
+        let ip = |last| IpAddr::from([192, 0, 2, last]);
+        let with = |number: u16, level, attacker, victim| Evidence {
+            attacker,
+            victim,
+            ..evidence(number, level, 1.0)
+        };
+        let own = IpAddr::from([10, 0, 0, 1]);
+        accumulator.add(&with(1, ThreatLevel::Low, own, Some(ip(1))));
+        accumulator.add(&with(2, ThreatLevel::Critical, ip(2), Some(own)));
+        accumulator.add(&with(3, ThreatLevel::Critical, own, Some(ip(2))));
+        let alert = (4..200)
+            .find_map(|n| {
+                let victim = ip((n % 60) as u8 + 3);
+                accumulator.add(&with(n, ThreatLevel::Medium, own, Some(victim)))
+            })
+            .unwrap();
+        assert_eq!(alert.peers[..2], [ip(2), ip(7)]);
+        assert_eq!(alert.peers.len(), Alert::MAX_PEERS);
+        assert!(!alert.peers.contains(&own));
     }
 
     #[test]

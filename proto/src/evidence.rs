@@ -201,6 +201,7 @@ impl TryFrom<v1::Alert> for Alert {
             threshold: finite("threshold", wire.threshold)?,
             terms: list("terms", wire.terms, limits::TERMS, Term::try_from)?,
             flows: list("flows", wire.flows, Self::MAX_FLOWS, |id| community_id("id", &id))?,
+            peers: list("peers", wire.peers, Self::MAX_PEERS, |ip| address("ip", &ip))?,
             first: Timestamp(wire.first),
             last: Timestamp(wire.last),
             confidence: confidence(wire.confidence)?,
@@ -225,6 +226,12 @@ impl From<Alert> for v1::Alert {
                 .map(Into::into)
                 .collect(),
             flows: flows.map(|id| id.0.to_vec()).collect(),
+            peers: alert
+                .peers
+                .into_iter()
+                .take(Alert::MAX_PEERS)
+                .map(address_bytes)
+                .collect(),
             first: alert.first.0,
             last: alert.last.0,
             confidence: alert.confidence.value(),

@@ -10,6 +10,7 @@ mod kernel;
 mod live;
 mod memory;
 mod outliers;
+mod page;
 mod report;
 mod table;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Memory(memory::Options),
     /// Outliers: learning, scores and rank errors; planted causes beside ECOD, COPOD, isolation forest; memory; dives
     Outliers,
+    /// The page over a million pieces of evidence: lists at their begin and deep inside, searches
+    Page,
     /// Nanoseconds to merge a kernel record or count a packet at 10 thousand, 1 million and 10 million flows
     Table,
 }
@@ -52,6 +55,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Live => live::run(),
         Command::Memory(options) => memory::run(&options),
         Command::Outliers => outliers::run(),
+        Command::Page => page::run(),
         Command::Table => table::run(),
     }
 }

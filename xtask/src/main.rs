@@ -15,6 +15,7 @@ mod map;
 mod page;
 mod setup;
 mod shell;
+mod terminal;
 mod test;
 mod toolchain;
 mod train;

@@ -8,12 +8,13 @@ use clap::Args;
 use crate::shell::{command, execute, has, root};
 use crate::test::install_packages;
 
-/// Distribution package and a program of it.
+/// Distribution package and a program or file of it.
 pub(crate) const PACKAGES: [(&str, &str); 4] = [
     ("chromium", "chromium"),
     ("nodejs", "node"),
     ("npm", "npm"),
-    ("python3-venv", "python3"),
+    // Python alone cannot make environments.
+    ("python3-venv", "/var/lib/dpkg/info/python3-venv.list"),
 ];
 
 /// The API's tester, pinned.
@@ -23,7 +24,14 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 const SHOWN: [&str; 4] = ["overview", "alert", "profile", "dark"];
 
 #[derive(Args, Default)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Only the terminal UI
+    #[arg(long, conflicts_with = "page_only")]
+    terminal_only: bool,
+    /// Only the page
+    #[arg(long)]
+    page_only: bool,
+}
 
 /// Installs the driver of the browser (its lock file pins it) and schemathesis, where they are missing and can be had.
 /// Tests that miss them say so.
@@ -52,8 +60,14 @@ pub(crate) fn install() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the journey through the page and takes its pictures for the README.
-pub(crate) fn screenshots(_: &Options) -> anyhow::Result<()> {
+/// Takes the pictures of the README: screens of the terminal UI, and pages on a journey through them.
+pub(crate) fn screenshots(options: &Options) -> anyhow::Result<()> {
+    if !options.page_only {
+        crate::terminal::pictures()?;
+    }
+    if options.terminal_only {
+        return Ok(());
+    }
     install_packages(&PACKAGES)?;
     install()?;
     let test = [

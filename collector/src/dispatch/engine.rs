@@ -111,6 +111,16 @@ impl Engine {
         self.outliers.restore(store)
     }
 
+    /// Takes the newest window's end for the newest event time, where no update will tell.
+    pub(super) fn come_to_rest(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let newest = store.scan(Table::WindowsByTime, &KeyRange::all(), Order::Descending, 1)?;
+        let window = newest.first().and_then(|(key, _)| rows::window_of_time_key(key));
+        if let Some(window) = window {
+            self.now = window.start.saturating_add(self.options.plan.width);
+        }
+        Ok(())
+    }
+
     /// Shows an update to the outlier detector and adds up what it finds, after the other detectors.
     pub(super) fn look_for_outliers(
         &mut self,

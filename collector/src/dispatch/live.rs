@@ -44,7 +44,10 @@ impl AtRest {
     fn engine(&self) -> &Mutex<Engine> {
         self.engine.get_or_init(|| {
             let mut engine = Engine::new(self.options.clone(), Position(0), 0);
-            if let Err(error) = engine.restore(&*self.store) {
+            if let Err(error) = engine
+                .restore(&*self.store)
+                .and_then(|()| engine.come_to_rest(&*self.store))
+            {
                 tracing::error!(%error, "what the outlier detector remembers cannot be read");
             }
             Mutex::new(engine)

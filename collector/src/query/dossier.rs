@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use lynceus_enrich::discipline::{Folders, History};
 use lynceus_enrich::dossier::{Dossier, MAX_FACTS};
 use lynceus_enrich::fact::{Fact, Field, Item, Matched, Reason, Source, Value};
 use lynceus_enrich::local::published::{self, Published};
 use lynceus_enrich::local::{self, Local};
 use lynceus_enrich::offline::tables::Tables;
+use lynceus_enrich::provider;
 use lynceus_model::flow::{FlowUpdate, Service};
 use lynceus_model::time::Timestamp;
 use lynceus_proto::v1;
@@ -35,11 +37,11 @@ const MAX_TEXT: usize = 4096;
 const SENSORS: Source = Source::new("sensors");
 const FEEDS: Source = Source::new("feeds");
 
-/// Dossiers that were asked for, and the user's files.
+/// Dossiers that were asked for, the user's files, and what providers said to `lynceus ip` on this machine.
 #[derive(Debug, Default)]
 pub struct Dossiers {
     kept: Mutex<HashMap<IpAddr, Arc<Dossier>>>,
-    files: OnceLock<(Local, Published)>,
+    files: OnceLock<(Local, Published, History)>,
     pub hits: AtomicU64,
     pub misses: AtomicU64,
     /// Kept ones that made room for others, because they were old or too many.
@@ -73,7 +75,7 @@ impl Dossiers {
         kept.insert(dossier.ip, dossier);
     }
 
-    fn files(&self) -> &(Local, Published) {
+    fn files(&self) -> &(Local, Published, History) {
         self.files.get_or_init(|| {
             let home = std::env::var_os("HOME").map(PathBuf::from);
             let local = Local::open(&local::usual_folders(home.as_deref()), &local::usual_ipfire());
@@ -84,6 +86,7 @@ impl Dossiers {
             (
                 local,
                 folder.map_or_else(Published::default, |folder| Published::open(&folder)),
+                Folders::usual().history(),
             )
         })
     }
@@ -101,7 +104,7 @@ impl QueryService {
             return Ok(dossier);
         }
         let mut dossier = Dossier::new(ip, now);
-        let (local, published) = self.dossiers.files();
+        let (local, published, history) = self.dossiers.files();
         local.describe(&mut dossier);
         match Tables::embedded() {
             Ok(tables) => {
@@ -109,6 +112,11 @@ impl QueryService {
                 published.describe(&mut dossier);
                 self.seen(&mut dossier)?;
                 dossier.add(listed(&self.live.facts(), ip));
+                // Nobody is asked; what was said stands with its date.
+                match history.recall(ip, i64::MAX) {
+                    Ok(answers) => dossier.extend(answers.iter().flat_map(provider::facts)),
+                    Err(error) => tracing::warn!(%error, "the history of answers cannot be read"),
+                }
                 tables.conclude(&mut dossier);
             }
             Err(damaged) => return Err(Status::data_loss(damaged.to_string())),
@@ -172,7 +180,8 @@ impl QueryService {
 }
 
 /// Feeds that list the address: none of them is an answer too, if a feed of addresses is loaded.
-fn listed(facts: &Facts, ip: IpAddr) -> Fact {
+#[must_use]
+pub fn listed(facts: &Facts, ip: IpAddr) -> Fact {
     let Some(hits) = facts.feeds().ip(ip) else {
         let reason = Reason::NoData("feed of addresses".into());
         return Fact::unknown(Field::Feeds, reason, FEEDS);

@@ -75,6 +75,9 @@ impl QueryService {
             ("outlier_bytes", engine.outlier_bytes),
             ("damaged_blocks", store.damaged),
             ("recovered_bytes", store.recovered_bytes),
+            ("dossier_hits", self.dossiers.hits.load(Ordering::Relaxed)),
+            ("dossier_misses", self.dossiers.misses.load(Ordering::Relaxed)),
+            ("dossier_evicted", self.dossiers.evicted.load(Ordering::Relaxed)),
         ];
         totals.extend(now.map(counter));
         let mut refused: Vec<v1::Counter> = self

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lynceus_enrich::dossier::Dossier;
+use lynceus_enrich::fact::{Field as DossierField, Value as DossierValue};
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::address;
 use lynceus_model::evidence::Evidence;
@@ -20,6 +22,16 @@ const EVIDENCE: usize = 50;
 /// Peers that are looked up for a map.
 const PLACES: usize = 500;
 
+/// Fields that are shown as unknown, too, with the reason.
+const LOOKED_FOR: [DossierField; 6] = [
+    DossierField::CountryCode,
+    DossierField::Asn,
+    DossierField::ReverseDns,
+    DossierField::Ports,
+    DossierField::Services,
+    DossierField::Feeds,
+];
+
 /// What is known of one address.
 pub(super) struct Address {
     pub(super) ip: IpAddr,
@@ -32,8 +44,8 @@ pub(super) struct Address {
     pub(super) listed: Option<Vec<String>>,
     pub(super) evidence: Vec<Evidence>,
     pub(super) point: Option<Point>,
-    /// What the program's tables say, field by field.
-    pub(super) dossier: Dossier,
+    /// All that the collector knows, field by field.
+    pub(super) dossier: Arc<Dossier>,
 }
 
 impl Web {
@@ -63,11 +75,7 @@ impl Web {
             names.dedup();
             names
         });
-        let mut dossier = Dossier::new(ip, crate::now());
-        if let Ok(tables) = Tables::embedded() {
-            tables.describe(&mut dossier);
-            tables.conclude(&mut dossier);
-        }
+        let dossier = self.0.query.dossier(ip)?;
         Ok(Address {
             ip,
             me: self.is_me(ip),
@@ -123,17 +131,29 @@ impl Address {
     pub(super) fn lines(&self, clock: &Clock) -> Vec<(String, Vec<String>)> {
         let mut lines = vec![("kind".to_owned(), vec![self.kind().to_owned()])];
         for merged in self.dossier.fields() {
-            let Some(value) = &merged.value else { continue };
-            let mut values = vec![human::printable(&value.to_string(), 200)];
-            values.extend(merged.agreement().map(|words| human::printable(&words, 200)));
+            let mut values = match &merged.value {
+                Some(DossierValue::Set(items)) if items.is_empty() => vec!["none".to_owned()],
+                Some(value) => vec![human::printable(&value.to_string(), 200)],
+                // Of most fields only who can say matters; these a reader looks for.
+                None if LOOKED_FOR.contains(&merged.field) => vec!["unknown".to_owned()],
+                None => continue,
+            };
+            let doubt = merged.agreement().or_else(|| {
+                let (_, reason) = merged.unknown.first()?;
+                merged.value.is_none().then(|| reason.to_string())
+            });
+            let said = merged.sources.first().map(|fact| {
+                let date = fact.as_of.map(|time| clock.date_minute(time));
+                let date = date.as_deref().and_then(|date| date.split(' ').next());
+                let of = date.map_or_else(String::new, |date| format!(" of {date}"));
+                format!("{}{of}", fact.source.title())
+            });
+            let about = said.into_iter().chain(doubt).collect::<Vec<_>>().join("; ");
+            if !about.is_empty() {
+                values.push(human::printable(&about, 300));
+            }
             lines.push((merged.field.title().to_owned(), values));
         }
-        let listed = match &self.listed {
-            None => vec!["unknown: no feed is loaded".to_owned()],
-            Some(feeds) if feeds.is_empty() => vec!["in no feed that is loaded".to_owned()],
-            Some(feeds) => feeds.clone(),
-        };
-        lines.push(("blocklists".to_owned(), listed));
         let seen = match (self.first, self.last) {
             (Some(first), Some(last)) => format!(
                 "has a profile of {} between {} and {} {}",

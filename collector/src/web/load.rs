@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lynceus_model::alert::{Alert, AlertId};
+use lynceus_model::alert::{Alert, AlertId, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::flow::CommunityId;
 use lynceus_model::profile::ProfileDelta;
@@ -25,6 +25,8 @@ use crate::rows::address_bytes;
 const TRAFFIC: u32 = 1000;
 /// Findings of one window that a page shows.
 const FINDINGS: u32 = 500;
+/// The newest findings, of which the overview shows the gravest: the most that one question gives.
+const LOOKED_AT: u32 = 1000;
 /// Windows of one profile that a page shows; the newest are last.
 const WINDOWS: usize = 1000;
 /// Findings whose times make the chart of the overview.
@@ -54,6 +56,7 @@ pub(super) struct Overview {
     pub(super) index: Arc<Index>,
     /// The newest first.
     pub(super) alerts: Vec<Alert>,
+    /// Of the newest, the gravest first.
     pub(super) evidence: Vec<Evidence>,
     pub(super) alert_times: Vec<Timestamp>,
     pub(super) evidence_times: Vec<Timestamp>,
@@ -125,10 +128,19 @@ impl Web {
             ..v1::ListAlertsRequest::default()
         })?;
         let evidence = self.0.query.evidence(&v1::ListEvidenceRequest {
-            page_size: newest,
+            page_size: LOOKED_AT,
             newest_first: true,
             ..v1::ListEvidenceRequest::default()
         })?;
+        let evidence: Vec<Evidence> = evidence
+            .evidence
+            .into_iter()
+            .map(Evidence::try_from)
+            .collect::<Result<_, _>>()?;
+        let evidence = gravest(evidence.iter(), newest as usize)
+            .into_iter()
+            .cloned()
+            .collect();
         Ok(Overview {
             health: self.health()?,
             index: self.index()?,
@@ -137,11 +149,7 @@ impl Web {
                 .into_iter()
                 .map(Alert::try_from)
                 .collect::<Result<_, _>>()?,
-            evidence: evidence
-                .evidence
-                .into_iter()
-                .map(Evidence::try_from)
-                .collect::<Result<_, _>>()?,
+            evidence,
             alert_times: self.0.query.times(true, CHART)?,
             evidence_times: self.0.query.times(false, CHART)?,
         })
@@ -278,6 +286,20 @@ impl Web {
         peers.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         peers
     }
+}
+
+/// The findings that a reader should see first: by weight, then by level, the newest of alike ones first.
+pub(super) fn gravest<'a>(evidence: impl Iterator<Item = &'a Evidence>, most: usize) -> Vec<&'a Evidence> {
+    let mut all: Vec<&Evidence> = evidence.collect();
+    all.sort_by(|a, b| {
+        AlertPolicy::weight(b)
+            .total_cmp(&AlertPolicy::weight(a))
+            .then(b.threat_level.cmp(&a.threat_level))
+            .then(b.last.cmp(&a.last))
+            .then(a.id.cmp(&b.id))
+    });
+    all.truncate(most);
+    all
 }
 
 fn sensor_id(bytes: &[u8]) -> SensorId {

@@ -8,6 +8,7 @@ mod overview;
 pub(super) mod parts;
 mod profile;
 mod search;
+mod whose;
 
 use std::sync::Arc;
 

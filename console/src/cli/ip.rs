@@ -10,19 +10,22 @@ pub mod place_check;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_collector::knowledge::Facts;
+use lynceus_collector::query::dossier::listed;
 use lynceus_enrich::dossier::{Dossier, dossier_json};
-use lynceus_enrich::fact::{Fact, Field, Reason, Source};
+use lynceus_enrich::fact::{Fact, Field, Reason, Source, Value};
 use lynceus_enrich::local::published::{self, Published};
 use lynceus_enrich::local::{self, Local};
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::time::Timestamp;
 
 use super::place::Place;
-use super::{Outcome, output, say};
+use super::{Outcome, output, say, settings};
 use crate::query::Query;
 use crate::text::{Line, Tone};
 
@@ -42,6 +45,7 @@ use crate::text::{Line, Tone};
   lynceus ip --active --providers ping,traceroute 8.8.8.8
   lynceus ip --history 8.8.8.8                 what was said before, and what changed
   lynceus ip --import-zmap scan.csv            open ports that a scan of yours found
+  lynceus ip --feed blocklist.txt 8.8.8.8      is it in this list?
   lynceus ip --where 94.31.29.154              does light permit what the tables say?
   lynceus ip --file input.csv --config know_your_ip.cfg --output output.csv --maxconn 5
   grep sshd auth.log | lynceus ip --file - --format jsonl        the addresses of any text")]
@@ -55,6 +59,10 @@ pub struct Options {
     /// Folder with MMDB files of your own, besides the usual ones; may be given several times
     #[arg(long, value_name = "DIR")]
     mmdb: Vec<PathBuf>,
+    /// Threat feed to look the addresses up in: a file of indicators (plain, CSV, JSON, STIX, MISP); may be given several
+    /// times
+    #[arg(long = "feed", value_name = "FILE")]
+    feeds: Vec<PathBuf>,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -87,7 +95,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let asked = options.asking.ask(&addresses, &offline)?;
     let published =
         published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
-    let mut collector = Own::open(&options.place);
+    let mut collector = Own::open(&options.place, &options.feeds)?;
     let now = now();
     let width = output::width();
     for (at, ip) in addresses.iter().enumerate() {
@@ -133,7 +141,7 @@ fn table(options: &Options, addresses: &[IpAddr]) -> anyhow::Result<Outcome> {
     let now = now();
     // In Know Your IP `--from` counts rows; a folder has no such name.
     let (from, place) = options.place.row();
-    let collector = std::sync::Mutex::new(Own::open(&place));
+    let collector = std::sync::Mutex::new(Own::open(&place, &options.feeds)?);
     let describe = |ip: IpAddr, said: &[Fact]| {
         let ip = ip.to_canonical();
         let mut said = said.to_vec();
@@ -165,9 +173,10 @@ fn dossier(
     dossier
 }
 
-/// The collector, whose sensors and feeds know more, as long as it answers.
+/// The collector, whose sensors and feeds know more, as long as it answers; and feeds that were named.
 struct Own {
     query: Option<Query>,
+    feeds: Option<Arc<Facts>>,
     title: String,
 }
 
@@ -179,19 +188,32 @@ const OWN: [(Field, &str); 3] = [
 ];
 
 impl Own {
-    fn open(place: &Place) -> Self {
+    fn open(place: &Place, feeds: &[PathBuf]) -> anyhow::Result<Self> {
+        let feeds = (!feeds.is_empty()).then(|| settings::feeds(feeds)).transpose()?;
         let query = place.open();
         if let (Err(error), true) = (&query, place.is_folder()) {
             say(&format!("{error:#}"));
         }
-        Self {
+        Ok(Self {
             query: query.ok(),
+            feeds,
             title: place.title(),
+        })
+    }
+
+    /// What is known of an address by the collector and by the feeds that were named.
+    fn facts(&mut self, ip: IpAddr) -> Vec<Fact> {
+        let mut facts = self.asked(ip);
+        if let Some(feeds) = &self.feeds {
+            // Without a collector its feeds are no question any more.
+            facts.retain(|fact| fact.field != Field::Feeds || !matches!(fact.value, Value::Unknown(_)));
+            facts.push(listed(feeds, ip));
         }
+        facts
     }
 
     /// What it says of an address; that it does not answer, where it does not.
-    fn facts(&mut self, ip: IpAddr) -> Vec<Fact> {
+    fn asked(&mut self, ip: IpAddr) -> Vec<Fact> {
         let answer = self.query.as_ref().map(|query| query.known_of(ip));
         if let Some(Ok(answer)) = answer {
             let known = answer.facts().iter();

@@ -159,7 +159,7 @@ pub(super) fn session(
         width: settings.width(),
     };
     let printer = (!with_console).then(|| Printer::new(options.json, options.zone.clock()));
-    let local = Local::open(
+    let mut local = Local::open(
         Keep::In(&folder.path().join(Local::STORE)),
         identity.sensor,
         identity.boot,
@@ -170,6 +170,7 @@ pub(super) fn session(
             .map(|printer| Box::new(printer) as _)
             .collect(),
     )?;
+    local.connect();
     let stop = signal::stop_flag()?;
     let source = open()?;
     let query = local.query(true, watched.me.clone())?;

@@ -105,16 +105,7 @@ impl Settings {
             .map_err(fault)
             .context("home")?;
         let mut feeds = file.feeds;
-        feeds.extend(self.feeds.iter().map(|path| {
-            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-            let name: String = name
-                .chars()
-                .map(|letter| if plain(letter) { letter } else { '_' })
-                .take(64)
-                .collect();
-            FeedConfig::file(name.trim_start_matches('.'), path)
-        }));
+        feeds.extend(self.feeds.iter().map(|path| feed(path)));
         Ok(Effective {
             whitelist: self.whitelist.clone().or(file.whitelist),
             feeds,
@@ -149,21 +140,13 @@ impl Effective {
         }
         let (feeds, whitelist) = (self.feeds.clone(), self.whitelist.clone());
         let keeper = match cache {
+            // While running, a feed that does not answer yet is only told.
             Some(cache) => Some(Keeper::start(feeds, whitelist, cache, Arc::clone(&facts), None)?),
             None => {
-                load_once(feeds, whitelist, &own_cache(), Arc::clone(&facts))?;
+                read_once(feeds, whitelist, &facts)?;
                 None
             }
         };
-        // Whoever names a feed wants it read; while running, one that does not answer yet is only told.
-        let known = facts.known();
-        let unread = known
-            .iter()
-            .filter(|feed| feed.taken.is_none())
-            .find_map(|feed| feed.error.clone());
-        if let (None, Some(error)) = (cache, unread) {
-            anyhow::bail!(error);
-        }
         Ok(Judging {
             policy: self.policy(),
             detect: self.detect.clone(),
@@ -207,6 +190,39 @@ impl Effective {
             Width::OnlyOne => None,
         }
     }
+}
+
+/// Feeds of the named files, for those who only look addresses up.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn feeds(paths: &[PathBuf]) -> anyhow::Result<Arc<Facts>> {
+    let facts = Arc::new(Facts::default());
+    read_once(paths.iter().map(|path| feed(path)).collect(), None, &facts)?;
+    Ok(facts)
+}
+
+/// Whoever names a feed wants it read.
+fn read_once(feeds: Vec<FeedConfig>, whitelist: Option<PathBuf>, facts: &Arc<Facts>) -> anyhow::Result<()> {
+    load_once(feeds, whitelist, &own_cache(), Arc::clone(facts))?;
+    let known = facts.known();
+    let unread = known.iter().find(|feed| feed.taken.is_none());
+    match unread.and_then(|feed| feed.error.clone()) {
+        Some(error) => Err(anyhow::anyhow!(error)),
+        None => Ok(()),
+    }
+}
+
+/// A file as a feed, by its own name.
+fn feed(path: &Path) -> FeedConfig {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let name: String = name
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '_' })
+        .take(64)
+        .collect();
+    FeedConfig::file(name.trim_start_matches('.'), path)
 }
 
 /// The user's own cache, never a folder that others may write to.

@@ -1,15 +1,7 @@
-//! All that is known of an address, as text: what the store has, then facts of the tables that come with the program and
-//! of files that are on this machine. No packet is sent.
+//! All that is known of an address, as text: what the store has of it, then the collector's dossier: tables, files on its
+//! machine, feeds, what sensors saw, what providers said before. No packet is sent.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use lynceus_enrich::dossier::Dossier;
-use lynceus_enrich::local::{self, Local};
-use lynceus_enrich::offline::tables::Tables;
-use lynceus_model::time::Timestamp;
 
 use super::{Query, Wanted};
 use crate::human;
@@ -17,7 +9,7 @@ use crate::peers::{self, other_side};
 use crate::text::{Line, Tone};
 
 /// Evidence about the address that is shown.
-const MAX_FINDINGS: usize = 20;
+const MAX_FINDINGS: usize = 12;
 
 impl Query {
     pub(super) fn dossier(&self, ip: IpAddr) -> anyhow::Result<Vec<Line>> {
@@ -83,6 +75,13 @@ impl Query {
                 .then(a.first.cmp(&b.first))
                 .then(a.id.cmp(&b.id))
         });
+        lines.push(Line::default());
+        // The table's own first line is the address, which stands above.
+        lines.extend(
+            crate::dossier::lines(&self.known_of(ip)?, None)
+                .into_iter()
+                .skip(1),
+        );
         if !about.is_empty() {
             lines.push(Line::default());
             lines.push(Line::toned(Tone::Heading, "Evidence about it"));
@@ -100,32 +99,6 @@ impl Query {
                 format!("and {} more", about.len() - MAX_FINDINGS),
             ));
         }
-        lines.push(Line::default());
-        lines.extend(facts(ip));
         Ok(lines)
-    }
-}
-
-/// As `lynceus ip` prints them.
-fn facts(ip: IpAddr) -> Vec<Line> {
-    static FILES: OnceLock<Local> = OnceLock::new();
-    let files = FILES.get_or_init(|| {
-        let home = std::env::var_os("HOME").map(PathBuf::from);
-        Local::open(&local::usual_folders(home.as_deref()), &local::usual_ipfire())
-    });
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-    let mut dossier = Dossier::new(ip.to_canonical(), now);
-    files.describe(&mut dossier);
-    match Tables::embedded() {
-        Ok(tables) => {
-            tables.describe(&mut dossier);
-            tables.conclude(&mut dossier);
-            crate::dossier::lines(&dossier, None)
-        }
-        Err(damaged) => vec![Line::toned(
-            Tone::Bad,
-            format!("a table of this program is damaged: {damaged}"),
-        )],
     }
 }

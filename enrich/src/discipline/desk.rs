@@ -1,6 +1,6 @@
 //! The door to all providers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -207,22 +207,7 @@ impl Desk {
     /// # Errors
     /// The history cannot be read.
     pub fn recall(&self, ip: IpAddr, as_of: i64) -> io::Result<Vec<Answer>> {
-        let mut latest: BTreeMap<(String, String), Observation> = BTreeMap::new();
-        for observation in self.history.of(ip)? {
-            if observation.observed <= as_of {
-                let is_import = IMPORTS.contains(&observation.provider.as_str());
-                let apart = if is_import {
-                    format!("{:?}", observation.columns)
-                } else {
-                    String::new()
-                };
-                latest.insert((observation.provider.clone(), apart), observation);
-            }
-        }
-        Ok(latest
-            .values()
-            .filter_map(|observation| observation.answer(ip))
-            .collect())
+        self.history.recall(ip, as_of)
     }
 
     /// What imported scans saw.

@@ -84,6 +84,9 @@ pub(super) const IMPORTS: [&str; 2] = ["zmap", "zgrab2"];
 const SHARDS: u32 = 256;
 /// With 256 files at most 1 GiB: some million observations of 1 KiB.
 const MAX_BYTES: u64 = 4 << 20;
+/// Seconds: two years before the newest answer. Files grow in the order of time, so the first line tells whether any is
+/// older.
+const MAX_AGE: i64 = 2 * 365 * 86_400;
 /// One observation.
 const MAX_LINE: usize = 256 << 10;
 
@@ -154,6 +157,8 @@ impl History {
         if files.is_empty() {
             return Ok(());
         }
+        let newest = observations.iter().map(|seen| seen.observed).max();
+        let newest = newest.unwrap_or(i64::MIN);
         fs::create_dir_all(&self.folder)?;
         let lock = File::create(self.folder.join("history.lock"))?;
         lock.lock()?;
@@ -171,6 +176,12 @@ impl History {
                 self.halve(&path)?;
                 file = open()?;
             }
+            let horizon = newest.saturating_sub(MAX_AGE);
+            if first_observed(&mut file)?.is_some_and(|observed| observed < horizon) {
+                drop(file);
+                self.forget(&path, horizon)?;
+                file = open()?;
+            }
             if is_cut(&mut file)? {
                 lines.insert(0, b'\n');
             }
@@ -180,11 +191,17 @@ impl History {
         Ok(())
     }
 
+    /// Drops what is older than `horizon`, and lines that nobody can read. The caller holds the lock.
+    fn forget(&self, path: &Path, horizon: i64) -> io::Result<()> {
+        let lines = lines_of(path)?;
+        let young = |line: &&Vec<u8>| read(line).is_some_and(|seen| seen.observed >= horizon);
+        let kept: Vec<&[u8]> = lines.iter().filter(young).map(Vec::as_slice).collect();
+        self.replace(path, &kept, lines.len())
+    }
+
     /// Keeps the newer half of a full file. The caller holds the lock.
     fn halve(&self, path: &Path) -> io::Result<()> {
-        let lines: Vec<Vec<u8>> = BufReader::new(File::open(path)?)
-            .split(b'\n')
-            .collect::<io::Result<_>>()?;
+        let lines = lines_of(path)?;
         let mut left = self.max_bytes / 2;
         let kept = lines
             .iter()
@@ -196,15 +213,22 @@ impl History {
                 fits
             })
             .count();
-        let gone = lines.len() - kept;
-        let mut text = lines[gone..].join(&b'\n');
-        text.push(b'\n');
+        let kept: Vec<&[u8]> = lines[lines.len() - kept..].iter().map(Vec::as_slice).collect();
+        self.replace(path, &kept, lines.len())
+    }
+
+    fn replace(&self, path: &Path, kept: &[&[u8]], before: usize) -> io::Result<()> {
+        let mut text = kept.join(&b'\n');
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
         let unfinished = path.with_extension("new");
         let mut file = File::create(&unfinished)?;
         file.write_all(&text)?;
         file.sync_data()?;
         fs::rename(unfinished, path)?;
-        self.dropped.fetch_add(gone as u64, Ordering::Relaxed);
+        self.dropped
+            .fetch_add((before - kept.len()) as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -226,6 +250,29 @@ impl History {
         })?;
         found.sort_by_key(|seen| seen.observed);
         Ok(found)
+    }
+
+    /// The latest answer of each provider until `as_of` (seconds since the Unix epoch).
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn recall(&self, ip: IpAddr, as_of: i64) -> io::Result<Vec<Answer>> {
+        let mut latest: BTreeMap<(String, String), Observation> = BTreeMap::new();
+        for observation in self.of(ip)? {
+            if observation.observed <= as_of {
+                let is_import = IMPORTS.contains(&observation.provider.as_str());
+                let apart = if is_import {
+                    format!("{:?}", observation.columns)
+                } else {
+                    String::new()
+                };
+                latest.insert((observation.provider.clone(), apart), observation);
+            }
+        }
+        Ok(latest
+            .values()
+            .filter_map(|observation| observation.answer(ip))
+            .collect())
     }
 
     fn visit(&self, path: &Path, mut visit: impl FnMut(Observation)) -> io::Result<()> {
@@ -257,6 +304,20 @@ impl History {
             }
         }
     }
+}
+
+fn lines_of(path: &Path) -> io::Result<Vec<Vec<u8>>> {
+    BufReader::new(File::open(path)?).split(b'\n').collect()
+}
+
+/// When the first line was observed; `None`: there is none, or nobody can read it.
+fn first_observed(file: &mut File) -> io::Result<Option<i64>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut line = Vec::new();
+    BufReader::new(&mut *file)
+        .take(MAX_LINE as u64 + 16)
+        .read_until(b'\n', &mut line)?;
+    Ok(read(line.strip_suffix(b"\n").unwrap_or(&line)).map(|seen| seen.observed))
 }
 
 /// `None`: not what was written.
@@ -317,6 +378,25 @@ mod tests {
         assert_eq!(found, [network, seen("192.0.2.1", "virustotal", 20)]);
         assert_eq!(again.of("198.51.100.1".parse().unwrap()).unwrap(), []);
         assert_eq!(again.damage(), Damage::default());
+    }
+
+    #[test]
+    fn what_is_older_than_two_years_goes_with_the_next_append() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::at(folder.path());
+        let ip: IpAddr = "192.0.2.1".parse().unwrap();
+        for observed in [0, 10, MAX_AGE] {
+            history
+                .append(&seen("192.0.2.1", "virustotal", observed))
+                .unwrap();
+        }
+        assert_eq!(history.of(ip).unwrap().len(), 3, "none is older yet");
+        history
+            .append(&seen("192.0.2.1", "virustotal", MAX_AGE + 5))
+            .unwrap();
+        let times: Vec<i64> = history.of(ip).unwrap().iter().map(|seen| seen.observed).collect();
+        assert_eq!(times, [10, MAX_AGE, MAX_AGE + 5]);
+        assert_eq!(history.damage().dropped, 1);
     }
 
     #[test]

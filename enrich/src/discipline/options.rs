@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Leave, Left};
+use super::{History, Leave, Left};
 use crate::provider::{Leak, Quota};
 
 /// Where things are kept.
@@ -16,6 +16,32 @@ pub struct Folders {
     pub cache: PathBuf,
     /// History, quotas and the probe log.
     pub state: PathBuf,
+}
+
+impl Folders {
+    /// The user's own (`XDG_CACHE_HOME`, `XDG_STATE_HOME`, `HOME`); without a home, the system's.
+    #[must_use]
+    pub fn usual() -> Self {
+        let set = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let of = |name: &str, below: &str, system: &str| {
+            let base = set(name).or_else(|| Some(set("HOME")?.join(below)));
+            base.unwrap_or_else(|| PathBuf::from(system)).join("lynceus")
+        };
+        Self {
+            cache: of("XDG_CACHE_HOME", ".cache", "/var/cache"),
+            state: of("XDG_STATE_HOME", ".local/state", "/var/lib"),
+        }
+    }
+
+    /// Where what providers said is kept.
+    #[must_use]
+    pub fn history(&self) -> History {
+        History::at(self.state.join("history"))
+    }
 }
 
 /// How a desk works.

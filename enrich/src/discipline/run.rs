@@ -41,6 +41,44 @@ pub struct Manifest {
     pub unkept: u64,
 }
 
+impl Manifest {
+    /// Of a run that begins now.
+    #[must_use]
+    pub fn begin(desk: &Desk) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            started: now(desk),
+            providers: desk.names(),
+            // Probes before this run; the difference is taken at the end.
+            probes: desk.wire().log().written(),
+            ..Self::default()
+        }
+    }
+
+    /// Counts the answers about one address.
+    pub fn count(&mut self, answers: &[Answer]) {
+        for answer in answers {
+            self.from_cache += usize::from(answer.from_cache);
+            let ends = self.outcomes.entry(answer.provider).or_default();
+            *ends.entry(answer.status.name()).or_default() += 1;
+        }
+        let enriched = answers.iter().any(|answer| answer.status == Status::Found);
+        self.enriched += usize::from(enriched);
+    }
+
+    /// Closes it.
+    pub fn end(&mut self, desk: &Desk) {
+        self.finished = now(desk);
+        self.probes = desk.wire().log().written() - self.probes;
+        self.history = desk.history().damage();
+        self.unkept = desk.unkept();
+    }
+}
+
+fn now(desk: &Desk) -> String {
+    jiff::Timestamp::from_second(desk.clock().now()).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
 /// How suspicious facts make an address, for the order of questions: more is asked about first.
 #[must_use]
 pub fn suspicion(facts: &[Fact]) -> u32 {
@@ -68,18 +106,8 @@ impl Run {
         stop: &AtomicBool,
         mut take: impl FnMut(usize, Vec<Answer>),
     ) -> Manifest {
-        let now = || {
-            jiff::Timestamp::from_second(desk.clock().now())
-                .map_or_else(|_| String::new(), |time| time.to_string())
-        };
-        let probes = desk.wire().log().written();
-        let mut manifest = Manifest {
-            version: env!("CARGO_PKG_VERSION"),
-            started: now(),
-            providers: desk.names(),
-            requested: addresses.len(),
-            ..Manifest::default()
-        };
+        let mut manifest = Manifest::begin(desk);
+        manifest.requested = addresses.len();
         let mut seen = HashSet::new();
         let mut order: Vec<usize> = (0..addresses.len())
             .filter(|place| seen.insert(addresses[*place].0))
@@ -105,23 +133,13 @@ impl Run {
             }
             drop(give);
             for (place, answers) in answers {
-                let mut enriched = false;
-                for answer in &answers {
-                    enriched |= answer.status == Status::Found;
-                    manifest.from_cache += usize::from(answer.from_cache);
-                    let ends = manifest.outcomes.entry(answer.provider).or_default();
-                    *ends.entry(answer.status.name()).or_default() += 1;
-                }
-                manifest.enriched += usize::from(enriched);
+                manifest.count(&answers);
                 manifest.skipped += 1;
                 take(place, answers);
             }
         });
         manifest.skipped = manifest.unique - manifest.skipped;
-        manifest.finished = now();
-        manifest.probes = desk.wire().log().written() - probes;
-        manifest.history = desk.history().damage();
-        manifest.unkept = desk.unkept();
+        manifest.end(desk);
         manifest
     }
 }

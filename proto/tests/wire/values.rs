@@ -188,20 +188,24 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
         numbers,
         vec(term, 0..5),
         vec(community_id(), 0..5),
+        vec(any::<IpAddr>(), 0..=Alert::MAX_PEERS),
     )
-        .prop_map(|((id, profile, window), times, numbers, terms, flows)| Alert {
-            id: AlertId(id),
-            profile,
-            window,
-            window_start: times.0,
-            sum: numbers.0,
-            threshold: numbers.1,
-            terms,
-            flows,
-            first: times.1,
-            last: times.2,
-            confidence: Confidence::new(numbers.2),
-        })
+        .prop_map(
+            |((id, profile, window), times, numbers, terms, flows, peers)| Alert {
+                peers,
+                id: AlertId(id),
+                profile,
+                window,
+                window_start: times.0,
+                sum: numbers.0,
+                threshold: numbers.1,
+                terms,
+                flows,
+                first: times.1,
+                last: times.2,
+                confidence: Confidence::new(numbers.2),
+            },
+        )
 }
 
 fn explanation() -> impl Strategy<Value = Explanation> {

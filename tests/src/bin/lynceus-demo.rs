@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,24 +24,41 @@ const SETTLE: Duration = Duration::from_secs(2);
 fn main() -> Result<ExitCode> {
     let frames = scenario::demo();
     let lynceus = program::built("lynceus")?;
+    let kept = kept(&lynceus)?;
     let status = match Pair::new(VethOptions::default()) {
-        Ok(pair) => live(&lynceus, &pair, &frames)?,
+        Ok(pair) => live(&lynceus, &pair, &frames, &kept)?,
         Err(reason) => {
             println!("No network namespaces here ({reason:#}); the same frames go through a file instead.\n");
-            analyze(&lynceus, &frames)?
+            analyze(&lynceus, &frames, &kept)?
         }
     };
     ensure!(status.success(), "lynceus ended with {status}");
+    let (lynceus, kept) = (lynceus.display(), kept.display());
+    println!(
+        "\nLook at it again, with what is known of every address:\n  {lynceus} console --from {kept}\n  {lynceus} \
+         web --from {kept}        in the browser"
+    );
     Ok(ExitCode::SUCCESS)
 }
 
+/// An empty place beside the program for what the demo finds; that of an earlier demo goes.
+fn kept(lynceus: &Path) -> Result<PathBuf> {
+    let folder = lynceus
+        .parent()
+        .context("the program is in a folder")?
+        .join("demo");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    Ok(folder)
+}
+
 /// Sends the frames at their pace into one end of a veth pair; `lynceus live` listens on the other.
-fn live(lynceus: &std::path::Path, pair: &Pair, frames: &[TimedFrame]) -> Result<std::process::ExitStatus> {
+fn live(lynceus: &Path, pair: &Pair, frames: &[TimedFrame], kept: &Path) -> Result<std::process::ExitStatus> {
     let mut command = pair.receiver.command(lynceus);
-    let store = tempfile::tempdir().context("folder for the demo's store")?;
     command
         .args(["live", "--no-console", "--hook", "xdp", "-i", Pair::RX, "--store"])
-        .arg(store.path());
+        .arg(kept);
     let mut child = command
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -83,7 +101,7 @@ fn send(frames: &[TimedFrame]) -> Result<u64> {
     Ok(count)
 }
 
-fn analyze(lynceus: &std::path::Path, frames: &[TimedFrame]) -> Result<std::process::ExitStatus> {
+fn analyze(lynceus: &Path, frames: &[TimedFrame], kept: &Path) -> Result<std::process::ExitStatus> {
     let folder = tempfile::tempdir().context("folder for the demo's capture")?;
     let path = folder.path().join("demo.pcap");
     let now = SystemTime::now()
@@ -94,6 +112,8 @@ fn analyze(lynceus: &std::path::Path, frames: &[TimedFrame]) -> Result<std::proc
     Command::new(lynceus)
         .arg("analyze")
         .arg(&path)
+        .arg("--out")
+        .arg(kept)
         .status()
         .context("start lynceus analyze")
 }

@@ -14,7 +14,7 @@ use super::super::error::Refusal;
 use super::super::table::{Cell, Table};
 use super::super::{Web, link, svg};
 use super::parts::{self, Line};
-use super::{Shell, Visit, explained, html, timeline_lines};
+use super::{Shell, Visit, explained, html, timeline_lines, whose};
 
 /// Lines of the flows behind an evidence.
 const LINES: usize = 200;
@@ -43,6 +43,7 @@ struct AlertPage {
     chart: String,
     missing: String,
     terms: Table,
+    peers: Table,
     json: String,
 }
 
@@ -69,6 +70,7 @@ pub(super) async fn alert(
         chart,
         missing: without(&data),
         terms,
+        peers: whose::rows(&web, &alert.peers),
         json: format!("/api/v1{}", link::alert(alert).replacen("/alert/", "/alerts/", 1)),
         shell: visit.shell(format!("Alert for {}", alert.profile), "Profiles"),
     }))

@@ -46,6 +46,11 @@ pub(super) async fn sensors(State(web): State<Web>, visit: Visit) -> Result<Resp
     }))
 }
 
+/// A reader of files: it is done, and was never connected.
+pub(super) fn of_files(status: &SensorStatus) -> bool {
+    status.points.iter().all(|point| point.hook == "file")
+}
+
 pub(in super::super) fn block(sensor: &Sensor, line: &rates::Line, clock: &Clock) -> SensorBlock {
     let status = &sensor.status;
     let kernel = status
@@ -65,7 +70,7 @@ pub(in super::super) fn block(sensor: &Sensor, line: &rates::Line, clock: &Clock
             clock.label()
         )
     };
-    let file = status.points.iter().all(|point| point.hook == "file");
+    let file = of_files(status);
     let (state, class) = match (sensor.connected, file) {
         (true, _) => ("connected", "good"),
         (false, true) => ("read from files", "quiet"),

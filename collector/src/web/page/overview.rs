@@ -75,7 +75,7 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
         },
         alerts: alert_rows(&data.alerts, clock, "newest alerts"),
         profiles: profile_rows(&web, top, "most threatening profiles"),
-        evidence: evidence_rows(&data.evidence, clock, "newest evidence"),
+        evidence: evidence_rows(&data.evidence, clock, "gravest of the newest evidence"),
         empty: data.index.profiles.is_empty(),
         shell: visit.shell("Overview", "Overview"),
     }))
@@ -93,6 +93,9 @@ pub(in super::super) fn headline(data: &Overview, flagged: usize) -> (String, &'
             let others = human::plural(flagged as u64 - 1, "other host", "other hosts");
             (format!("{} and {others} look infected", worst.ip), "bad")
         }
+        ([worst, ..], _) if worst.threat > 0.0 => {
+            (format!("No alert; {} is the most suspicious", worst.ip), "some")
+        }
         ([worst, ..], _) if worst.evidence > 0 => {
             ("No alert, but there is evidence to look at".to_owned(), "some")
         }
@@ -102,7 +105,13 @@ pub(in super::super) fn headline(data: &Overview, flagged: usize) -> (String, &'
 
 pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: usize) -> Vec<Card> {
     let health = &data.health;
-    let connected = health.sensors.iter().filter(|sensor| sensor.connected).count();
+    // Who read files is done and has nothing to be connected for.
+    let watching: Vec<_> = health
+        .sensors
+        .iter()
+        .filter(|sensor| !super::health::of_files(&sensor.status))
+        .collect();
+    let connected = watching.iter().filter(|sensor| sensor.connected).count();
     let seen: u64 = health
         .sensors
         .iter()
@@ -175,7 +184,7 @@ pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: u
             if lost == 0 { "good" } else { "bad" },
         ),
         card(
-            format!("{connected} of {}", health.sensors.len()),
+            format!("{connected} of {}", watching.len()),
             "sensors connected".to_owned(),
             "",
         ),
@@ -183,7 +192,7 @@ pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: u
     if packets.len() > 1 {
         cards[2].drawing = svg::spark(&packets, "packets a second over the last minutes");
     }
-    if health.sensors.iter().all(|sensor| !sensor.connected) && health.collector.durability == "none" {
+    if watching.is_empty() && !health.sensors.is_empty() {
         cards.pop();
     }
     cards

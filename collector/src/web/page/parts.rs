@@ -13,6 +13,7 @@ use super::super::link;
 use super::super::load::Explained;
 use super::super::svg::{self, Part};
 use super::super::table::{Cell, Table, number, text};
+use super::whose;
 
 /// Longest description in a table.
 const MAX_DESCRIPTION: usize = 300;
@@ -162,8 +163,10 @@ pub(in super::super) fn facts(evidence: &Evidence, clock: &Clock) -> Vec<(&'stat
         ("adds", Cell::Text(adds)),
         ("attacker", address(evidence.attacker)),
     ];
+    facts.extend(whose::line(evidence.attacker));
     if let Some(victim) = evidence.victim {
         facts.push(("victim", address(victim)));
+        facts.extend(whose::line(victim));
     }
     if let Some(subject) = &evidence.subject {
         facts.push(("about", Cell::Code(human::printable(subject, MAX_DESCRIPTION))));
@@ -272,23 +275,32 @@ pub(in super::super) fn histogram(histogram: &Histogram, key: &'static str) -> [
         ),
     ]
     .map(|(caption, rows, empty)| {
-        let columns = vec![
-            text(key),
+        // Ports belong to nobody.
+        let addresses = rows.iter().any(|row| row.ip.is_some());
+        let mut columns = vec![text(key)];
+        if addresses {
+            columns.extend(whose::columns());
+        }
+        columns.extend([
             number("flows"),
             number("packets"),
             number("bytes"),
             text("log share"),
-        ];
+        ]);
         let mut table = Table::new(caption, columns, empty);
         let most = largest(rows);
         for row in rows.iter().take(MAX_ROWS) {
-            table.row(vec![
-                peer_cell(&row.key),
+            let mut cells = vec![peer_cell(&row.key)];
+            if addresses {
+                cells.extend(whose::cells(row.ip));
+            }
+            cells.extend([
                 Cell::count(row.flows),
                 Cell::count(row.packets),
                 Cell::bytes(row.bytes),
                 Cell::share(row.bytes, most),
             ]);
+            table.row(cells);
         }
         if rows.len() > MAX_ROWS {
             table.note = format!("and {} more rows", human::count((rows.len() - MAX_ROWS) as u64));
@@ -302,11 +314,14 @@ pub(in super::super) fn histogram(histogram: &Histogram, key: &'static str) -> [
 
 /// Tuples with their letters.
 pub(in super::super) fn tuples(tuples: &[TupleView], caption: &str, cut: bool) -> Table {
+    let [country, network] = whose::columns();
     let mut table = Table::new(
         caption,
         vec![
             text("peer, port"),
             text("name"),
+            country,
+            network,
             text("behavior"),
             text("letters"),
             number("flows"),
@@ -316,9 +331,12 @@ pub(in super::super) fn tuples(tuples: &[TupleView], caption: &str, cut: bool) -
         "No tuples.",
     );
     for tuple in tuples.iter().take(MAX_ROWS) {
+        let [country, network] = whose::cells(Some(tuple.ip));
         table.row(vec![
             peer_cell(&tuple.key),
             Cell::Quiet(tuple.name.clone().unwrap_or_default()),
+            country,
+            network,
             Cell::Drawing(svg::letters(&tuple.letters)),
             Cell::Code(human::printable(&tuple.letters, 40)),
             Cell::count(tuple.flows),

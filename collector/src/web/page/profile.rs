@@ -23,6 +23,8 @@ const LINES: usize = 400;
 /// Bars of the strip of windows; the newest.
 const BARS: usize = 180;
 
+/// Findings beside the timeline.
+const GRAVEST: usize = 3;
 /// Views of a window: name in the address, name for people, key of the terminal.
 const VIEWS: [(&str, &str, char); 8] = [
     ("timeline", "Timeline", 't'),
@@ -47,6 +49,8 @@ struct ProfilePage {
     facts: Vec<(&'static str, String, &'static str)>,
     note: &'static str,
     view: &'static str,
+    /// Beside the timeline, so that nobody has to look for it.
+    gravest: Option<Table>,
     views: Vec<(String, &'static str, char, bool)>,
     alerts: Option<Table>,
     lines: Vec<Line>,
@@ -133,6 +137,18 @@ pub(super) async fn show(
         lines_note: lines_note(&data.timeline, left_out),
         lines,
         next: next.filter(|_| view == "timeline"),
+        gravest: (view == "timeline" && !data.evidence.is_empty()).then(|| {
+            let shown: Vec<_> = super::super::load::gravest(data.evidence.iter(), GRAVEST)
+                .into_iter()
+                .cloned()
+                .collect();
+            let mut table = evidence_rows(&shown, clock, "gravest evidence of this window");
+            if data.evidence.len() > shown.len() {
+                let more = (data.evidence.len() - shown.len()) as u64;
+                table.note = format!("and {} more under Evidence", human::count(more));
+            }
+            table
+        }),
         tables: tables(&data, view, clock),
         map: if view == "map" {
             map(&web, &data)

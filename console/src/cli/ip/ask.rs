@@ -192,7 +192,11 @@ impl Asking {
         Ok(said)
     }
 
-    fn write(&self, manifest: &Manifest) -> anyhow::Result<()> {
+    /// Writes the manifest where `--manifest` says.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn write(&self, manifest: &Manifest) -> anyhow::Result<()> {
         if let Some(path) = &self.manifest {
             let mut text = serde_json::to_vec_pretty(manifest)?;
             text.push(b'\n');
@@ -249,7 +253,7 @@ impl Asking {
             patience: Duration::from_secs(self.patience.into()),
             ..Options::default()
         };
-        Desk::open(settings, &folders(), options, Arc::new(SystemClock))
+        Desk::open(settings, &Folders::usual(), options, Arc::new(SystemClock))
     }
 
     /// Our own configuration; Know Your IP's files are taken for their providers.
@@ -284,16 +288,4 @@ fn set(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
-}
-
-/// The user's own; without a home, the system's.
-fn folders() -> Folders {
-    let of = |name: &str, below: &str, system: &str| {
-        let base = set(name).or_else(|| Some(set("HOME")?.join(below)));
-        base.unwrap_or_else(|| PathBuf::from(system)).join("lynceus")
-    };
-    Folders {
-        cache: of("XDG_CACHE_HOME", ".cache", "/var/cache"),
-        state: of("XDG_STATE_HOME", ".local/state", "/var/lib"),
-    }
 }

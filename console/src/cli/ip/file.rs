@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use lynceus_enrich::discipline::Desk;
+use lynceus_enrich::discipline::{Desk, Manifest};
 use lynceus_enrich::dossier::Dossier;
 use lynceus_enrich::fact::Fact;
 use lynceus_enrich::kyi::extract::Extract;
@@ -161,6 +161,7 @@ pub(super) fn run(
     }
     let stop = signal::stop_flag()?;
     let progress = progress(options, from, total, path.is_none());
+    let manifest = std::sync::Mutex::new(Manifest::begin(&desk));
     let ask = |ip: IpAddr| -> Known {
         let answers = match as_of {
             None => {
@@ -173,6 +174,10 @@ pub(super) fn run(
         let imported = desk.imports(ip).unwrap_or_default();
         let said: Vec<Fact> = imported.iter().chain(&answers).flat_map(facts).collect();
         log.tell(ip, &answers);
+        manifest
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .count(&answers);
         Known {
             dossier: describe(ip, &said),
             answers,
@@ -195,6 +200,13 @@ pub(super) fn run(
     progress.finish_and_clear();
     output.flush().context("write the table")?;
     let done = done?;
+    let mut manifest = manifest
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    manifest.requested = usize::try_from(done.rows).unwrap_or(usize::MAX);
+    manifest.unique = usize::try_from(done.rows - done.repeated).unwrap_or(usize::MAX);
+    manifest.end(&desk);
+    asking.write(&manifest)?;
     summarize(&done, path.as_deref(), &log);
     Ok(if done.rows == 0 {
         Outcome::Damaged

@@ -169,6 +169,7 @@ pub(crate) fn detail() -> WindowDetail {
             threshold: 0.75,
             terms,
             flows: Vec::new(),
+            peers: Vec::new(),
             first: Timestamp::from_secs(START + 10),
             last: Timestamp::from_secs(START + 50),
             confidence: Confidence::new(0.49),
