@@ -70,5 +70,5 @@ pub(super) fn cells(ip: Option<IpAddr>) -> [Cell; 2] {
 pub(super) fn line(ip: IpAddr) -> Option<(&'static str, Cell)> {
     let short = Short::of(ip);
     let text = human::printable(&short.to_string(), 120);
-    short.is_routable().then(|| ("whose", Cell::Quiet(text)))
+    short.is_routable().then_some(("whose", Cell::Quiet(text)))
 }
