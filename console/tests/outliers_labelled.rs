@@ -57,7 +57,7 @@ const LOGS: [Log; 11] = [
         ..log(
             "ctu-normal-attacked/data",
             &["51.89.192.233", "102.22.193.101", "79.124.62.34"],
-            Some(20),
+            Some(5),
         )
     },
     Log {
@@ -66,7 +66,7 @@ const LOGS: [Log; 11] = [
         ..log(
             "ctu-normal-attacked/data",
             &["51.89.192.233", "102.22.193.101", "79.124.62.34"],
-            Some(20),
+            Some(5),
         )
     },
     log("slips-scan-horizontal/conn.log", &["10.0.2.112"], None),
@@ -77,7 +77,7 @@ const LOGS: [Log; 11] = [
     log(
         "slips-test2-argus/test2-malicious.binetflow",
         &["10.8.0.69"],
-        None,
+        Some(2),
     ),
     log(
         "slips-test3-argus/test3-mixed.binetflow",
@@ -87,7 +87,7 @@ const LOGS: [Log; 11] = [
     log(
         "slips-test6-suricata/test6-malicious.suricata.json",
         &["193.46.255.92"],
-        Some(20),
+        Some(1),
     ),
 ];
 

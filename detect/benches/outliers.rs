@@ -41,6 +41,9 @@ fn main() {
     if runs("planted") {
         planted();
     }
+    if runs("alarms") {
+        alarms();
+    }
     if runs("speed") {
         speed();
     }
@@ -52,9 +55,39 @@ fn main() {
     }
 }
 
+/// On networks without outliers: as many as were asked for?
+fn alarms() {
+    const DAYS: i64 = 4;
+    const SEEDS: u64 = 4;
+    println!("| alarms a day that are bearable | alarms a day on usual traffic |");
+    println!("|---:|---:|");
+    for bearable in [0.5, 2.0, 8.0] {
+        let mut alarms = 0;
+        for seed in 21..21 + SEEDS {
+            let mut network = Network::new(seed, 60);
+            let mut outlier = bearing(bearable);
+            for hour in 0..48 + 24 * DAYS {
+                let windows = network.hour(HOUR + hour, 0);
+                let found = outlier.judge(windows.into_iter().map(|window| window.closed).collect());
+                outlier.take_judged();
+                if hour >= 48 {
+                    alarms += found.len();
+                }
+            }
+        }
+        let days = (DAYS * SEEDS as i64) as f64;
+        println!("| {bearable} | {:.2} |", alarms as f64 / days);
+    }
+    println!();
+}
+
 fn detector() -> Outlier {
+    bearing(2.0)
+}
+
+fn bearing(alarms_per_day: f64) -> Outlier {
     let config = Config {
-        alarms_per_day: 2.0,
+        alarms_per_day,
         warm_windows: 100,
         ..Config::default()
     };

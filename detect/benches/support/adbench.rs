@@ -200,7 +200,7 @@ impl Array {
         while values.len() < count {
             let wanted = (count - values.len()).min(8_192) * number.bytes;
             file.read_exact(&mut part[..wanted])
-                .with_context(|| format!("{} of {count} numbers, then nothing", values.len()))?;
+                .with_context(|| format!("fewer than {count} numbers"))?;
             values.extend(part[..wanted].chunks_exact(number.bytes).map(number.read));
         }
         Ok(Self {
