@@ -57,7 +57,7 @@ const LOGS: [Log; 11] = [
         ..log(
             "ctu-normal-attacked/data",
             &["51.89.192.233", "102.22.193.101", "79.124.62.34"],
-            Some(5),
+            Some(20),
         )
     },
     Log {
@@ -66,7 +66,7 @@ const LOGS: [Log; 11] = [
         ..log(
             "ctu-normal-attacked/data",
             &["51.89.192.233", "102.22.193.101", "79.124.62.34"],
-            Some(5),
+            Some(20),
         )
     },
     log("slips-scan-horizontal/conn.log", &["10.0.2.112"], None),

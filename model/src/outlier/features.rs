@@ -18,9 +18,6 @@ pub struct FeatureInfo {
     pub scale: u16,
     /// Only whole numbers occur.
     pub whole: bool,
-    /// It says how much there was. Less than ever before is told by counts alone, never extrapolated: an hour in which
-    /// little happens is rare at most, not impossible.
-    pub amount: bool,
 }
 
 /// The role of the profile's address in the flows that a feature counts.
@@ -59,7 +56,7 @@ const NO_RHYTHM: &str = "no tuple with eight symbols that say a period";
 /// All features, in the order of [`Values`]. The list only grows at its end.
 pub const FEATURES: [FeatureInfo; COUNT] = [
     count("flows", "flows", Side::Client, "flows", NEVER),
-    amount(
+    real(
         "flow_rate",
         "flows/min",
         Side::Client,
@@ -125,9 +122,9 @@ pub const FEATURES: [FeatureInfo; COUNT] = [
         "hosts that are in none of the profile's earlier windows at hand",
         "no earlier window at hand",
     ),
-    amount("bytes_out", "bytes", Side::Client, 1, "IP bytes sent", NEVER),
-    amount("bytes_in", "bytes", Side::Client, 1, "IP bytes received", NEVER),
-    amount(
+    real("bytes_out", "bytes", Side::Client, 1, "IP bytes sent", NEVER),
+    real("bytes_in", "bytes", Side::Client, 1, "IP bytes received", NEVER),
+    real(
         "bytes_to_one_host",
         "bytes",
         Side::Client,
@@ -241,21 +238,7 @@ const fn count(
 ) -> FeatureInfo {
     FeatureInfo {
         whole: true,
-        ..amount(name, unit, side, 1, about, missing)
-    }
-}
-
-const fn amount(
-    name: &'static str,
-    unit: &'static str,
-    side: Side,
-    scale: u16,
-    about: &'static str,
-    missing: &'static str,
-) -> FeatureInfo {
-    FeatureInfo {
-        amount: true,
-        ..real(name, unit, side, scale, about, missing)
+        ..real(name, unit, side, 1, about, missing)
     }
 }
 
@@ -275,7 +258,6 @@ const fn real(
         missing,
         scale,
         whole: false,
-        amount: false,
     }
 }
 
@@ -325,12 +307,6 @@ impl Default for Values {
     fn default() -> Self {
         Self([None; COUNT])
     }
-}
-
-/// Whether the feature says how much there was ([`FeatureInfo::amount`]).
-#[must_use]
-pub fn is_amount(feature: usize) -> bool {
-    FEATURES.get(feature).is_some_and(|info| info.amount)
 }
 
 /// ln(1 + scale · value) of a feature's value.
