@@ -87,7 +87,7 @@ const LOGS: [Log; 11] = [
     log(
         "slips-test6-suricata/test6-malicious.suricata.json",
         &["193.46.255.92"],
-        Some(1),
+        Some(2),
     ),
 ];
 
