@@ -1,12 +1,15 @@
 //! Loads the kernel programs from the object in the binary and sizes their maps.
 
+mod error;
+mod options;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::AsFd;
 
 use aya::maps::{HashMap as KernelMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use sensor_ebpf::block::{BLOCK_RULES, BLOCK_SLOTS};
 use sensor_ebpf::flow::Point;
@@ -14,8 +17,9 @@ use sensor_ebpf::heads::HeadLimits;
 use sensor_ebpf::layout::{ABI_SYMBOL, WAYS};
 use sensor_ebpf::parse::Layer;
 use sensor_ebpf::settings::{POINT_SLOTS, global, map};
-use thiserror::Error;
 
+pub use self::error::LoadError;
+pub use self::options::Options;
 use super::block::BlockMaps;
 use super::log::KernelLog;
 use super::maps::{Cache, Counters, Descriptors, HeadRing, RecordRing, Sizes, map_all};
@@ -25,87 +29,6 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LYNCEUS_OBJECT"));
 
 /// Size of the ring of log lines, a power of two: some hundred lines.
 const LOG_BYTES: u32 = 128 << 10;
-
-/// What the kernel programs are to do, and how much memory they may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Entries of the flow cache per CPU: a power of two. 2^13 of them (1 MiB, and 1 MiB that is rarely touched) stay in
-    /// the second-level cache; more of them spill less and cost more (`docs/decisions/0010`).
-    pub cache_entries: u32,
-    /// Slots of 64 bytes of the record ring per CPU: a power of two. 2^16 of them (4 MiB) hold 6 ms of a flood of 10 M
-    /// new flows a second, whose records take one slot each.
-    pub ring_slots: u32,
-    /// Which IP header makes the flow where there is a tunnel.
-    pub layer: Layer,
-    /// Bounds of payload heads; `None`: no heads.
-    pub heads: Option<HeadLimits>,
-    /// Handshake packets per second and CPU that get the precise clock (about 30 ns each in a virtual machine).
-    pub precise_times: u32,
-    /// Packets are held against block rules ([`Kernel::take_block`]). Where this is false nothing of it is in the loaded
-    /// programs.
-    pub block: bool,
-    /// A line for each refused and each degraded packet ([`Readers::log`]), for who looks for a fault. What it costs is
-    /// paid off the usual packet's way, and nothing of it is loaded where this is false.
-    pub log: bool,
-    /// Seed of the flow hash; `None` takes a random one, which keeps a flood from aiming at one set.
-    pub seed: Option<[u64; 8]>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            cache_entries: 1 << 13,
-            ring_slots: 1 << 16,
-            layer: Layer::Inner,
-            heads: Some(HeadLimits::DEFAULT),
-            precise_times: 20_000,
-            block: false,
-            log: false,
-            seed: None,
-        }
-    }
-}
-
-/// Why the kernel programs cannot be used.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    #[error("{name} must be a power of two between {least} and {most}, not {value}")]
-    Size {
-        name: &'static str,
-        value: u32,
-        least: u32,
-        most: u32,
-    },
-    #[error("failed to read how many CPUs there are from {0}")]
-    Cpus(&'static str, #[source] std::io::Error),
-    #[error("the machine has {0} CPUs; at most 65,535 are supported")]
-    TooManyCpus(usize),
-    #[error("failed to get random numbers for the flow hash")]
-    Random,
-    /// Also where the object has other layouts than this program: its symbol then says another version.
-    #[error(
-        "failed to load the kernel programs (they need Linux 5.18, CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)"
-    )]
-    Object(#[source] Box<EbpfError>),
-    #[error("the object has no {kind} `{name}`; rebuild it with `cargo xtask ebpf`")]
-    Missing { kind: &'static str, name: &'static str },
-    #[error("the kernel refused program `{name}`")]
-    Verifier {
-        name: &'static str,
-        #[source]
-        source: Box<ProgramError>,
-    },
-    #[error("failed to map the kernel's tables")]
-    Map(#[source] std::io::Error),
-    #[error("failed to open the log of the kernel programs")]
-    Log(#[source] Box<aya_log::Error>),
-    #[error("failed to open map `{name}`")]
-    OpenMap {
-        name: &'static str,
-        #[source]
-        source: Box<aya::maps::MapError>,
-    },
-}
 
 /// The three hooks' programs.
 pub(super) mod program {
