@@ -68,15 +68,21 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
     };
     let mut inner_at = carried.at.forget(frame);
     let vlan = packet.key.vlan;
-    let earlier = if LEVELS > KERNEL_LEVELS {
-        packet.outer
+    let (outer, kind, vni) = if LEVELS > KERNEL_LEVELS {
+        (packet.outer, packet.key.tunnel, packet.key.vni)
     } else {
-        None
+        (None, 0, 0)
     };
+    // Now and not when the inner header is read: kept in registers, the verifier would walk it once for each kind.
+    packet.key.tunnel = carried.kind as u8;
+    packet.key.vni = carried.vni;
     packet.outer = Some(packet.key.ends());
     let version = match carried.next {
         Next::Ethernet => link::ethernet::<F, LEVELS>(frame, &mut inner_at, packet),
-        Next::EtherType(number) => link::ether::<F, LEVELS>(frame, number, &mut inner_at, packet),
+        Next::EtherType(number) => {
+            let number = frame.forget(number as usize) as u16;
+            link::ether::<F, LEVELS>(frame, number, &mut inner_at, packet)
+        }
         Next::Ip => link::by_version(frame, inner_at),
         Next::Labels => link::labels::<F, LEVELS>(frame, &mut inner_at, packet),
     };
@@ -86,14 +92,14 @@ pub(super) fn open<F: Frame, const LEVELS: usize>(
     };
     match read {
         Ok(()) => {
-            packet.key.tunnel = carried.kind as u8;
-            packet.key.vni = carried.vni;
             *at = inner_at.forget(frame);
             Inside::Packet
         }
         Err(reason) => {
             packet.key.vlan = vlan;
-            packet.outer = earlier;
+            packet.outer = outer;
+            packet.key.tunnel = kind;
+            packet.key.vni = vni;
             match reason {
                 Refused::Arp | Refused::OtherEtherType => Inside::Nothing,
                 _ => Inside::Unreadable,

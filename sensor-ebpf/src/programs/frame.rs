@@ -182,12 +182,14 @@ pub(crate) fn bounded(len: u32) -> Option<u32> {
     if len == 0 {
         return None;
     }
-    let len = if len > HEAD_BYTES as u32 {
+    let most = if len > HEAD_BYTES as u32 {
         HEAD_BYTES as u32
     } else {
         len
     };
-    Some(masked::<{ HEAD_BYTES as u32 - 1 }>(u64::from(len - 1)) as u32 + 1)
+    // Else the verifier would walk on once for the full length and once for all others.
+    let last = forget(most as usize - 1, len);
+    Some(masked::<{ HEAD_BYTES as u32 - 1 }>(last as u64) as u32 + 1)
 }
 const _: () = assert!(HEAD_BYTES.is_power_of_two());
 
