@@ -5,7 +5,7 @@
 #[path = "support/server.rs"]
 mod server;
 mod providers {
-    pub mod cases;
+    pub(crate) mod cases;
     mod names;
 }
 

@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use crate::IP;
 
-pub struct Case {
-    pub name: &'static str,
-    pub body: Value,
-    pub method: &'static str,
-    pub target: &'static str,
-    pub header: Option<(&'static str, &'static str)>,
-    pub columns: Value,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) body: Value,
+    pub(crate) method: &'static str,
+    pub(crate) target: &'static str,
+    pub(crate) header: Option<(&'static str, &'static str)>,
+    pub(crate) columns: Value,
 }
 
 /// Bodies in the form of each vendor's documentation.
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case {
             name: "virustotal",
