@@ -4,6 +4,7 @@
 
 mod system {
     mod accounting;
+    mod alert_block;
     mod apps_parity;
     mod delivery;
     mod detections;
