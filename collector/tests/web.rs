@@ -151,7 +151,7 @@ async fn every_link_leads_to_a_page_without_inline_code() {
         if page.status == StatusCode::SEE_OTHER {
             let to = page.headers[header::LOCATION].to_str().unwrap().to_owned();
             if seen.insert(to.clone()) {
-                queue.push_back(to);
+                queue.push_front(to);
             }
             continue;
         }
