@@ -13,7 +13,7 @@ use tonic::transport::Endpoint;
 use v1::from_module::Message as From;
 use v1::to_module::Message as To;
 
-#[allow(clippy::all, reason = "generated code")]
+#[allow(dead_code, clippy::all, reason = "generated code")]
 mod v1 {
     tonic::include_proto!("lynceus.v1");
 }
