@@ -73,10 +73,14 @@ fn a_crate_passes_its_own_test() {
     // With the versions that this workspace has, so that nothing is fetched.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::fs::copy(workspace.join("Cargo.lock"), made.join("Cargo.lock")).unwrap();
-    let built = Path::new(env!("CARGO_BIN_EXE_lynceus")).parent().unwrap();
+    // And with what is built of them already.
+    let target = Path::new(env!("CARGO_BIN_EXE_lynceus"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     let tested = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--offline"])
-        .env("CARGO_TARGET_DIR", built.join("module-template"))
+        .env("CARGO_TARGET_DIR", target)
         .current_dir(&made)
         .output()
         .unwrap();

@@ -49,7 +49,7 @@ await page.locator("a", { hasText: /^why$/ }).first().click();
 assert.match(await text(page, "h1"), /Alert for 10\.0\.0\.66/);
 assert.match(await page.locator("svg.terms").textContent(), /threshold 15\.00/);
 await shot(page, "alert");
-await page.locator("table.data tbody a").first().click();
+await page.locator(`table.data tbody a[href^="/evidence/"]`).first().click();
 await page.getByRole("heading", { name: "The numbers behind it" }).waitFor();
 assert.ok((await page.locator(".timeline > li").count()) > 0, "the flows behind the evidence");
 await shot(page, "evidence");

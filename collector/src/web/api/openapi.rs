@@ -21,7 +21,23 @@ fn of_docs(text: &str) -> Value {
         object.remove("$schema");
         object.remove("$id");
     }
+    without_tuples(&mut schema);
     schema
+}
+
+/// Tools for OpenAPI read `prefixItems` as the `items` list of old drafts and refuse it: a pair becomes a list of two of
+/// either type.
+fn without_tuples(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Array(kinds)) = object.remove("prefixItems") {
+                object.insert("items".to_owned(), json!({ "anyOf": kinds }));
+            }
+            object.values_mut().for_each(without_tuples);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_tuples),
+        _ => {}
+    }
 }
 
 fn reference(name: &str) -> Value {

@@ -18,19 +18,15 @@ pub(super) struct Filter {
     ip: Option<IpAddr>,
     #[serde(default)]
     flagged: bool,
-    #[serde(default)]
-    since: String,
-    #[serde(default)]
-    until: String,
+    since: Option<String>,
+    until: Option<String>,
     limit: Option<u32>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
 pub(super) struct Period {
-    #[serde(default)]
-    since: String,
-    #[serde(default)]
-    until: String,
+    since: Option<String>,
+    until: Option<String>,
     top: Option<u32>,
 }
 
@@ -52,12 +48,10 @@ struct Compared {
 /// Rows of one answer, when the reader does not say and at most.
 const LIMIT: (u32, u32) = (100, 1000);
 
-fn time(name: &str, text: &str) -> Result<Option<Timestamp>, Refusal> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let time = link::time(text);
-    time.map(Some)
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    link::time(text)
+        .map(Some)
         .ok_or_else(|| Refusal::bad(format!("{name}: seconds since 1970 are wanted")))
 }
 
@@ -78,7 +72,10 @@ fn json(value: &impl Serialize) -> Answer {
 /// Flagged ones first, then the highest score.
 pub(super) async fn list(State(web): State<Web>, QueryOf(filter): QueryOf<Filter>) -> Answer {
     let limit = between("limit", filter.limit, LIMIT)?;
-    let span = (time("since", &filter.since)?, time("until", &filter.until)?);
+    let span = (
+        time("since", filter.since.as_deref())?,
+        time("until", filter.until.as_deref())?,
+    );
     let ip = filter.ip.map(|ip| ip.to_canonical());
     let found = web
         .ask(move |web| web.outliers(ip, span, filter.flagged, limit))
@@ -110,7 +107,10 @@ pub(super) async fn one(State(web): State<Web>, PathOf(path): PathOf<(IpAddr, St
 
 pub(super) async fn patterns(State(web): State<Web>, QueryOf(period): QueryOf<Period>) -> Answer {
     let top = between("top", period.top, (TOP, 1000))?;
-    let span = (time("since", &period.since)?, time("until", &period.until)?);
+    let span = (
+        time("since", period.since.as_deref())?,
+        time("until", period.until.as_deref())?,
+    );
     let shared: Shared = web.ask(move |web| web.patterns(span, top, 0)).await?;
     json(&shared)
 }

@@ -37,6 +37,7 @@ const SCREENS: &[(&str, &str)] = &[
     ("all_evidence", "z"),
     ("flows", "\t\tjF"),
     ("dossier", "cD"),
+    ("dive", "O"),
     ("block", "cB\n"),
     ("sensors", "a"),
     ("help", "?"),
