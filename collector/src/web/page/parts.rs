@@ -117,7 +117,7 @@ pub(in super::super) fn explained(explained: &Explained) -> (String, Table) {
         };
         if term.weight > 0.0 {
             parts.push(Part {
-                label: kind_words(found),
+                label: kind_and_aim(found),
                 product: format!("{} × {:.2}", found.threat_level.name(), found.confidence.value()),
                 level: found.threat_level.name(),
                 weight: term.weight,
@@ -144,6 +144,27 @@ pub(in super::super) fn explained(explained: &Explained) -> (String, Table) {
 /// `horizontal port scan`
 pub(in super::super) fn kind_words(evidence: &Evidence) -> String {
     evidence.kind.name().to_lowercase().replace('_', " ")
+}
+
+/// What tells findings of one kind apart: the port, else the subject, else the other side.
+fn kind_and_aim(evidence: &Evidence) -> String {
+    let aim = evidence
+        .dst_port
+        .map(|port| match evidence.protocol {
+            Some(protocol) => service::port(port, protocol).to_string(),
+            None => port.to_string(),
+        })
+        .or_else(|| {
+            evidence
+                .subject
+                .as_deref()
+                .map(|subject| human::printable(subject, 60))
+        })
+        .or_else(|| evidence.victim.map(|victim| victim.to_string()));
+    match aim {
+        Some(aim) => format!("{}: {aim}", kind_words(evidence)),
+        None => kind_words(evidence),
+    }
 }
 
 /// Facts about an evidence, a name and a value each.
