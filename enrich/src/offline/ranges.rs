@@ -77,6 +77,47 @@ struct Place {
 struct Block<K> {
     starts: Vec<K>,
     numbers: Vec<u32>,
+    /// How many starts lie before each slice of the block's span; a search halves only within its slice.
+    before: Vec<u16>,
+    /// Bits of a key's distance from the first start that a slice does not tell.
+    shift: u32,
+}
+
+/// Slices of a block are this many bits: 2 KiB a block, so that a slice has eight starts on average.
+const SLICE_BITS: u32 = 10;
+const _: () = assert!(BLOCK <= u16::MAX as usize);
+
+impl<K: Key> Block<K> {
+    /// `starts` ascend, and there is at least one.
+    fn new(starts: Vec<K>, numbers: Vec<u32>) -> Self {
+        let first = starts[0].wide();
+        let span = starts[starts.len() - 1].wide() - first;
+        let shift = (u128::BITS - span.leading_zeros()).saturating_sub(SLICE_BITS);
+        let slices = (span >> shift) as usize + 1;
+        let mut before = Vec::with_capacity(slices + 1);
+        for (index, start) in starts.iter().enumerate() {
+            let slice = ((start.wide() - first) >> shift) as usize;
+            before.resize((slice + 1).max(before.len()), index as u16);
+        }
+        before.push(starts.len() as u16);
+        Self {
+            starts,
+            numbers,
+            before,
+            shift,
+        }
+    }
+
+    /// How many starts are not behind `key`, which is not before the first.
+    fn upto(&self, key: K) -> usize {
+        let distance = key.wide().saturating_sub(self.starts[0].wide()) >> self.shift;
+        let slice = distance.min(self.before.len() as u128 - 2) as usize;
+        let (from, to) = (
+            usize::from(self.before[slice]),
+            usize::from(self.before[slice + 1]),
+        );
+        from + self.starts[from..to].partition_point(|start| *start <= key)
+    }
 }
 
 /// What a search finds: every key from `first` to `last` has this number.
@@ -164,7 +205,7 @@ impl<K: Key> Ranges<K> {
             Ok(block) => block,
             Err(damaged) => return Err(damaged.clone()),
         };
-        let next = block.starts.partition_point(|start| *start <= key);
+        let next = block.upto(key);
         // The block begins at its first key, which is not behind `key`.
         let own = next.saturating_sub(1);
         let until = block.starts.get(next).or_else(|| self.firsts.get(after));
@@ -256,7 +297,7 @@ fn unpack<K: Key>(bytes: &[u8], first: K, next: Option<K>, count: usize) -> Opti
         let high = high.map_or(0, |high| usize::from(high[index]) << 8);
         numbers.push(*own.get(high | usize::from(low[index]))?);
     }
-    Some(Block { starts, numbers })
+    Some(Block::new(starts, numbers))
 }
 
 /// The inverse: one packed block.
@@ -293,4 +334,37 @@ pub(super) fn pack<K: Key>(ranges: &[(K, u32)]) -> Vec<u8> {
         out.extend(places.iter().map(|place| (place >> 8) as u8));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Block;
+
+    proptest! {
+        #[test]
+        fn slices_find_what_halving_finds(
+            starts in proptest::collection::btree_set(any::<u32>(), 1..300),
+            narrow in 0_u32..32,
+            keys in proptest::collection::vec(any::<u32>(), 50),
+        ) {
+            // Also blocks whose starts lie close together.
+            let starts: Vec<u32> = starts.into_iter().map(|start| start >> narrow).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+            let numbers = vec![0; starts.len()];
+            let block = Block::new(starts.clone(), numbers);
+            for key in keys.iter().map(|key| key >> narrow).chain(starts.iter().copied()).filter(|key| *key >= starts[0]) {
+                prop_assert_eq!(block.upto(key), starts.partition_point(|start| *start <= key));
+            }
+        }
+
+        #[test]
+        fn wide_keys_too(starts in proptest::collection::btree_set(any::<u128>(), 1..100), keys in proptest::collection::vec(any::<u128>(), 50)) {
+            let starts: Vec<u128> = starts.into_iter().collect();
+            let block = Block::new(starts.clone(), vec![0; starts.len()]);
+            for key in keys.into_iter().chain(starts.iter().copied()).filter(|key| *key >= starts[0]) {
+                prop_assert_eq!(block.upto(key), starts.partition_point(|start| *start <= key));
+            }
+        }
+    }
 }
