@@ -75,12 +75,16 @@ fn super_packets_count_as_their_segments() {
         let live = Live::start(&pair.receiver, config(&[Pair::RX], hook)).unwrap();
         let address = format!("{}:5001", Pair::RECEIVER_IP).parse().unwrap();
         let bulk = bulk_tcp(&pair.sender, &pair.receiver, address, 30_000_000).unwrap();
-        let buffers = pair.receiver.link_counters(Pair::RX).unwrap().rx_packets;
+        let link = pair.receiver.link_counters(Pair::RX).unwrap();
         let captured = live.finish().unwrap();
         captured.assert_accounted();
 
         let flow = captured.only_flow();
-        assert_eq!(flow.out.packets, bulk.client_packets, "{hook:?} {bulk:?}");
+        // In front of XDP, veth has a queue of its own, in which there are no super packets: what finds it full is
+        // counted for the link, one by one, and sent again. Nothing drops in front of TC.
+        let lost = if hook == HookChoice::Xdp { link.rx_dropped } else { 0 };
+        assert!(lost <= bulk.retransmitted, "{hook:?} {lost} {bulk:?}");
+        assert_eq!(flow.out.packets + lost, bulk.client_packets, "{hook:?} {bulk:?}");
         assert_eq!(flow.back.packets, bulk.server_packets, "{hook:?} {bulk:?}");
         // Every segment has 20 + 32 bytes of headers (timestamps), a SYN 8 more.
         if bulk.retransmitted == 0 {
@@ -91,13 +95,13 @@ fn super_packets_count_as_their_segments() {
                 bytes + 14 * bulk.client_packets,
                 "{hook:?} {bulk:?}"
             );
+            assert_eq!(flow.out.flag_counts[0], 1, "one FIN: {hook:?}");
         }
         assert_eq!(flow.out.flag_counts[1], 1, "one SYN: {hook:?}");
-        assert_eq!(flow.out.flag_counts[0], 1, "one FIN: {hook:?}");
         if matches!(hook, HookChoice::Tcx | HookChoice::Clsact) {
             assert!(
-                buffers < bulk.client_packets / 4,
-                "no super packets: {buffers} buffers, {bulk:?}"
+                link.rx_packets < bulk.client_packets / 4,
+                "no super packets: {link:?}, {bulk:?}"
             );
         }
     }
