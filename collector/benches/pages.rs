@@ -117,7 +117,7 @@ fn fill(store: &EmbeddedStore, evidence: u64) {
         }));
         if changes.len() >= 8192 {
             store
-                .write(std::mem::take(&mut changes), Flush::Buffered)
+                .write(&std::mem::take(&mut changes), Flush::Buffered)
                 .unwrap();
         }
     }
@@ -140,7 +140,7 @@ fn fill(store: &EmbeddedStore, evidence: u64) {
         };
         changes.extend(rows::put_summary(window, &summary));
     }
-    store.write(changes, Flush::Durable).unwrap();
+    store.write(&changes, Flush::Durable).unwrap();
 }
 
 fn profile(host: u64) -> IpAddr {

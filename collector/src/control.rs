@@ -350,7 +350,7 @@ impl Control {
         }
         drop(state);
         if !changed.is_empty()
-            && let Err(error) = self.store.write(changed, crate::store::Flush::Buffered)
+            && let Err(error) = self.store.write(&changed, crate::store::Flush::Buffered)
         {
             tracing::warn!(%error, at = now.0, "the counts of blocks are not kept");
         }

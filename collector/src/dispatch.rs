@@ -224,7 +224,7 @@ impl Dispatch {
         self.say(&effects);
         if !effects.changes.is_empty() {
             self.store
-                .write(std::mem::take(&mut effects.changes), Flush::Buffered)?;
+                .write(&std::mem::take(&mut effects.changes), Flush::Buffered)?;
         }
         self.applied = self.applied.max(position);
         self.shared.set_applied(self.applied);
@@ -367,18 +367,18 @@ impl Dispatch {
 
     fn flush(&mut self, whole: bool) -> Result<(), StoreError> {
         let store = &self.store;
-        let mut write = |changes: Vec<Change>| store.write(changes, Flush::Buffered);
+        let mut write = |changes: &[Change]| store.write(changes, Flush::Buffered);
         let flushed = lock(&self.engine).flush(self.applied, whole, &mut write)?;
         if whole && flushed.replay_from > self.replay_from {
             self.replay_from = flushed.replay_from;
             let row = put_position(REPLAY_FROM, self.replay_from);
-            self.store.write(vec![row], Flush::Durable)?;
+            self.store.write(&[row], Flush::Durable)?;
         }
         if whole && self.applied > self.whole_to {
             self.whole_to = self.applied;
             // Behind the windows in the same journal: it is never there without them.
             let row = put_position(WHOLE_TO, self.whole_to);
-            self.store.write(vec![row], Flush::Buffered)?;
+            self.store.write(&[row], Flush::Buffered)?;
         }
         if !flushed.summaries.is_empty() {
             let windows = flushed

@@ -195,7 +195,7 @@ impl Ingest {
             received_at: crate::now(),
         };
         self.store
-            .write(vec![rows::put_sensor(&row, false)], Flush::Buffered)
+            .write(&[rows::put_sensor(&row, false)], Flush::Buffered)
     }
 
     /// Waits until the effects of everything accepted so far are in the tables. Not for async code.

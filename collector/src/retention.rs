@@ -69,7 +69,7 @@ pub fn expire_rows(store: &dyn Store, max_age: Duration) -> Result<u64, StoreErr
                     remove(Table::Summaries, prefix),
                     remove(Table::WindowsByTime, key.clone()),
                 ];
-                store.write(changes, Flush::Buffered)?;
+                store.write(&changes, Flush::Buffered)?;
             }
         }
         gone += windows.len() as u64;
@@ -99,7 +99,7 @@ fn expire_of_window(
             }
             changes.push(remove(table, key.clone()));
         }
-        store.write(changes, Flush::Buffered)?;
+        store.write(&changes, Flush::Buffered)?;
         if found.len() < STEP {
             return Ok(());
         }
@@ -117,10 +117,8 @@ fn expire_gaps(store: &dyn Store) -> Result<u64, StoreError> {
     };
     let old = store.scan(Table::Gaps, &range, Order::Ascending, STEP)?;
     let count = old.len() as u64;
-    store.write(
-        old.into_iter().map(|(key, _)| remove(Table::Gaps, key)).collect(),
-        Flush::Buffered,
-    )?;
+    let old: Vec<Change> = old.into_iter().map(|(key, _)| remove(Table::Gaps, key)).collect();
+    store.write(&old, Flush::Buffered)?;
     Ok(count)
 }
 

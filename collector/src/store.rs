@@ -16,6 +16,7 @@ mod memory;
 pub(crate) mod redis;
 mod redis_keys;
 mod segment;
+mod spill;
 
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use filter::key_hash;
 pub use marks::{Admission, Mark, Marks};
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisStore};
+pub use spill::SpillStore;
 
 /// A durable log and ordered tables. One process owns a store at a time.
 pub trait Store: Send + Sync + 'static {
@@ -63,7 +65,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Store::append`].
-    fn write(&self, changes: Vec<Change>, flush: Flush) -> Result<(), StoreError>;
+    fn write(&self, changes: &[Change], flush: Flush) -> Result<(), StoreError>;
 
     /// # Errors
     /// When the medium cannot be read.

@@ -8,7 +8,8 @@ mod redis_server;
 mod suite;
 
 use lynceus_collector::store::{
-    Durability, EmbeddedOptions, EmbeddedStore, MemoryStore, RedisOptions, RedisStore, Store, StoreError,
+    Change, Durability, EmbeddedOptions, EmbeddedStore, Flush, MemoryStore, RedisOptions, RedisStore,
+    SpillStore, Store, StoreError, Table,
 };
 
 use crate::redis_server::RedisServer;
@@ -16,6 +17,38 @@ use crate::redis_server::RedisServer;
 #[test]
 fn memory() {
     suite::run(&|| Box::new(MemoryStore::new(u64::MAX)));
+}
+
+/// Already the first row is too much for memory, and one that moves in the middle.
+#[test]
+fn spilling() {
+    for max_bytes in [0, 500] {
+        suite::run(&|| Box::new(SpillStore::new(MemoryStore::new(u64::MAX), max_bytes)));
+    }
+}
+
+/// The directory exists from the moment that memory is too small until the store is gone.
+#[test]
+fn what_is_spilled_is_on_disk_and_goes_with_the_store() {
+    let store = SpillStore::new(MemoryStore::new(0), 1 << 20);
+    let change = |number: u32| Change {
+        table: Table::Windows,
+        key: number.to_be_bytes().to_vec(),
+        value: Some(vec![number as u8; 1024]),
+    };
+    for number in 0..3000 {
+        store.write(&[change(number)], Flush::Buffered).unwrap();
+        let spilled = store.spilled_to().is_some();
+        assert_eq!(spilled, (u64::from(number) + 1) * 1028 > 1 << 20, "{number}");
+    }
+    let folder = store.spilled_to().unwrap();
+    assert!(folder.is_dir());
+    for number in 0..3000_u32 {
+        let value = store.get(Table::Windows, &number.to_be_bytes()).unwrap();
+        assert_eq!(value, change(number).value, "{number}");
+    }
+    drop(store);
+    assert!(!folder.exists());
 }
 
 #[test]

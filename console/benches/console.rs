@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use lynceus_collector::dispatch::EngineOptions;
 use lynceus_console::desk::{Answer, Desk, Request, Spare};
 use lynceus_console::human::Clock;
 use lynceus_console::kept::Kept;
@@ -99,6 +100,7 @@ fn open(folder: &Path) -> Local {
         SENSOR,
         BootId([1; 16]),
         plan,
+        EngineOptions::DEFAULT_WINDOW_BYTES,
         judging,
         Vec::new(),
     )

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lynceus_collector::dispatch::EngineOptions;
 use lynceus_collector::rows::{self, outlier};
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Flush, Store};
 use lynceus_console::local::{Judging, Keep, Local};
@@ -121,6 +122,7 @@ fn open(folder: &Path) -> Local {
         SensorId([1; 16]),
         BootId([1; 16]),
         plan,
+        EngineOptions::DEFAULT_WINDOW_BYTES,
         judging,
         Vec::new(),
     )
@@ -172,7 +174,7 @@ fn accounts(folder: &Path, windows: usize) -> usize {
             ));
             changes.extend(outlier::put_outlier(&row, window));
         }
-        store.write(changes, Flush::Buffered).unwrap();
+        store.write(&changes, Flush::Buffered).unwrap();
     }
     made
 }

@@ -13,7 +13,7 @@ use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
 use lynceus_collector::shared::Connected;
 use lynceus_collector::sink::Sink;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store};
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, MemoryStore, SpillStore, Store};
 use lynceus_detect::DetectConfig;
 use lynceus_model::alert::AlertPolicy;
 use lynceus_model::status::SensorStatus;
@@ -28,11 +28,13 @@ use crate::query::Query;
 const BATCH_UPDATES: usize = 256;
 /// Flows and messages after which a batch goes early.
 const BATCH_TRAFFIC: usize = 8192;
+/// Rows of a store that is not kept: beyond it they go to a temporary directory.
+const SPILL_BYTES: u64 = 64 << 20;
 
 /// Where the collector keeps things.
 #[derive(Clone, Copy, Debug)]
 pub enum Keep<'a> {
-    /// Gone with the process. Flows and messages are not kept.
+    /// Gone with the process; on disk meanwhile, where it is much. Flows and messages are not kept.
     Nothing,
     /// Everything, in this directory.
     In(&'a Path),
@@ -84,6 +86,8 @@ impl Local {
         self.into_query()
     }
 
+    /// `max_window_bytes`: memory for windows, as [`EngineOptions::max_window_bytes`].
+    ///
     /// # Errors
     /// When the store cannot be opened, as when another process has it open.
     pub fn open(
@@ -91,11 +95,12 @@ impl Local {
         sensor: SensorId,
         boot: BootId,
         plan: WindowPlan,
+        max_window_bytes: usize,
         judging: Judging,
         sinks: Vec<Box<dyn Sink>>,
     ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = match keep {
-            Keep::Nothing => Arc::new(MemoryStore::new(0)),
+            Keep::Nothing => Arc::new(SpillStore::new(MemoryStore::new(0), SPILL_BYTES)),
             Keep::In(directory) => {
                 let store = EmbeddedStore::open(&EmbeddedOptions::new(directory));
                 Arc::new(store.with_context(|| format!("cannot open the store in {}", directory.display()))?)
@@ -106,6 +111,7 @@ impl Local {
                 policy: judging.policy,
                 detectors: judging.detect,
                 facts: judging.facts,
+                max_window_bytes,
                 ..EngineOptions::new(sensor, plan)
             },
             sinks,

@@ -47,7 +47,7 @@ pub(super) fn write(
             );
         }
     }
-    store.write(changes, Flush::Durable)
+    store.write(&changes, Flush::Durable)
 }
 
 fn is_active(table: Table, value: &[u8]) -> bool {

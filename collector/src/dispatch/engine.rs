@@ -218,7 +218,7 @@ impl Engine {
         &mut self,
         applied: Position,
         whole: bool,
-        write: &mut dyn FnMut(Vec<Change>) -> Result<(), StoreError>,
+        write: &mut dyn FnMut(&[Change]) -> Result<(), StoreError>,
     ) -> Result<Flushed, StoreError> {
         let (plan, now, threshold) = (self.options.plan, self.now, self.options.policy.threshold());
         let mut summaries = Vec::new();
@@ -239,12 +239,13 @@ impl Engine {
                 hot.changed = false;
             }
             if bytes > WRITE_BYTES {
-                write(std::mem::take(&mut changes))?;
+                write(&changes)?;
+                changes.clear();
                 bytes = 0;
             }
         }
         if !changes.is_empty() {
-            write(changes)?;
+            write(&changes)?;
         }
         let mut replay_from = applied;
         if whole {
@@ -265,7 +266,7 @@ impl Engine {
             replay_from = earliest.map_or(applied, |since| Position(since.0.saturating_sub(1)).min(applied));
             let remembered = self.outliers.flush(applied, replay_from);
             if !remembered.is_empty() {
-                write(remembered)?;
+                write(&remembered)?;
             }
         }
         Ok(Flushed {

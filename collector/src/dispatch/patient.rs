@@ -72,8 +72,8 @@ impl Store for Patient {
         self.store.marks()
     }
 
-    fn write(&self, changes: Vec<Change>, flush: Flush) -> Result<(), StoreError> {
-        self.again(|| self.store.write(changes.clone(), flush))
+    fn write(&self, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
+        self.again(|| self.store.write(changes, flush))
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

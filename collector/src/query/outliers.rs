@@ -209,7 +209,7 @@ impl QueryService {
             changes.push(outlier::put_case(&found, window));
         }
         self.store
-            .write(changes, Flush::Durable)
+            .write(&changes, Flush::Durable)
             .map_err(|error| failed(&error))?;
         found.label = label;
         Ok(v1::SetLabelResponse { outlier: Some(found) })

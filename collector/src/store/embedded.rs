@@ -21,6 +21,10 @@ pub struct EmbeddedOptions {
     pub log: FileLogOptions,
     /// Memory for blocks of tables read from disk.
     pub cache_bytes: u64,
+    /// Rows of one table that wait in memory to be written out.
+    pub unwritten_bytes: u64,
+    /// It will not be opened again: nothing is prepared for that when it closes.
+    pub temporary: bool,
 }
 
 impl EmbeddedOptions {
@@ -30,6 +34,8 @@ impl EmbeddedOptions {
             directory: directory.into(),
             log: FileLogOptions::default(),
             cache_bytes: 64 << 20,
+            unwritten_bytes: 64 << 20,
+            temporary: false,
         }
     }
 }
@@ -43,6 +49,7 @@ pub struct EmbeddedStore {
     tables: Vec<Keyspace>,
     marks: Keyspace,
     own: Keyspace,
+    temporary: bool,
     /// Of rows since the tables were last brought to rest.
     written: AtomicU64,
 }
@@ -68,11 +75,8 @@ impl EmbeddedStore {
             .worker_threads(1)
             .open()
             .map_err(fault)?;
-        let keyspace = |name: &str| {
-            database
-                .keyspace(name, KeyspaceCreateOptions::default)
-                .map_err(fault)
-        };
+        let form = || KeyspaceCreateOptions::default().max_memtable_size(options.unwritten_bytes);
+        let keyspace = |name: &str| database.keyspace(name, form).map_err(fault);
         let own = keyspace("own")?;
         let marks = keyspace("marks")?;
         let (known, after) = load_marks(&marks, &own).map_err(fault)?;
@@ -87,6 +91,7 @@ impl EmbeddedStore {
             database,
             marks,
             own,
+            temporary: options.temporary,
             written: AtomicU64::new(0),
         })
     }
@@ -129,7 +134,9 @@ impl EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        if let Err(error) = self.rest() {
+        if !self.temporary
+            && let Err(error) = self.rest()
+        {
             tracing::warn!(%error, store = %self.directory.display(), "the next opening takes longer");
         }
     }
@@ -152,7 +159,7 @@ impl Store for EmbeddedStore {
         self.log.marks()
     }
 
-    fn write(&self, changes: Vec<Change>, flush: Flush) -> Result<(), StoreError> {
+    fn write(&self, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
         let mode = match flush {
             Flush::Buffered => PersistMode::Buffer,
             Flush::Durable => PersistMode::SyncData,
@@ -162,9 +169,9 @@ impl Store for EmbeddedStore {
             let table = self.table(change.table);
             let bytes = change.key.len() + change.value.as_ref().map_or(0, Vec::len);
             self.written.fetch_add(bytes as u64, Ordering::Relaxed);
-            match change.value {
-                Some(value) => batch.insert(table, change.key, value),
-                None => batch.remove(table, change.key),
+            match &change.value {
+                Some(value) => batch.insert(table, change.key.as_slice(), value.as_slice()),
+                None => batch.remove(table, change.key.as_slice()),
             }
         }
         batch.commit().map_err(|error| self.fault(error))

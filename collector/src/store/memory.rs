@@ -1,4 +1,4 @@
-//! A store that ends with the process: for `lynceus analyze` and for tests.
+//! A store that ends with the process: for small things and for tests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, ControlFlow};
@@ -34,6 +34,29 @@ impl MemoryStore {
             max_log_bytes,
             inner: Mutex::default(),
         }
+    }
+
+    /// Keys and values.
+    pub(super) fn table_bytes(&self) -> u64 {
+        self.lock().table_bytes
+    }
+
+    /// All rows of a table, as they would be written.
+    pub(super) fn rows(&self, table: Table) -> Vec<Change> {
+        let inner = self.lock();
+        let rows = inner.tables.get(&table).into_iter().flatten();
+        rows.map(|(key, value)| Change {
+            table,
+            key: key.clone(),
+            value: Some(value.clone()),
+        })
+        .collect()
+    }
+
+    pub(super) fn clear_tables(&self) {
+        let mut inner = self.lock();
+        inner.tables.clear();
+        inner.table_bytes = 0;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -124,7 +147,7 @@ impl Store for MemoryStore {
             .collect()
     }
 
-    fn write(&self, changes: Vec<Change>, _flush: Flush) -> Result<(), StoreError> {
+    fn write(&self, changes: &[Change], _flush: Flush) -> Result<(), StoreError> {
         let mut inner = self.lock();
         for change in changes {
             let added = change
@@ -133,8 +156,8 @@ impl Store for MemoryStore {
                 .map_or(0, |value| (value.len() + change.key.len()) as u64);
             let key_bytes = change.key.len();
             let table = inner.tables.entry(change.table).or_default();
-            let old = match change.value {
-                Some(value) => table.insert(change.key, value),
+            let old = match &change.value {
+                Some(value) => table.insert(change.key.clone(), value.clone()),
                 None => table.remove(&change.key),
             };
             let removed = old.map_or(0, |old| (old.len() + key_bytes) as u64);

@@ -330,8 +330,8 @@ impl Store for RedisStore {
             .collect()
     }
 
-    fn write(&self, changes: Vec<Change>, _flush: Flush) -> Result<(), StoreError> {
-        let mut shards: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
+    fn write(&self, changes: &[Change], _flush: Flush) -> Result<(), StoreError> {
+        let mut shards: BTreeMap<u32, Vec<&Change>> = BTreeMap::new();
         for change in changes {
             shards
                 .entry(self.keys.shard_of_row(&change.key))

@@ -33,7 +33,7 @@ pub(crate) fn run_reopening(open: Open<'_>) {
         store.append(vec![entry("edge", 1, seq)]).unwrap();
     }
     store
-        .write(vec![row(Table::Evidence, b"key", Some(b"value"))], Flush::Durable)
+        .write(&[row(Table::Evidence, b"key", Some(b"value"))], Flush::Durable)
         .unwrap();
     let (log, marks) = (log_of(&*store), store.marks());
     drop(store);
@@ -185,11 +185,11 @@ fn rows_are_ordered_and_pages_fit_together(store: &dyn Store) {
     let mut keys: Vec<Vec<u8>> = (0..300_u32)
         .map(|n| n.wrapping_mul(0x9e37_79b9).to_be_bytes().repeat(5))
         .collect();
-    let changes = keys
+    let changes: Vec<Change> = keys
         .iter()
         .map(|key| row(Table::Windows, key, Some(&key[..2])))
         .collect();
-    store.write(changes, Flush::Buffered).unwrap();
+    store.write(&changes, Flush::Buffered).unwrap();
     keys.sort();
     let mut range = KeyRange::all();
     let mut found = Vec::new();
@@ -236,7 +236,7 @@ fn rows_are_ordered_and_pages_fit_together(store: &dyn Store) {
 fn rows_are_replaced_and_removed(store: &dyn Store) {
     let write = |value: Option<&[u8]>| {
         store
-            .write(vec![row(Table::Alerts, b"k", value)], Flush::Durable)
+            .write(&[row(Table::Alerts, b"k", value)], Flush::Durable)
             .unwrap()
     };
     write(Some(b"one"));
@@ -260,12 +260,8 @@ fn every_table_keeps_its_own_rows(store: &dyn Store) {
     let own = |table: Table| row(table, b"k", Some(table.name().as_bytes()));
     // The empty store has rows of its own in some.
     let before: Vec<usize> = Table::ALL.iter().map(|table| rows_of(store, *table)).collect();
-    store
-        .write(
-            Table::ALL.iter().map(|table| own(*table)).collect(),
-            Flush::Durable,
-        )
-        .unwrap();
+    let rows: Vec<Change> = Table::ALL.iter().map(|table| own(*table)).collect();
+    store.write(&rows, Flush::Durable).unwrap();
     for (table, before) in Table::ALL.into_iter().zip(before) {
         assert_eq!(
             store.get(table, b"k").unwrap(),
@@ -316,7 +312,7 @@ fn an_empty_store_answers(store: &dyn Store) {
         (Position(0), None, 0)
     );
     assert_eq!(status.degraded, None);
-    store.write(Vec::new(), Flush::Durable).unwrap();
+    store.write(&[], Flush::Durable).unwrap();
 }
 
 /// An entry whose payload, time (`seq * 10` to 5 later) and key follow from its sequence number.

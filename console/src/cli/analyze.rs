@@ -243,10 +243,14 @@ fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow:
         FILES,
         BOOT,
         plan,
+        WINDOW_BYTES,
         settings.judging(None)?,
         Vec::new(),
     )
 }
+
+/// Memory for windows. They share a gigabyte with a million open flows and what the detectors remember of them.
+const WINDOW_BYTES: usize = 128 << 20;
 
 /// Reads all files; hands out window updates as they come.
 fn read(

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_collector::dispatch::EngineOptions;
 use lynceus_collector::web::WebOptions;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
@@ -164,6 +165,7 @@ pub(super) fn session(
         identity.sensor,
         identity.boot,
         plan,
+        EngineOptions::DEFAULT_WINDOW_BYTES,
         settings.judging(Some(&folder.path().join("feeds")))?,
         printer
             .into_iter()

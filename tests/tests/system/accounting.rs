@@ -82,7 +82,11 @@ fn super_packets_count_as_their_segments() {
         let flow = captured.only_flow();
         // In front of XDP, veth has a queue of its own, in which there are no super packets: what finds it full is
         // counted for the link, one by one, and sent again. Nothing drops in front of TC.
-        let lost = if hook == HookChoice::Xdp { link.rx_dropped } else { 0 };
+        let lost = if hook == HookChoice::Xdp {
+            link.rx_dropped
+        } else {
+            0
+        };
         assert!(lost <= bulk.retransmitted, "{hook:?} {lost} {bulk:?}");
         assert_eq!(flow.out.packets + lost, bulk.client_packets, "{hook:?} {bulk:?}");
         assert_eq!(flow.back.packets, bulk.server_packets, "{hook:?} {bulk:?}");

@@ -79,8 +79,7 @@ fn what_a_full_spool_drops_stands_in_gap_records() {
     let sent = scene.send(0..12 * RATE).unwrap();
     let seen = scene.at_rest(sent.frames).unwrap();
     sensor.signal(libc::SIGTERM).unwrap();
-    // It has written all it has, and waits for a collector.
-    std::thread::sleep(Duration::from_secs(3));
+    scene.spool_has_dropped().unwrap();
     let collector = scene.collector().unwrap();
     let ended = sensor.wait(PATIENCE).unwrap();
     assert!(
@@ -218,6 +217,25 @@ impl Scene {
             .arg("--config")
             .arg(self.directory.path().join("sensor.toml"));
         Running::start(command, "the sensor runs", PATIENCE)
+    }
+
+    /// Waits until the sensor has removed the first segment of its spool to make room.
+    fn spool_has_dropped(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut segments = Vec::new();
+            for entry in std::fs::read_dir(self.directory.path().join("sensor/spool"))? {
+                let name = entry?.file_name();
+                // Named by the number of their first batch, from 0.
+                let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+                segments.extend(number.map(str::parse::<u64>).transpose()?);
+            }
+            if segments.iter().min().is_some_and(|first| *first > 0) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the spool has room: {segments:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Sends a frame for each number; each is a flow that ends at once.

@@ -170,7 +170,7 @@ impl Scripts {
         keys: &Keys,
         shard: u32,
         epoch: &str,
-        changes: &[Change],
+        changes: &[&Change],
     ) -> Result<(), StoreError> {
         let mut tables: Vec<Table> = changes.iter().map(|change| change.table).collect();
         tables.sort_unstable();
