@@ -106,7 +106,8 @@ impl HotWindows {
         })
     }
 
-    /// Windows that were untouched for longest, until the others fit into `max_bytes`.
+    /// Windows that were untouched for longest, until the others fit into half of `max_bytes`, if they do not fit into
+    /// all of it: down to the bound itself, the very next batch would write everything again.
     pub(super) fn beyond(&self, max_bytes: usize) -> Vec<WindowId> {
         let mut left = self.bytes;
         let mut beyond = Vec::new();
@@ -116,7 +117,7 @@ impl HotWindows {
         let mut windows: Vec<&Hot> = self.windows.values().collect();
         windows.sort_unstable_by_key(|hot| hot.touched);
         for hot in windows {
-            if left <= max_bytes {
+            if left <= max_bytes / 2 {
                 break;
             }
             left -= hot.bytes;
