@@ -39,6 +39,7 @@ use self::live::{REPLAY_FROM, WHOLE_TO, position, put_position};
 use self::patient::Patient;
 use crate::external::External;
 use crate::modules::{Group, Item, Modules};
+use crate::peers;
 use crate::retention::{Retention, expire_rows};
 use crate::rows;
 use crate::shared::{Shared, add};
@@ -230,10 +231,13 @@ impl Dispatch {
         self.shared.set_applied(self.applied);
         for evidence in effects.evidence.into_iter().chain(effects.grown) {
             self.shared
-                .tell(v1::watch_response::Change::Evidence(evidence.into()));
+                .tell(v1::watch_response::Change::Evidence(peers::evidence_to_wire(
+                    evidence,
+                )));
         }
         for alert in effects.alerts {
-            self.shared.tell(v1::watch_response::Change::Alert(alert.into()));
+            self.shared
+                .tell(v1::watch_response::Change::Alert(peers::alert_to_wire(alert)));
         }
         Ok(())
     }

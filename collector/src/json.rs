@@ -11,6 +11,8 @@ use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
 
+use crate::peers;
+
 /// What an analysis came to.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -53,25 +55,18 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
     object.value("related", |out| {
         list(out, &evidence.related, |out, id| text(out, &id.to_string()));
     });
-    let mut peers = vec![evidence.profile];
-    for ip in [Some(evidence.attacker), evidence.victim].into_iter().flatten() {
-        if !peers.contains(&ip) {
-            peers.push(ip);
-        }
-    }
-    object.value("peers", |out| list(out, &peers, |out, ip| peer(out, *ip)));
+    object.value("peers", |out| list(out, &peers::of_evidence(evidence), peer));
     object.end();
 }
 
 /// The short form of an address's dossier, by the program's tables: null is unknown.
-fn peer(out: &mut Vec<u8>, ip: IpAddr) {
-    let short = Short::of(ip);
+fn peer(out: &mut Vec<u8>, short: &Short) {
     let word = |out: &mut Vec<u8>, value: Option<&str>| match value {
         Some(value) => text(out, value),
         None => out.extend_from_slice(b"null"),
     };
     let mut object = Object::bare(out);
-    object.text("ip", &ip.to_string());
+    object.text("ip", &short.ip.to_string());
     object.text("category", short.category.name());
     object.value("country", |out| {
         word(out, short.country.as_ref().map(|code| code.text()))
@@ -109,10 +104,7 @@ pub fn write_alert(out: &mut Vec<u8>, alert: &Alert) {
     object.value("flows", |out| flows(out, &alert.flows));
     object.time("first", alert.first);
     object.time("last", alert.last);
-    let peers: Vec<IpAddr> = std::iter::once(alert.profile)
-        .chain(alert.peers.iter().copied())
-        .collect();
-    object.value("peers", |out| list(out, &peers, |out, ip| peer(out, *ip)));
+    object.value("peers", |out| list(out, &peers::of_alert(alert), peer));
     object.end();
 }
 

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod modules;
 pub mod outliers;
 pub mod output;
+mod peers;
 pub mod pipeline;
 pub mod query;
 pub mod retention;

@@ -84,6 +84,7 @@ impl From<Evidence> for v1::Evidence {
                 .take(limits::RELATED)
                 .map(|id| id.0.to_vec())
                 .collect(),
+            whose: Vec::new(),
         }
     }
 }
@@ -235,6 +236,7 @@ impl From<Alert> for v1::Alert {
             first: alert.first.0,
             last: alert.last.0,
             confidence: alert.confidence.value(),
+            whose: Vec::new(),
         }
     }
 }

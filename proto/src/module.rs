@@ -110,6 +110,7 @@ impl v1::Finding {
             subject: self.subject,
             revision: self.revision,
             related: Vec::new(),
+            whose: Vec::new(),
         })
     }
 }

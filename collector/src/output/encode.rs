@@ -230,6 +230,30 @@ mod tests {
     }
 
     #[test]
+    fn every_format_says_whose_the_addresses_are() {
+        let (mut evidence, mut alert) = (hostile(), alert());
+        evidence.victim = Some("8.8.8.8".parse().unwrap());
+        alert.peers = vec!["8.8.8.8".parse().unwrap()];
+        for item in [Item::Evidence(&evidence), Item::Alert(&alert)] {
+            // The lines of `alerts.log` are as Slips writes them.
+            for format in Format::ALL
+                .into_iter()
+                .filter(|format| *format != Format::AlertsLog)
+            {
+                let message = String::from_utf8(format.encode(item)).unwrap();
+                assert!(message.contains("Google LLC"), "{}: {message}", format.name());
+            }
+        }
+        let event = value(Format::Ecs, Item::Evidence(&evidence));
+        assert_eq!(event["destination"]["as"]["number"], 15169);
+        assert_eq!(event["destination"]["geo"]["country_iso_code"], "US");
+        assert!(event["source"]["geo"].is_null(), "private: nothing is made up");
+        let finding = value(Format::Ocsf, Item::Evidence(&evidence));
+        let country = &finding["evidences"][0]["dst_endpoint"]["location"]["country"];
+        assert_eq!(country, "US");
+    }
+
+    #[test]
     fn the_same_finding_is_the_same_stix_object() {
         let once = value(Format::Stix, Item::Evidence(&hostile()));
         assert_eq!(once, value(Format::Stix, Item::Evidence(&hostile())));

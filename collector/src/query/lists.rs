@@ -11,8 +11,8 @@ use prost::Message;
 use tonic::Status;
 
 use super::{PAGE_BYTES, QueryService, address, failed, page_size};
-use crate::rows;
 use crate::store::{KeyRange, Order, StoreError, Table};
+use crate::{peers, rows};
 
 /// Windows that stand with a profile in the list of profiles.
 const WINDOWS: usize = 64;
@@ -83,7 +83,7 @@ impl QueryService {
         };
         let read = |value: &[u8]| {
             let evidence = rows::read_evidence(value)?.evidence;
-            Ok((evidence.last, v1::Evidence::from(evidence)))
+            Ok((evidence.last, peers::evidence_to_wire(evidence)))
         };
         let (evidence, next_page) = self.findings(Table::Evidence, Table::EvidenceByTime, &wanted, read)?;
         Ok(v1::ListEvidenceResponse { evidence, next_page })
@@ -104,7 +104,7 @@ impl QueryService {
         };
         let read = |value: &[u8]| {
             let alert = rows::read_alert(value)?;
-            Ok((alert.last, v1::Alert::from(alert)))
+            Ok((alert.last, peers::alert_to_wire(alert)))
         };
         let (alerts, next_page) = self.findings(Table::Alerts, Table::AlertsByTime, &wanted, read)?;
         Ok(v1::ListAlertsResponse { alerts, next_page })

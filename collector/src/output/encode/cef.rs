@@ -48,6 +48,7 @@ pub(super) fn encode(item: Item<'_>) -> String {
                 put("cs2Label", "communityId");
                 put("cs2", &community_id(id));
             }
+            peers(item, &mut put);
             put("cfp1Label", "confidence");
             put("cfp1", &format!("{:.2}", evidence.confidence.value()));
             line
@@ -63,12 +64,22 @@ pub(super) fn encode(item: Item<'_>) -> String {
                 if profile.is_ipv4() { "src" } else { "c6a2" },
                 &profile.to_string(),
             );
+            peers(item, &mut put);
             put("cfp1Label", "sum");
             put("cfp1", &format!("{:.2}", alert.sum));
             put("cfp2Label", "threshold");
             put("cfp2", &format!("{:.2}", alert.threshold));
             line
         }
+    }
+}
+
+/// Whose the public addresses are.
+fn peers(item: Item<'_>, put: &mut impl FnMut(&str, &str)) {
+    let words = text::peers_in_words(item);
+    if !words.is_empty() {
+        put("cs3Label", "peers");
+        put("cs3", &words);
     }
 }
 

@@ -1,5 +1,8 @@
 //! Elastic Common Schema 8.
 
+use std::net::IpAddr;
+
+use lynceus_enrich::offline::short::Short;
 use lynceus_model::evidence::ThreatLevel;
 use serde_json::{Value, json};
 
@@ -41,13 +44,14 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                     "threat_level": evidence.threat_level.name(),
                     "confidence": evidence.confidence.value(),
                     "subject": evidence.subject,
+                    "peers": text::peers(item),
                 },
             });
             if let Some(ip) = source {
-                event["source"] = json!({ "ip": ip });
+                event["source"] = side(ip);
             }
             if let Some(ip) = destination {
-                event["destination"] = json!({ "ip": ip });
+                event["destination"] = side(ip);
             }
             if let Some(port) = evidence.dst_port {
                 event["destination"]["port"] = port.into();
@@ -75,18 +79,32 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                 "risk_score": alert.confidence.value() * 100.0,
             },
             "observer": observer(),
-            "source": { "ip": alert.profile },
+            "source": side(alert.profile),
             "network": { "community_id": alert.flows.iter().map(community_id).collect::<Vec<_>>() },
-            "related": { "ip": [alert.profile] },
+            "related": { "ip": std::iter::once(&alert.profile).chain(&alert.peers).collect::<Vec<_>>() },
             "lynceus": {
                 "profile": alert.profile,
                 "window": alert.window,
                 "sum": alert.sum,
                 "threshold": alert.threshold,
                 "evidence": alert.terms.iter().map(|term| term.evidence.to_string()).collect::<Vec<_>>(),
+                "peers": text::peers(item),
             },
         }),
     }
+}
+
+/// An end of the traffic and whose it is. What is not known is left out, as Elastic wants it.
+fn side(ip: IpAddr) -> Value {
+    let short = Short::of(ip);
+    let mut side = json!({ "ip": ip });
+    if let Some(country) = &short.country {
+        side["geo"] = json!({ "country_iso_code": country.text() });
+    }
+    if let Some(number) = short.asn {
+        side["as"] = json!({ "number": number, "organization": { "name": short.organization } });
+    }
+    side
 }
 
 fn observer() -> Value {

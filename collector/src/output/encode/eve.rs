@@ -36,6 +36,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                     "subject": evidence.subject,
                     "explanation": evidence.explanation.text,
                     "community_ids": evidence.flows.iter().map(community_id).collect::<Vec<_>>(),
+                    "peers": text::peers(item),
                 },
             });
             if let Some(port) = evidence.dst_port {
@@ -71,6 +72,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                 "threshold": alert.threshold,
                 "evidence": alert.terms.iter().map(|term| term.evidence.to_string()).collect::<Vec<_>>(),
                 "community_ids": alert.flows.iter().map(community_id).collect::<Vec<_>>(),
+                "peers": text::peers(item),
             },
         }),
     }

@@ -27,6 +27,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                 "threshold": alert.threshold,
                 "timewindow": alert.window,
                 "EndTime": time(alert.last),
+                "peers": text::peers(item),
             }).to_string(),
         }),
     }
@@ -51,6 +52,7 @@ fn event(evidence: &Evidence) -> Value {
             "confidence": word(evidence.confidence.value()),
             "timewindow": evidence.window,
             "explanation": evidence.explanation.text,
+            "peers": text::peers(Item::Evidence(evidence)),
         }).to_string(),
     });
     if let Some(ip) = source {

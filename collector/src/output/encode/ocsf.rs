@@ -1,5 +1,8 @@
 //! OCSF 1.3: Detection Finding (class 2004 of category 2, Findings).
 
+use std::net::IpAddr;
+
+use lynceus_enrich::offline::short::Short;
 use lynceus_model::evidence::ThreatLevel;
 use lynceus_model::time::Timestamp;
 use serde_json::{Value, json};
@@ -18,10 +21,10 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                 "data": { "community_ids": evidence.flows.iter().map(community_id).collect::<Vec<_>>() },
             });
             if let Some(ip) = source {
-                artifact["src_endpoint"] = json!({ "ip": ip });
+                artifact["src_endpoint"] = endpoint(ip);
             }
             if let Some(ip) = destination {
-                artifact["dst_endpoint"] = json!({ "ip": ip });
+                artifact["dst_endpoint"] = endpoint(ip);
             }
             if let Some(port) = evidence.dst_port {
                 artifact["dst_endpoint"]["port"] = port.into();
@@ -52,6 +55,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                 },
                 "evidences": [artifact],
                 "is_alert": false,
+                "unmapped": { "peers": text::peers(item) },
             })
         }
         Item::Alert(alert) => json!({
@@ -72,10 +76,19 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                 "desc": text::alert(alert),
                 "related_events": alert.terms.iter().map(|term| json!({ "uid": term.evidence.to_string() })).collect::<Vec<_>>(),
             },
-            "evidences": [{ "src_endpoint": { "ip": alert.profile } }],
+            "evidences": [{ "src_endpoint": endpoint(alert.profile) }],
             "is_alert": true,
+            "unmapped": { "peers": text::peers(item) },
         }),
     }
+}
+
+fn endpoint(ip: IpAddr) -> Value {
+    let mut endpoint = json!({ "ip": ip });
+    if let Some(country) = &Short::of(ip).country {
+        endpoint["location"] = json!({ "country": country.text() });
+    }
+    endpoint
 }
 
 fn metadata() -> Value {

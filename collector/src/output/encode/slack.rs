@@ -17,6 +17,12 @@ pub(super) fn encode(item: Item<'_>) -> Value {
         ),
         Item::Alert(alert) => format!("*ALERT* {}\n{}", time(alert.last), escape(&text::alert(alert))),
     };
+    let peers = text::peers_in_words(item);
+    let text = if peers.is_empty() {
+        text
+    } else {
+        format!("{text}\n_{}_", escape(&peers))
+    };
     json!({ "text": text })
 }
 

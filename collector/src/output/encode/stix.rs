@@ -22,6 +22,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
             object["x_lynceus_threshold"] = json!(alert.threshold);
             let terms: Vec<String> = alert.terms.iter().map(|term| term.evidence.to_string()).collect();
             object["x_lynceus_evidence"] = json!(terms);
+            object["x_lynceus_peers"] = text::peers(item);
             (alert.id.0, vec![object])
         }
     };
@@ -59,6 +60,7 @@ fn of_evidence(evidence: &Evidence) -> Vec<Value> {
     object["x_lynceus_explanation"] = json!(evidence.explanation.text);
     let flows: Vec<String> = evidence.flows.iter().map(text::community_id).collect();
     object["x_lynceus_flows"] = json!(flows);
+    object["x_lynceus_peers"] = text::peers(Item::Evidence(evidence));
     if let Some(victim) = evidence.victim {
         object["x_lynceus_victim"] = json!(victim);
     }

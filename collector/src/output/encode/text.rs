@@ -1,10 +1,15 @@
 //! What several formats write alike.
 
+use lynceus_enrich::offline::short::Short;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceType};
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
+use serde_json::Value;
 use std::net::IpAddr;
+
+use super::Item;
+use crate::peers;
 
 pub(super) const VENDOR: &str = "lynceus";
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -40,6 +45,23 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
+}
+
+/// Whose the addresses are: for formats that leave room for fields of our own.
+pub(super) fn peers(item: Item<'_>) -> Value {
+    short_dossiers(item).iter().map(peers::to_json).collect()
+}
+
+/// The same of the public addresses, for people; empty if there is none.
+pub(super) fn peers_in_words(item: Item<'_>) -> String {
+    peers::in_words(&short_dossiers(item))
+}
+
+fn short_dossiers(item: Item<'_>) -> Vec<Short> {
+    match item {
+        Item::Evidence(evidence) => peers::of_evidence(evidence),
+        Item::Alert(alert) => peers::of_alert(alert),
+    }
 }
 
 pub(super) fn community_id(id: &CommunityId) -> String {
