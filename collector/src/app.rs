@@ -196,6 +196,7 @@ fn open(config: &Config) -> anyhow::Result<Opened> {
         sinks.push(Box::new(started));
     }
     let facts = Arc::new(Facts::default());
+    facts.set_published();
     let (feeds, whitelist) = (config.feeds.clone(), config.whitelist.clone());
     let keeper = Keeper::start(feeds, whitelist, &config.feed_cache(), Arc::clone(&facts), None)?;
     if let Some(lookups) = Lookups::start(&config.knowledge, &config.knowledge_state())? {

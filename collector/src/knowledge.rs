@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use lynceus_detect::context::{AutonomousSystem, Indicator, Knowledge, Listing};
 use lynceus_enrich::feeds::{Feeds, Hit};
 use lynceus_enrich::indicator::Kind;
+use lynceus_enrich::local::published::{self, Published};
 use lynceus_enrich::offline::short::Short;
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::evidence::Evidence;
@@ -22,6 +23,8 @@ pub struct Facts {
     known: RwLock<Arc<Vec<Known>>>,
     /// Outside services, where some are on.
     lookups: OnceLock<Arc<Lookups>>,
+    /// Lists that clouds publish, where copies of them are here.
+    published: OnceLock<Published>,
 }
 
 /// What is known of a feed, for people.
@@ -69,6 +72,13 @@ impl Facts {
         let _ = self.lookups.set(lookups);
     }
 
+    /// Also knows clouds by the copies of their lists in the usual folder; once.
+    pub fn set_published(&self) {
+        if let Some(folder) = published::usual_folder() {
+            let _ = self.published.set(Published::open(&folder));
+        }
+    }
+
     #[must_use]
     pub fn lookups(&self) -> Option<&Arc<Lookups>> {
         self.lookups.get()
@@ -108,6 +118,11 @@ impl Knowledge for Facts {
     /// By the program's tables; where they do not agree, DB-IP's word.
     fn country(&self, ip: IpAddr) -> Option<String> {
         Short::of(ip).country.map(|country| country.text().to_owned())
+    }
+
+    /// By the published lists, if copies of all that could say *yes* are here.
+    fn hosting(&self, ip: IpAddr) -> Option<bool> {
+        self.published.get()?.is_hosting(ip.to_canonical())
     }
 
     /// By the registries of the IEEE, as the program's tables have them.

@@ -71,6 +71,11 @@ pub trait Knowledge: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether the address is in a range that a cloud publishes.
+    fn hosting(&self, _ip: IpAddr) -> Option<bool> {
+        None
+    }
+
     /// Maker of a network card.
     fn vendor(&self, _mac: [u8; 6]) -> Option<String> {
         None

@@ -45,6 +45,7 @@ const HOUSEKEEPING: usize = 256;
 /// The feeds of the configuration cannot be used, or the detectors' threads do not start.
 pub fn run(options: &ModuleOptions, stopped: &AtomicBool) -> anyhow::Result<()> {
     let facts = Arc::new(Facts::default());
+    facts.set_published();
     let config = &options.config;
     let cache: PathBuf = config.feed_cache();
     // The whitelist is the collector's: it looks at what modules say.

@@ -132,6 +132,7 @@ impl Effective {
     /// A feed's settings are wrong, a feed cannot be read, or the whitelist cannot be read.
     pub(super) fn judging(&self, cache: Option<&Path>) -> anyhow::Result<Judging> {
         let facts = Arc::new(Facts::default());
+        facts.set_published();
         if let Some(path) = &self.whitelist {
             let text = std::fs::read(path).with_context(|| format!("whitelist: {}", path.display()))?;
             for bad in Whitelist::parse(&String::from_utf8_lossy(&text)).1 {

@@ -66,15 +66,17 @@ impl Outlier {
             .is_some_and(|since| window.start.since(since) >= FINGERPRINTS_KNOWN);
         let own = self.owns.get(&window.profile);
         let totals = &profile.totals;
+        let knowledge = &self.context.knowledge;
+        let hosting: Vec<bool> = hosts.keys().filter_map(|ip| knowledge.hosting(*ip)).collect();
         Values::of(
             profile,
             &Extras {
                 dst_asns: count(
                     hosts
                         .keys()
-                        .filter_map(|ip| Some(self.context.knowledge.autonomous_system(*ip)?.number)),
+                        .filter_map(|ip| Some(knowledge.autonomous_system(*ip)?.number)),
                 ),
-                dst_countries: count(hosts.keys().filter_map(|ip| self.context.knowledge.country(*ip))),
+                dst_countries: count(hosts.keys().filter_map(|ip| knowledge.country(*ip))),
                 new_peers: Extras::new_peers(profile, earlier),
                 dns_name_entropy: open.and_then(Open::name_entropy),
                 new_fingerprints: open
@@ -82,6 +84,7 @@ impl Outlier {
                     .map(|open| open.new_fingerprints),
                 incoming: totals.server_established.flows + totals.server_not_established.flows > 0,
                 hour_surprisal: own.and_then(|own| own.hour_surprisal(window.start)),
+                hosting_ratio: ratio(&hosting),
             },
         )
     }
@@ -145,6 +148,12 @@ fn count<T: Ord>(values: impl Iterator<Item = T>) -> Option<u64> {
     (!values.is_empty()).then_some(values.len() as u64)
 }
 
+/// Share of those that are; `None` without any.
+fn ratio(are: &[bool]) -> Option<f64> {
+    let yes = are.iter().filter(|is| **is).count();
+    (!are.is_empty()).then(|| yes as f64 / are.len() as f64)
+}
+
 /// Hosts with their flows.
 fn hosts_of(profile: &ProfileDelta) -> BTreeMap<IpAddr, u64> {
     let mut hosts = BTreeMap::new();
@@ -170,4 +179,105 @@ fn flows_of(profile: &ProfileDelta) -> Vec<CommunityId> {
         .collect();
     tuples.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     samples(tuples.into_iter().map(|(_, _, id)| id).take(MAX_FLOWS))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lynceus_model::outlier::features::place_of;
+    use lynceus_model::profile::{Cell, Counts, Draws, Earliest, PeerKey};
+
+    use super::*;
+    use crate::Context;
+    use crate::context::{AutonomousSystem, Knowledge, Network};
+    use crate::outlier::Config;
+
+    /// The third byte is the system and names the country; what the fourth says is a cloud's.
+    #[derive(Debug)]
+    struct Known;
+
+    impl Knowledge for Known {
+        fn autonomous_system(&self, ip: IpAddr) -> Option<AutonomousSystem> {
+            let IpAddr::V4(ip) = ip else { return None };
+            (!ip.is_private()).then(|| AutonomousSystem {
+                number: ip.octets()[2].into(),
+                name: String::new(),
+            })
+        }
+
+        fn country(&self, ip: IpAddr) -> Option<String> {
+            let system = self.autonomous_system(ip)?.number;
+            Some(if system < 3 { "US" } else { "DE" }.to_owned())
+        }
+
+        fn hosting(&self, ip: IpAddr) -> Option<bool> {
+            let IpAddr::V4(ip) = ip else { return None };
+            (!ip.is_private()).then(|| ip.octets()[3] < 10)
+        }
+    }
+
+    fn window(hour: i64, hosts: &[&str]) -> ProfileDelta {
+        let mut profile = ProfileDelta::new(WindowId {
+            profile: [10, 0, 0, 1].into(),
+            start: Timestamp::from_secs(hour * 3600),
+        });
+        let counts = Counts {
+            flows: 1,
+            ..Counts::default()
+        };
+        for host in hosts {
+            let key = PeerKey {
+                established: true,
+                protocol: 6,
+                ip: host.parse().unwrap(),
+            };
+            let cell = Cell {
+                counts,
+                draws: Draws::new(7, &counts),
+                earliest: Earliest {
+                    first: Timestamp(0),
+                    community_id: CommunityId([0; 20]),
+                    packets: 1,
+                },
+                last: Timestamp(1),
+            };
+            profile.client_peers.add(key, &cell);
+        }
+        profile
+    }
+
+    /// `[dst_asns, dst_countries, new_peers, hosting_ratio]`
+    fn facts(knowledge: Arc<dyn Knowledge>, now: &[&str], earlier: &[&[&str]]) -> [Option<f64>; 4] {
+        let context = Context {
+            network: Arc::new(Network::default()),
+            knowledge,
+        };
+        let outlier = Outlier::new(Config::default(), &context);
+        let earlier: Vec<_> = (0..)
+            .zip(earlier)
+            .map(|(hour, hosts)| window(hour, hosts))
+            .collect();
+        let values = outlier.values_of(&window(9, now), &earlier, None);
+        let names = ["dst_asns", "dst_countries", "new_peers", "hosting_ratio"];
+        names.map(|name| values.get(place_of(name).unwrap()))
+    }
+
+    #[test]
+    fn facts_about_hosts_are_features() {
+        let now = ["192.0.1.1", "192.0.2.1", "192.0.3.50", "192.0.3.51", "10.0.0.9"];
+        let told = |earlier: &[&[&str]]| facts(Arc::new(Known), &now, earlier);
+        // The private host is in no system and in no cloud.
+        let without_a_past = [Some(3.0), Some(2.0), None, Some(0.5)];
+        assert_eq!(told(&[]), without_a_past, "nothing is new");
+        let past: [&[&str]; 2] = [&["192.0.1.1", "192.0.1.77"], &["192.0.3.50"]];
+        assert_eq!(told(&past), [Some(3.0), Some(2.0), Some(3.0), Some(0.5)]);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_missing_and_no_zero() {
+        let nobody: Arc<dyn Knowledge> = Arc::new(crate::context::Nothing);
+        assert_eq!(facts(nobody, &["192.0.1.1"], &[]), [None; 4]);
+        assert_eq!(facts(Arc::new(Known), &["10.0.0.9"], &[]), [None; 4]);
+    }
 }

@@ -242,6 +242,7 @@ impl Network {
         put("server_flows", flows);
         put("server_peers", peers);
         put("hour_surprisal", random.between(0.6, 2.2));
+        put("hosting_ratio", 0.3);
         assert_eq!(values.present().count(), COUNT);
         values
     }

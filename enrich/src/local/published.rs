@@ -1,6 +1,7 @@
 //! Lists that clouds, CDNs, Tor and search engines publish, as far as copies of them are here: see [`crate::provider::ranges`],
 //! which fetches them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -60,6 +61,14 @@ impl Published {
         }
     }
 
+    /// Whether an address is in a published range of a cloud; `None` where a list is missing that could say so, and of
+    /// addresses that nobody routes.
+    #[must_use]
+    pub fn is_hosting(&self, ip: IpAddr) -> Option<bool> {
+        let said = is_routable(ip).then(|| self.lists.says(Says::Cloud, ip))?;
+        said.map(|(yes, _)| yes)
+    }
+
     /// Adds yes, no or unknown to each question. A *no* needs every list that could say *yes*.
     pub fn describe(&self, dossier: &mut Dossier) {
         for (field, says, what) in QUESTIONS {
@@ -103,6 +112,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let published = Published::open(folder.path());
         assert_eq!(told(&published, "8.8.8.8"), [None; 4]);
+    }
+
+    #[test]
+    fn hosting_is_known_only_with_all_lists_of_clouds() {
+        let folder = tempfile::tempdir().unwrap();
+        let aws = r#"{"prefixes":[{"ip_prefix":"3.0.0.0/9"}],"ipv6_prefixes":[]}"#;
+        std::fs::write(folder.path().join("aws"), aws).unwrap();
+        let hosting = |ip: &str| Published::open(folder.path()).is_hosting(ip.parse().unwrap());
+        assert_eq!(hosting("3.1.2.3"), Some(true));
+        assert_eq!(hosting("8.8.8.8"), None, "two lists are missing");
+        assert_eq!(hosting("10.0.0.1"), None);
+        std::fs::write(
+            folder.path().join("gcp"),
+            r#"{"prefixes":[{"ipv4Prefix":"34.1.0.0/16"}]}"#,
+        )
+        .unwrap();
+        let oracle = r#"{"regions":[{"cidrs":[{"cidr":"129.146.0.0/21"}]}]}"#;
+        std::fs::write(folder.path().join("oracle"), oracle).unwrap();
+        assert_eq!(hosting("8.8.8.8"), Some(false));
     }
 
     #[test]

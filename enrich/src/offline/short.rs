@@ -1,8 +1,7 @@
-//! The short form of a dossier that stands with evidence, alerts and flows; and what is new for a profile.
+//! The short form of a dossier that stands with evidence, alerts and flows.
 //!
 //! Made of the program's tables alone, in about a microsecond: nobody waits for it, and the same address gives the same words.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -79,50 +78,6 @@ impl fmt::Display for Short {
     }
 }
 
-/// Autonomous systems that [`Novelty`] keeps: more than a host talks to in a day of usual work.
-pub const MAX_SYSTEMS: usize = 1024;
-
-/// Which autonomous systems and countries a profile has talked to: features for finding outliers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Novelty {
-    systems: BTreeSet<u32>,
-    /// At most as many as there are codes.
-    countries: BTreeSet<Code>,
-    /// Systems that found no room: they are called neither new nor known.
-    pub refused: u64,
-}
-
-/// What is new about a peer; `None`: unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct New {
-    pub system: Option<bool>,
-    pub country: Option<bool>,
-}
-
-impl Novelty {
-    /// Notes a peer and tells what is new about it for the profile.
-    pub fn note(&mut self, peer: &Short) -> New {
-        let country = peer.country.map(|country| self.countries.insert(country));
-        let system = peer.asn.and_then(|asn| {
-            if self.systems.contains(&asn) {
-                return Some(false);
-            }
-            if self.systems.len() == MAX_SYSTEMS {
-                self.refused += 1;
-                return None;
-            }
-            Some(self.systems.insert(asn))
-        });
-        New { system, country }
-    }
-
-    /// Autonomous systems and countries so far.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        (self.systems.len(), self.countries.len())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,36 +93,5 @@ mod tests {
         assert_eq!(of("192.168.1.7").to_string(), "private");
         assert_eq!(of("::ffff:8.8.8.8").asn, Some(15169));
         assert_eq!(of("4000::").to_string(), "reserved");
-    }
-
-    #[test]
-    fn a_system_is_new_once() {
-        let mut novelty = Novelty::default();
-        let yes = |system, country| New {
-            system: Some(system),
-            country: Some(country),
-        };
-        assert_eq!(novelty.note(&of("8.8.8.8")), yes(true, true));
-        assert_eq!(novelty.note(&of("8.8.4.4")), yes(false, false));
-        assert_eq!(novelty.note(&of("204.2.197.211")), yes(true, false));
-        let unknown = New {
-            system: None,
-            country: None,
-        };
-        assert_eq!(novelty.note(&of("10.0.0.1")), unknown, "unknown is not new");
-        assert_eq!(novelty.counts(), (2, 1));
-    }
-
-    #[test]
-    fn what_finds_no_room_is_counted_and_unknown() {
-        let mut novelty = Novelty::default();
-        for asn in 0..MAX_SYSTEMS as u32 + 3 {
-            let peer = Short {
-                asn: Some(asn),
-                ..of("8.8.8.8")
-            };
-            novelty.note(&peer);
-        }
-        assert_eq!((novelty.counts().0, novelty.refused), (MAX_SYSTEMS, 3));
     }
 }

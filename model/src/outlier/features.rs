@@ -43,10 +43,10 @@ impl Side {
 }
 
 /// Number of features.
-pub const COUNT: usize = 28;
+pub const COUNT: usize = 29;
 
 /// Changes when a feature changes its meaning or its place; baselines of another version are not used.
-pub const FEATURES_VERSION: u32 = 1;
+pub const FEATURES_VERSION: u32 = 2;
 
 const NEVER: &str = "never";
 const NO_FLOWS: &str = "no flow as client";
@@ -226,6 +226,14 @@ pub const FEATURES: [FeatureInfo; COUNT] = [
         10,
         "how unusual activity at this hour of the day (UTC) is for this profile",
         "fewer than 24 earlier windows",
+    ),
+    real(
+        "hosting_ratio",
+        "ratio",
+        Side::Client,
+        100,
+        "share of the hosts that are in published ranges of clouds",
+        "of no host it is known whether it is",
     ),
 ];
 

@@ -22,6 +22,10 @@ const WIDTH: f64 = 0.5;
 /// Share of a bin that nobody is in.
 const FLOOR: f64 = 1e-12;
 
+/// Features that are projected: not the last one, which is missing wherever nobody fetched the lists of clouds, and would
+/// thin out a projection in six.
+const PROJECTED: u64 = COUNT as u64 - 1;
+
 struct Projection {
     features: [usize; SPARSE],
     weights: [f64; SPARSE],
@@ -34,7 +38,7 @@ static WEIGHTS: LazyLock<Vec<Projection>> = LazyLock::new(|| {
             let mut features = [COUNT; SPARSE];
             for place in 0..SPARSE {
                 loop {
-                    let feature = (random.next() % COUNT as u64) as usize;
+                    let feature = (random.next() % PROJECTED) as usize;
                     if !features.contains(&feature) {
                         features[place] = feature;
                         break;

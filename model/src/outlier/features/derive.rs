@@ -19,6 +19,7 @@ pub struct Extras {
     pub incoming: bool,
     /// Nats.
     pub hour_surprisal: Option<f64>,
+    pub hosting_ratio: Option<f64>,
 }
 
 /// Symbols with a period that a tuple needs before its rhythm says something.
@@ -95,6 +96,7 @@ impl Values {
             counted.then(|| distinct(&profile.server_peers, |key| key.ip)),
         );
         put("hour_surprisal", extras.hour_surprisal);
+        put("hosting_ratio", extras.hosting_ratio);
         Self::new(values)
     }
 }
