@@ -8,7 +8,7 @@ use lynceus_proto::v1;
 use serde_json::{Value, json};
 
 /// Profile, attacker and victim, each once.
-pub fn of_evidence(evidence: &Evidence) -> Vec<Short> {
+pub(crate) fn of_evidence(evidence: &Evidence) -> Vec<Short> {
     let mut ips = vec![evidence.profile];
     for ip in [Some(evidence.attacker), evidence.victim].into_iter().flatten() {
         if !ips.contains(&ip) {
@@ -19,13 +19,13 @@ pub fn of_evidence(evidence: &Evidence) -> Vec<Short> {
 }
 
 /// The profile, then attackers and victims of the terms.
-pub fn of_alert(alert: &Alert) -> Vec<Short> {
+pub(crate) fn of_alert(alert: &Alert) -> Vec<Short> {
     let all = std::iter::once(alert.profile).chain(alert.peers.iter().copied());
     all.map(Short::of).collect()
 }
 
 /// An evidence for who asks over gRPC.
-pub fn evidence_to_wire(evidence: Evidence) -> v1::Evidence {
+pub(crate) fn evidence_to_wire(evidence: Evidence) -> v1::Evidence {
     let whose = of_evidence(&evidence).iter().map(to_wire).collect();
     v1::Evidence {
         whose,
@@ -34,7 +34,7 @@ pub fn evidence_to_wire(evidence: Evidence) -> v1::Evidence {
 }
 
 /// An alert for who asks over gRPC.
-pub fn alert_to_wire(alert: Alert) -> v1::Alert {
+pub(crate) fn alert_to_wire(alert: Alert) -> v1::Alert {
     let whose = of_alert(&alert).iter().map(to_wire).collect();
     v1::Alert {
         whose,
@@ -54,7 +54,7 @@ fn to_wire(short: &Short) -> v1::Peer {
 }
 
 /// As in [`crate::json`], for formats that have no fields of their own for it.
-pub fn to_json(short: &Short) -> Value {
+pub(crate) fn to_json(short: &Short) -> Value {
     json!({
         "ip": short.ip,
         "category": short.category.name(),
@@ -66,7 +66,7 @@ pub fn to_json(short: &Short) -> Value {
 }
 
 /// `8.8.8.8: US, AS15169 Google LLC`, of the public ones.
-pub fn in_words(peers: &[Short]) -> String {
+pub(crate) fn in_words(peers: &[Short]) -> String {
     let public = peers.iter().filter(|short| short.is_routable());
     let words: Vec<String> = public.map(|short| format!("{}: {short}", short.ip)).collect();
     words.join("; ")

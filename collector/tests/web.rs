@@ -18,7 +18,7 @@ use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store};
 use lynceus_collector::web::{Role, TokenConfig, Web, WebOptions, new_token};
-use lynceus_model::status::{PointStatus, SensorStatus};
+use lynceus_model::status::{PointStatus, Position, SensorStatus};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use traffic::{PLAN, SENSOR, batches, updates};
@@ -69,6 +69,12 @@ impl Site {
         let status = SensorStatus {
             name: "gate".into(),
             points: vec![point],
+            // Lisbon.
+            position: Some(Position {
+                latitude: 38.72,
+                longitude: -9.14,
+                error_km: 5.0,
+            }),
             ..SensorStatus::default()
         };
         collector.ingest().status(SENSOR, status).unwrap();
@@ -222,6 +228,32 @@ async fn the_page_says_who_is_infected_and_why() {
     assert!(
         server.contains("<dt>feeds</dt>") && server.contains("feed of addresses"),
         "{server}"
+    );
+    // And what light says of where it is: no packet was sent for it.
+    assert!(server.contains("gate 3.0 ms ⇒ within 300 km"), "{server}");
+    let known = get(&router, "/api/v1/ip/93.184.216.1").await.json();
+    let fields = &known["dossier"]["fields"];
+    let number = |field: &str| fields[field]["value"].as_f64().unwrap();
+    assert!((number("light_latitude") - 38.72).abs() < 0.1 && (number("light_longitude") + 9.14).abs() < 0.1);
+    assert!(
+        (305.0..320.0).contains(&number("light_radius_max_km")),
+        "{fields}"
+    );
+    assert!(number("light_radius_50_km") < number("light_radius_90_km"));
+    assert_eq!(fields["light_latitude"]["sources"][0]["source"], "handshakes");
+    assert!(fields["light_latitude"]["sources"][0]["as_of"].is_i64());
+    // DB-IP's table has it in Warsaw.
+    let refuted = fields["light_refutes"]["value"][0].as_str().unwrap();
+    assert!(
+        refuted.contains("gate 3.0 ms") && refuted.ends_with("(DB-IP)"),
+        "{refuted}"
+    );
+    // An address that never was a server of anybody here is nowhere that we know of.
+    let unseen = get(&router, "/api/v1/ip/8.8.8.8").await.json();
+    let region = &unseen["dossier"]["fields"]["light_latitude"];
+    assert!(
+        region["value"].is_null() && region["unknown"][0]["reason"].is_string(),
+        "{region}"
     );
     let evidence = links(&alert)
         .into_iter()

@@ -22,6 +22,10 @@ const ONLY_KNOWN: &[Field] = &[
     Field::BotName,
     Field::IsProxy,
     Field::IsVpn,
+    Field::LightBox,
+    Field::LightLandmarks,
+    Field::LightRefutes,
+    Field::IsAnycast,
 ];
 
 /// Fields that stand in the line of another one.
@@ -30,6 +34,10 @@ const TOLD_ELSEWHERE: &[Field] = &[
     Field::Region,
     Field::Longitude,
     Field::ErrorRadius,
+    Field::LightLongitude,
+    Field::LightRadius50,
+    Field::LightRadius90,
+    Field::LightRadiusMax,
     Field::LegalZones,
     Field::UtcOffset,
     Field::Dst,
@@ -110,7 +118,8 @@ fn row(dossier: &Dossier, merged: &Merged<'_>) -> Vec<Cell> {
 fn tone(field: Field, value: &Value) -> Tone {
     match (field, value) {
         (Field::IsTor | Field::IsProxy, Value::Flag(true)) => Tone::Bad,
-        (Field::Feeds, Value::Set(items)) if !items.is_empty() => Tone::Bad,
+        (Field::Feeds | Field::LightRefutes, Value::Set(items)) if !items.is_empty() => Tone::Bad,
+        (Field::IsAnycast, Value::Flag(true)) => Tone::Warning,
         _ => Tone::Plain,
     }
 }
@@ -137,6 +146,7 @@ fn told(dossier: &Dossier, merged: &Merged<'_>, value: &Value) -> String {
             });
             format!("{}{radius}", position(latitude, longitude))
         }
+        Field::LightLatitude => by_light(dossier).unwrap_or_else(|| value.to_string()),
         Field::Timezone => match dossier.value(Field::LegalZones) {
             Some(Value::Set(zones)) if zones.len() > 1 => {
                 let others: Vec<String> = zones
@@ -162,6 +172,19 @@ fn told(dossier: &Dossier, merged: &Merged<'_>, value: &Value) -> String {
         },
         _ => value.to_string(),
     }
+}
+
+/// The region that light permits: its middle and how far it reaches.
+fn by_light(dossier: &Dossier) -> Option<String> {
+    let number = |field| dossier.value(field)?.real();
+    let km = |field| Some(human::count(number(field)?.max(0.0).ceil() as u64));
+    Some(format!(
+        "{}, all within {} km (nine tenths {}, half {})",
+        position(number(Field::LightLatitude)?, number(Field::LightLongitude)?),
+        km(Field::LightRadiusMax)?,
+        km(Field::LightRadius90)?,
+        km(Field::LightRadius50)?
+    ))
 }
 
 /// `51.51° N, 0.13° W`

@@ -47,6 +47,7 @@ impl Source {
             "feeds" => "feeds",
             "geonames" => "GeoNames",
             "greynoise" => "GreyNoise",
+            "handshakes" => "handshakes of own sensors",
             "iana" => "IANA",
             "internetdb" => "InternetDB",
             "ipfire" => "IPFire",
@@ -58,7 +59,7 @@ impl Source {
             "rdap" => "RDAP",
             "sensors" => "own sensors",
             "shodan" => "Shodan",
-            "timezone" => "OpenStreetMap zones",
+            "timezone" => "OpenStreetMap zones 2026f",
             "virustotal" => "VirusTotal",
             other => other,
         }

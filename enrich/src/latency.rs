@@ -13,6 +13,7 @@ pub mod atlas;
 mod bestline;
 mod boundary;
 mod cap;
+pub mod facts;
 mod grid;
 pub mod landmark;
 pub mod measurement;

@@ -1,5 +1,7 @@
 //! Dossiers: what the collector knows of an address. Put together when asked, kept for some minutes.
 
+mod seen;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,11 +12,11 @@ use std::time::Duration;
 use lynceus_enrich::discipline::{Folders, History};
 use lynceus_enrich::dossier::{Dossier, MAX_FACTS};
 use lynceus_enrich::fact::{Fact, Field, Item, Matched, Reason, Source, Value};
+use lynceus_enrich::latency;
 use lynceus_enrich::local::published::{self, Published};
 use lynceus_enrich::local::{self, Local};
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_enrich::provider;
-use lynceus_model::flow::{FlowUpdate, Service};
 use lynceus_model::time::Timestamp;
 use lynceus_proto::v1;
 use tonic::Status;
@@ -27,14 +29,9 @@ use crate::rows;
 pub const MAX_KEPT: usize = 4096;
 /// After that a dossier is put together anew: feeds and services change.
 pub const MAX_AGE: Duration = Duration::from_secs(300);
-/// Services of one address.
-const MAX_SERVICES: usize = 256;
-/// Pages of flows that one dossier looks at, of a thousand each.
-const MAX_PAGES: usize = 8;
 /// Longest text of a fact from elsewhere, bytes.
 const MAX_TEXT: usize = 4096;
 
-const SENSORS: Source = Source::new("sensors");
 const FEEDS: Source = Source::new("feeds");
 
 /// Dossiers that were asked for, the user's files, and what providers said to `lynceus ip` on this machine.
@@ -110,7 +107,7 @@ impl QueryService {
             Ok(tables) => {
                 tables.describe(&mut dossier);
                 published.describe(&mut dossier);
-                self.seen(&mut dossier)?;
+                let handshakes = self.seen(&mut dossier)?;
                 dossier.add(listed(&self.live.facts(), ip));
                 // Nobody is asked; what was said stands with its date.
                 match history.recall(ip, i64::MAX) {
@@ -118,64 +115,14 @@ impl QueryService {
                     Err(error) => tracing::warn!(%error, "the history of answers cannot be read"),
                 }
                 tables.conclude(&mut dossier);
+                // After all who claim a place.
+                latency::facts::describe(&mut dossier, &handshakes.observations, handshakes.last);
             }
             Err(damaged) => return Err(Status::data_loss(damaged.to_string())),
         }
         let dossier = Arc::new(dossier);
         self.dossiers.put(Arc::clone(&dossier));
         Ok(dossier)
-    }
-
-    /// Ports and services of the address that answered our sensors' hosts.
-    fn seen(&self, dossier: &mut Dossier) -> Result<(), Status> {
-        let mut request = v1::ListTrafficRequest {
-            profile: Some(rows::address_bytes(dossier.ip)),
-            page_size: 1000,
-            ..v1::ListTrafficRequest::default()
-        };
-        let (mut ports, mut services, mut last) = (BTreeSet::new(), BTreeSet::new(), None);
-        for _ in 0..MAX_PAGES {
-            let answer = self.traffic(&request)?;
-            for entry in answer.entries {
-                let Some(v1::traffic::Entry::Flow(flow)) = entry.entry else {
-                    continue;
-                };
-                let Ok(FlowUpdate { flow, .. }) = FlowUpdate::try_from(flow) else {
-                    continue;
-                };
-                let (tuple, is_port) = (&flow.tuple, matches!(flow.tuple.protocol, 6 | 17 | 132));
-                let server = if flow.roles_turned() {
-                    tuple.originator
-                } else {
-                    tuple.responder
-                };
-                if server.ip != dossier.ip || !flow.established() || !is_port {
-                    continue;
-                }
-                if services.len() < MAX_SERVICES {
-                    let port = lynceus_view::service::port(server.port, tuple.protocol);
-                    let name = match flow.service {
-                        Service::Unseen | Service::Unrecognized | Service::Other => String::new(),
-                        known => format!(" {}", known.name()),
-                    };
-                    ports.insert(Item::Integer(server.port.into()));
-                    services.insert(Item::Text(format!("{port}{name}")));
-                }
-                last = last.max(Some(flow.last));
-            }
-            request.page = answer.next_page;
-            if request.page.is_empty() {
-                break;
-            }
-        }
-        for (field, items) in [(Field::Ports, ports), (Field::Services, services)] {
-            dossier.add(if items.is_empty() {
-                Fact::unknown(field, Reason::NoData("established flow to it".into()), SENSORS)
-            } else {
-                Fact::new(field, Value::Set(items), SENSORS).as_of(last)
-            });
-        }
-        Ok(())
     }
 }
 
@@ -310,7 +257,7 @@ mod tests {
         dossier.add(Fact::new(
             Field::Services,
             ports.into_iter().collect::<Value>(),
-            SENSORS,
+            Source::new("sensors"),
         ));
         assert_eq!(from_wire(to_wire(&dossier)).unwrap(), dossier);
         let unknown = listed(&Facts::default(), dossier.ip);

@@ -23,8 +23,9 @@ const EVIDENCE: usize = 50;
 const PLACES: usize = 500;
 
 /// Fields that are shown as unknown, too, with the reason.
-const LOOKED_FOR: [DossierField; 6] = [
+const LOOKED_FOR: [DossierField; 7] = [
     DossierField::CountryCode,
+    DossierField::LightLatitude,
     DossierField::Asn,
     DossierField::ReverseDns,
     DossierField::Ports,

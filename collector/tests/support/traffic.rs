@@ -207,7 +207,7 @@ fn flow(
         icmp: None,
         vlan: Vec::new(),
         tunnel: None,
-        rtt: None,
+        rtt: (state == ConnState::Sf).then(|| Duration::from_millis(3)),
         seen_at: Vec::new(),
         service: lynceus_model::flow::Service::Unseen,
         reported: None,

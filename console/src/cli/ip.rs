@@ -181,7 +181,8 @@ struct Own {
 }
 
 /// Fields that a collector of ours answers, and who in it does.
-const OWN: [(Field, &str); 3] = [
+const OWN: [(Field, &str); 4] = [
+    (Field::LightLatitude, "handshakes"),
     (Field::Ports, "sensors"),
     (Field::Services, "sensors"),
     (Field::Feeds, "feeds"),
@@ -217,7 +218,7 @@ impl Own {
         let answer = self.query.as_ref().map(|query| query.known_of(ip));
         if let Some(Ok(answer)) = answer {
             let known = answer.facts().iter();
-            let known = known.filter(|fact| OWN.iter().any(|(field, _)| *field == fact.field));
+            let known = known.filter(|fact| OWN.iter().any(|(_, source)| *source == fact.source.name()));
             return known.cloned().collect();
         }
         // It is not asked again for the other addresses.

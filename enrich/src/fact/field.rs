@@ -60,6 +60,24 @@ fields! {
     Longitude = "longitude", Position, "longitude";
     /// Kilometres around the position.
     ErrorRadius = "error_radius_km", Vote, "error radius";
+    /// Degrees north of the middle of the region that round-trip times permit. No estimate of a database.
+    LightLatitude = "light_latitude", Vote, "by light";
+    /// Degrees east of it.
+    LightLongitude = "light_longitude", Vote, "by light, longitude";
+    /// Kilometres around it that hold half of the region.
+    LightRadius50 = "light_radius_50_km", Vote, "by light, half within km";
+    /// Kilometres around it that hold nine tenths of the region.
+    LightRadius90 = "light_radius_90_km", Vote, "by light, nine tenths within km";
+    /// Kilometres around it that hold the whole region.
+    LightRadiusMax = "light_radius_max_km", Vote, "by light, all within km";
+    /// The region's bounds in degrees, as `39.81..45.59 N, 19.39..27.26 E`.
+    LightBox = "light_box", Vote, "by light, box";
+    /// Who measured, nearest first, as `sofia 3.1 ms ⇒ within 310 km`.
+    LightLandmarks = "light_landmarks", Set, "measured by";
+    /// Places that sources claim and light forbids, with the landmark that says so.
+    LightRefutes = "light_refutes", Set, "light refutes";
+    /// It answers from several places: no single one fits all round-trip times.
+    IsAnycast = "is_anycast", Vote, "anycast";
     /// Legal time zone, an IANA name.
     Timezone = "timezone", Vote, "time zone";
     /// All legal zones of the position, where people there use two.

@@ -278,6 +278,18 @@ fn handshakes_that_sensors_saw_hold_the_truth_and_cost_no_packet() {
         .env("LYNCEUS_COLLECTOR", &socket);
     let dossier: Value = serde_json::from_str(&output(&mut dossier).unwrap()).unwrap();
     assert_eq!(dossier["where"]["region"], found["region"]);
+    // Its collector puts the same region among the fields, unasked.
+    let fields = &dossier["fields"];
+    for (field, known) in [
+        ("light_radius_max_km", &found["region"]["radius_max_km"]),
+        ("light_radius_90_km", &found["region"]["radius_90_km"]),
+        ("light_latitude", &found["region"]["centroid"]["latitude"]),
+        ("light_longitude", &found["region"]["centroid"]["longitude"]),
+    ] {
+        assert_eq!(&fields[field]["value"], known, "{field}");
+    }
+    let landmarks = fields["light_landmarks"]["value"].as_array().unwrap();
+    assert_eq!(landmarks.len(), LANDMARKS.len(), "{landmarks:?}");
     let probes = folder.path().join(".local/state/lynceus/probes.jsonl");
     assert!(!probes.exists(), "locating sends nothing");
     collector.terminate(PATIENCE).unwrap();

@@ -4,14 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lynceus_enrich::dossier::Dossier;
-use lynceus_enrich::fact::{Fact, Field, Source};
-use lynceus_enrich::latency::{LatLon, Settings};
+use lynceus_enrich::latency::Settings;
+use lynceus_enrich::latency::facts::claims;
 
-use super::super::landmarks::locate::{self, Claim, Finding, Sources};
+use super::super::landmarks::locate::{self, Finding, Sources};
 use super::super::place::Place;
-
-/// How far an address may be from the place of a source that does not say.
-const USUAL_ERROR_KM: f64 = 50.0;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where it really is")]
@@ -45,36 +42,4 @@ impl WhereOptions {
         let gathered = sources.gather(dossier.ip, &settings)?;
         locate::find(dossier.ip, gathered, claims(dossier), settings).map(Some)
     }
-}
-
-/// The place of each source that gives one, with its error radius.
-#[must_use]
-pub fn claims(dossier: &Dossier) -> Vec<Claim> {
-    let number = |source: &Source, field: Field| {
-        let of_it = |fact: &&Fact| fact.field == field && fact.source == *source;
-        dossier.facts().iter().find(of_it)?.value.real()
-    };
-    let latitudes = dossier
-        .facts()
-        .iter()
-        .filter(|fact| fact.field == Field::Latitude);
-    let mut claims = Vec::new();
-    for fact in latitudes {
-        let source = &fact.source;
-        let place = fact
-            .value
-            .real()
-            .zip(number(source, Field::Longitude))
-            .and_then(|(lat, lon)| LatLon::new(lat, lon));
-        if let Some(place) = place {
-            claims.push(Claim {
-                source: source.title().to_owned(),
-                place,
-                error_km: number(source, Field::ErrorRadius)
-                    .filter(|km| km.is_finite() && *km >= 0.0)
-                    .unwrap_or(USUAL_ERROR_KM),
-            });
-        }
-    }
-    claims
 }

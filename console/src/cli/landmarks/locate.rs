@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_enrich::latency::facts::Claim;
 use lynceus_enrich::latency::landmark::Landmark;
 use lynceus_enrich::latency::measurement::{self, Gathered, Measurement, gather};
 use lynceus_enrich::latency::{
@@ -65,14 +66,6 @@ fn claim(text: &str) -> Result<LatLon, String> {
     parts
         .and_then(|(lat, lon)| LatLon::new(lat, lon))
         .ok_or_else(|| format!("`{text}` is no latitude and longitude"))
-}
-
-/// A place that some source gives.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    pub source: String,
-    pub place: LatLon,
-    pub error_km: f64,
 }
 
 /// A location with everything behind it.
