@@ -181,6 +181,29 @@ fn history_looks_back_and_changes_are_told() {
 }
 
 #[test]
+fn answers_are_kept_where_cache_says() {
+    let vendor = Vendor::start(Duration::ZERO);
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "");
+    let folder = home.path().join("panel");
+    let folder = folder.to_str().unwrap();
+    for _ in 0..2 {
+        let output = run(home.path(), &["--active", "--cache", folder, "--json", "8.8.8.8"]);
+        assert_eq!(ports(&output)["8.8.8.8"], "[80]", "{}", text(&output.stderr));
+    }
+    assert_eq!(vendor.asked().len(), 1, "the second time nobody is asked");
+    assert!(std::fs::read_dir(folder).unwrap().next().is_some());
+    assert!(!home.path().join(".local/state/lynceus/history").exists());
+    // Without a folder it is Know Your IP's flag for what is always so.
+    let usual = run(home.path(), &["--json", "8.8.8.8", "--cache"]);
+    assert!(usual.status.success(), "{}", text(&usual.stderr));
+    let file = home.path().join("observations.sqlite");
+    std::fs::write(&file, "SQLite").unwrap();
+    let refused = run(home.path(), &["8.8.8.8", "--cache", file.to_str().unwrap()]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("--cache"));
+}
+
+#[test]
 fn a_killed_run_is_resumed_and_asks_nobody_twice() {
     let vendor = Vendor::start(Duration::from_millis(150));
     let home = tempfile::tempdir().unwrap();
@@ -260,5 +283,57 @@ fn providers_are_listed_with_what_they_learn() {
         text(&without.stderr).contains("--active"),
         "{}",
         text(&without.stderr)
+    );
+}
+
+#[test]
+fn the_database_is_asked_for_as_in_know_your_ip() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("ip.toml");
+    let database = home.path().join("db");
+    let text_of_config = format!("[maxmind]\napi_url = \"http://{address}\"\ndb_path = {database:?}\n");
+    std::fs::write(&config, text_of_config).unwrap();
+    let config = config.to_str().unwrap();
+    let passive = run(
+        home.path(),
+        &["download-db", "--config", config, "--account-id", "12"],
+    );
+    assert!(!passive.status.success());
+    assert!(
+        text(&passive.stderr).contains("--active"),
+        "{}",
+        text(&passive.stderr)
+    );
+    let vendor = std::thread::spawn(move || {
+        let mut reader = BufReader::new(listener.accept().unwrap().0);
+        let mut asked = String::new();
+        while reader.read_line(&mut asked).is_ok_and(|bytes| bytes > 2) {}
+        let answer = b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        reader.get_mut().write_all(answer).unwrap();
+        asked
+    });
+    let mut asking = command(
+        home.path(),
+        &[
+            "download-db",
+            "--active",
+            "--config",
+            config,
+            "--account-id",
+            "12",
+        ],
+    );
+    let refused = asking.env("MAXMIND_LICENSE_KEY", "key").output().unwrap();
+    assert!(!refused.status.success());
+    // Who waits in vain for a question goes on.
+    drop(std::net::TcpStream::connect(address));
+    let asked = vendor.join().unwrap().to_lowercase();
+    // Basic of `12:key`.
+    assert!(asked.contains("authorization: basic mti6a2v5"), "{asked}");
+    assert!(
+        asked.starts_with("get /geolite2-city/download?suffix=tar.gz"),
+        "{asked}"
     );
 }

@@ -82,11 +82,15 @@ impl Desk {
             options.plans.clone(),
             Arc::clone(&clock),
         );
+        let history = match &options.history {
+            Some(folder) => History::at(folder.clone()),
+            None => folders.history(),
+        };
         Ok(Self {
             providers,
             wire,
             gate: Gate::new(budget, Arc::clone(&clock), options.patience),
-            history: History::at(folders.state.join("history")),
+            history,
             clock,
             options,
             under_way: Mutex::default(),

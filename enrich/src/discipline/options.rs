@@ -52,6 +52,8 @@ pub struct Options {
     pub only: Option<Vec<String>>,
     /// Kept answers of any provider are good so long, instead of each one's own time.
     pub max_age: Option<Duration>,
+    /// Folder of the history, instead of the usual one.
+    pub history: Option<PathBuf>,
     /// The longest that one question may wait for its turn (pace, Retry-After, back-off).
     pub patience: Duration,
     /// Limits of the user's plans, instead of the free plans'.
@@ -64,6 +66,7 @@ impl Default for Options {
             leave: Leave::PASSIVE,
             only: None,
             max_age: None,
+            history: None,
             patience: Duration::from_secs(5),
             plans: BTreeMap::new(),
         }

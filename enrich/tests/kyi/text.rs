@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use lynceus_enrich::kyi::columns::{self, ColumnsError, NEW_DEFAULT, OLD_DEFAULT, Origin, origin};
 use lynceus_enrich::kyi::extract::{Extract, addresses};
 use lynceus_enrich::kyi::list::{Line, List};
+use lynceus_enrich::provider::INFOS;
 use proptest::prelude::*;
 
 fn ips(text: &[&str]) -> Vec<IpAddr> {
@@ -309,6 +310,28 @@ fn the_document_names_every_prefix_and_what_is_gone() {
             Origin::Column(now) if now != name => assert!(document.contains(&format!("`{name}`")), "{name}"),
             _ => {}
         }
+    }
+}
+
+/// All flags and keys of both generations, and who of the providers learns what.
+#[test]
+fn the_document_names_every_flag_key_and_provider() {
+    let document = include_str!("../../../docs/know-your-ip.md");
+    let flags = "download-db --file --config --output --max-conn --maxconn --from --to --verbose --no-header --shape --all-columns \
+                 --providers --list-providers --as-of --cache --max-age --account-id --license-key --log-file";
+    let keys = "[maxmind] [geonames] [abuseipdb] [ipvoid] [apivoid] [censys] [shodan] [virustotal] [ping] [traceroute] [tzwhere] \
+                [output] [timezone] [network] [ranges] [rdap] dbpath db_path username key api_key days cat_catid user_id api_url uid \
+                secret organization_id timeout count max_hops columns enable enabled reverse_dns dns_timeout ttl_seconds";
+    for word in flags.split_whitespace().chain(keys.split_whitespace()) {
+        let found = document.match_indices(word).any(|(at, _)| {
+            let next = document[at + word.len()..].chars().next();
+            next.is_none_or(|next| !next.is_alphanumeric() && next != '_')
+        });
+        assert!(found, "{word}");
+    }
+    for info in INFOS {
+        let row = format!("| `{}` | {} | {} |", info.name, info.leak.name(), info.who);
+        assert!(document.contains(&row), "{row}");
     }
 }
 

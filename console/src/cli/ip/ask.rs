@@ -13,7 +13,7 @@ use lynceus_enrich::discipline::{Desk, Folders, Leave, Manifest, Options, Run, S
 use lynceus_enrich::dossier::Dossier;
 use lynceus_enrich::fact::Fact;
 use lynceus_enrich::kyi::Config;
-use lynceus_enrich::provider::{Answer, Leak, Settings, facts, unknowns};
+use lynceus_enrich::provider::{Answer, Leak, Secret, Settings, facts, unknowns};
 
 use super::{import, past, who};
 use crate::cli::Outcome;
@@ -51,6 +51,9 @@ pub(super) struct Asking {
     #[arg(long, visible_alias = "maxconn", short = 'n', default_value_t = 5, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=256))]
     max_conn: u16,
+    /// Folder of kept answers (default: ~/.local/state/lynceus/history); they are always kept
+    #[arg(long, value_name = "DIR")]
+    cache: Option<Option<PathBuf>>,
     /// Take kept answers that are not older than this, instead of each source's own time
     #[arg(long, value_name = "HOURS")]
     max_age: Option<u32>,
@@ -78,6 +81,12 @@ pub(super) struct Asking {
     /// Fetch GeoLite2-City and GeoLite2-ASN with the account in the configuration; needs --active
     #[arg(long)]
     download_db: bool,
+    /// MaxMind account for --download-db, instead of the configuration's; also MAXMIND_ACCOUNT_ID
+    #[arg(long, value_name = "ID", requires = "download_db")]
+    account_id: Option<String>,
+    /// Its key; also MAXMIND_LICENSE_KEY, which other users of this machine do not see
+    #[arg(long, value_name = "KEY", requires = "download_db")]
+    license_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,7 +121,7 @@ impl Asking {
             return who::list(&self.settings()?, &self.open()?, json).map(Some);
         }
         if self.download_db {
-            return who::download(&self.settings()?, &self.open()?, self.leave()).map(Some);
+            return who::download(&self.account(self.settings()?), &self.open()?, self.leave()).map(Some);
         }
         if self.import_zmap.is_some() || self.import_zgrab.is_some() {
             let desk = self.open()?;
@@ -216,6 +225,21 @@ impl Asking {
         }
     }
 
+    /// With the account that the flags name, else the environment, else the configuration.
+    fn account(&self, mut settings: Settings) -> Settings {
+        let maxmind = &mut settings.maxmind;
+        for (kept, flag, variable) in [
+            (&mut maxmind.account_id, &self.account_id, "MAXMIND_ACCOUNT_ID"),
+            (&mut maxmind.license_key, &self.license_key, "MAXMIND_LICENSE_KEY"),
+        ] {
+            let said = flag.clone().or_else(|| std::env::var(variable).ok());
+            if let Some(said) = said.filter(|said| !said.is_empty()) {
+                *kept = Secret::new(&said);
+            }
+        }
+        settings
+    }
+
     fn open(&self) -> anyhow::Result<Desk> {
         self.desk(&self.settings()?).map_err(|error| anyhow!(error))
     }
@@ -251,8 +275,15 @@ impl Asking {
                 .max_age
                 .map(|hours| Duration::from_secs(u64::from(hours) * 3600)),
             patience: Duration::from_secs(self.patience.into()),
+            history: self.cache.clone().flatten(),
             ..Options::default()
         };
+        if let Some(file) = options.history.as_ref().filter(|path| path.is_file()) {
+            let file = file.display();
+            return Err(format!(
+                "--cache: {file} is a file, and answers are kept in a folder"
+            ));
+        }
         Desk::open(settings, &Folders::usual(), options, Arc::new(SystemClock))
     }
 

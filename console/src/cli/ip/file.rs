@@ -90,7 +90,8 @@ impl FileOptions {
     }
 }
 
-/// Arguments without the second word of `--verbose verbose`, as the slides of Know Your IP write it.
+/// Arguments without the second word of `--verbose verbose`, as the slides of Know Your IP write it, and with its
+/// `download-db` as a flag.
 #[must_use]
 pub fn as_in_the_slides(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept: Vec<OsString> = Vec::new();
@@ -98,7 +99,12 @@ pub fn as_in_the_slides(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
         if argument == "verbose" && kept.last().is_some_and(|last| last == "--verbose") {
             continue;
         }
-        kept.push(argument);
+        let is_download = argument == "download-db" && kept.get(1).is_some_and(|command| command == "ip");
+        kept.push(if is_download {
+            "--download-db".into()
+        } else {
+            argument
+        });
     }
     kept
 }
