@@ -168,3 +168,31 @@ fn a_list_of_ones_own_is_asked_without_a_collector() {
     assert_eq!(feeds(&line), Value::Null, "nobody was asked");
     assert!(!lynceus(&["ip", "--feed", "/nowhere/bad.txt", "8.8.8.8"]).1);
 }
+
+/// What the README shows of the addresses of Know Your IP's own examples is what the program says today: each of its lines,
+/// in their order, but for the clock and what it leaves out.
+#[test]
+fn the_readme_shows_what_the_program_says() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let shown = readme
+        .split("$ lynceus ip 94.31.29.154 204.2.197.211\n")
+        .nth(1)
+        .unwrap();
+    let shown = shown.split("```").next().unwrap();
+    let (out, ok) = lynceus(&["ip", "94.31.29.154", "204.2.197.211"]);
+    assert!(ok);
+    let said = |line: &str| line.split("local time").next().unwrap().trim_end().to_owned();
+    let mut rest = out.lines();
+    let mut compared = 0;
+    for line in shown
+        .lines()
+        .filter(|line| !line.trim().is_empty() && line.trim() != "…")
+    {
+        assert!(
+            rest.any(|real| said(real) == said(line)),
+            "not said, or elsewhere: {line}\n{out}"
+        );
+        compared += 1;
+    }
+    assert!(compared > 20, "{shown}");
+}

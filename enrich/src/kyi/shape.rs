@@ -6,6 +6,8 @@
 //!
 //! What is not known is an empty cell (absent in JSON); it is never `False`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::columns::{Origin, origin};
@@ -228,7 +230,12 @@ fn canonical(object: &mut Map<String, Json>, merged: &Merged<'_>) {
 /// Field, source and value of everything that somebody said: facts first, then columns that are no facts.
 fn tidy(known: &Known) -> impl Iterator<Item = (&str, &str, Json)> {
     let facts = known.dossier.facts().iter();
-    let facts = facts.filter_map(|fact| Some((fact.field.name(), fact.source.name(), json(&fact.value)?)));
+    // What a source said to the dossier counts; the same said again by its provider, perhaps in Know Your IP's words, is no
+    // second line.
+    let mut said = BTreeSet::new();
+    let facts = facts
+        .filter(move |fact| fact.value.is_known() && said.insert((fact.field, &fact.source)))
+        .filter_map(|fact| Some((fact.field.name(), fact.source.name(), json(&fact.value)?)));
     let columns = known.answers.iter().flat_map(|answer| &answer.columns);
     let rest = columns.filter_map(|(name, value)| {
         let (source, column) = name.split_once('.')?;

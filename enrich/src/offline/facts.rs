@@ -7,10 +7,10 @@ use super::registry::registry;
 use super::special::{Category, is_routable};
 use super::tables::{Offline, Tables};
 use crate::dossier::{Dossier, distance_km};
-use crate::fact::{Fact, Field, Item, Reason, Source, Value};
+use crate::fact::{Fact, Field, Item, Matched, Reason, Source, Value};
 use crate::offline::country::Code;
 use crate::offline::place::LEAST_ERROR_KM;
-use crate::offline::zones;
+use crate::offline::{notice, zones};
 
 const NETWORK: Source = Source::new("network");
 const ASN: Source = Source::new("asn");
@@ -37,11 +37,19 @@ impl Tables {
         let category = offline
             .special
             .map_or(Category::Public, |special| special.category);
-        dossier.add(Fact::new(Field::Category, category.name(), NETWORK));
-        dossier.add(Fact::new(Field::IsRoutable, is_routable(offline.ip), NETWORK));
+        let registries = day(notice::SPECIAL_USE);
+        let network = offline.special.map(|special| Matched::from(special.network));
+        let mut add = |field, value: Value| {
+            dossier.add(
+                Fact::new(field, value, NETWORK)
+                    .as_of(registries)
+                    .matched(network),
+            );
+        };
+        add(Field::Category, category.name().into());
+        add(Field::IsRoutable, is_routable(offline.ip).into());
         if let Some(special) = offline.special {
-            let fact = Fact::new(Field::SpecialUse, special.name, NETWORK);
-            dossier.add(fact.matched(Some(special.network.into())));
+            add(Field::SpecialUse, special.name.into());
         }
         let unknown = if offline.special.is_some_and(|special| !special.global) {
             Reason::NotRoutable
@@ -53,7 +61,7 @@ impl Tables {
         match registry(offline.ip).filter(|_| unknown != Reason::NotRoutable) {
             Some((name, block)) => {
                 let fact = Fact::new(Field::Registry, name, IANA).matched(Some(block.into()));
-                dossier.add(fact);
+                dossier.add(fact.as_of(day(notice::REGISTRIES)));
             }
             None => dossier.add(Fact::unknown(Field::Registry, unknown.clone(), IANA)),
         }
@@ -129,20 +137,21 @@ impl Tables {
         if let Some(name) = code.and_then(|code| code.name())
             && dossier.value(Field::CountryName).is_none()
         {
-            dossier.add(Fact::new(Field::CountryName, name, IANA));
+            dossier.add(Fact::new(Field::CountryName, name, IANA).as_of(day(notice::COUNTRIES)));
         }
         let Some(position) = dossier.position() else {
             return;
         };
+        // What follows from the position is as old as it; local time is now.
+        let placed = dossier
+            .field(Field::Latitude)
+            .and_then(|merged| merged.sources.first()?.as_of);
+        let now = dossier.at;
         if dossier.value(Field::ErrorRadius).is_none() {
             let radius = self.error_radius(dossier, position);
-            dossier.add(Fact::new(Field::ErrorRadius, radius, COMPUTED));
+            dossier.add(Fact::new(Field::ErrorRadius, radius, COMPUTED).as_of(placed));
         }
-        dossier.add(Fact::new(
-            Field::NominalZone,
-            zones::nominal(position.1),
-            COMPUTED,
-        ));
+        dossier.add(Fact::new(Field::NominalZone, zones::nominal(position.1), COMPUTED).as_of(placed));
         let legal = zones::legal(position.0, position.1);
         if let Some(first) = legal.first() {
             dossier.add(Fact::new(Field::Timezone, *first, TIMEZONE));
@@ -155,9 +164,9 @@ impl Tables {
             .and_then(Value::text)
             .and_then(|zone| zones::clock(zone, dossier.at));
         if let Some(clock) = clock {
-            dossier.add(Fact::new(Field::UtcOffset, i64::from(clock.offset), COMPUTED));
-            dossier.add(Fact::new(Field::Dst, clock.dst, COMPUTED));
-            dossier.add(Fact::new(Field::LocalTime, clock.local, COMPUTED));
+            dossier.add(Fact::new(Field::UtcOffset, i64::from(clock.offset), COMPUTED).as_of(now));
+            dossier.add(Fact::new(Field::Dst, clock.dst, COMPUTED).as_of(now));
+            dossier.add(Fact::new(Field::LocalTime, clock.local, COMPUTED).as_of(now));
         }
     }
 
@@ -192,7 +201,12 @@ impl Tables {
 /// Day of a table's data.
 #[must_use]
 pub fn date_of(container: &Container) -> Option<Timestamp> {
-    let date: jiff::civil::Date = container.header.date.parse().ok()?;
+    day(&container.header.date)
+}
+
+/// Midnight of a day, as `2026-11-22`.
+fn day(date: &str) -> Option<Timestamp> {
+    let date: jiff::civil::Date = date.parse().ok()?;
     let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
     Some(Timestamp::from_secs(midnight.timestamp().as_second()))
 }

@@ -19,7 +19,16 @@ pub enum Source {
     Countries,
     /// Special-use blocks.
     SpecialUse,
+    /// Blocks of the regional registries, and where they answer RDAP.
+    Registries,
 }
+
+/// Day of the list of countries' names.
+pub const COUNTRIES: &str = "2025-03-22";
+/// Day on which the table of special-use blocks was compared with IANA's registries.
+pub const SPECIAL_USE: &str = "2026-11-22";
+/// Month of the allocations in the table of registries.
+pub const REGISTRIES: &str = "2026-11-01";
 
 /// Everything that is shipped.
 pub const SOURCES: &[Source] = &[
@@ -31,6 +40,7 @@ pub const SOURCES: &[Source] = &[
     Source::Zones,
     Source::Countries,
     Source::SpecialUse,
+    Source::Registries,
     Source::Suffixes,
 ];
 
@@ -107,7 +117,7 @@ impl Source {
             Self::Countries => plain(
                 "names of countries",
                 "tzdata iso3166.tab",
-                "2025-03-22",
+                COUNTRIES,
                 "public domain",
                 "Names of countries from the time zone database, which is in the public domain.",
                 "https://www.iana.org/time-zones",
@@ -115,10 +125,18 @@ impl Source {
             Self::SpecialUse => plain(
                 "special-use addresses",
                 "own table",
-                "2026-11-22",
+                SPECIAL_USE,
                 "Apache-2.0 OR MIT",
                 "Special-purpose address registries of IANA (RFC 6890), as a table of our own.",
                 "https://www.iana.org/assignments/iana-ipv4-special-registry",
+            ),
+            Self::Registries => plain(
+                "regional registries",
+                "own table",
+                REGISTRIES,
+                "Apache-2.0 OR MIT",
+                "Blocks that IANA gave to the regional registries, and their RDAP servers (RFC 9224), as a table of our own.",
+                "https://www.iana.org/assignments/rdap-ipv4",
             ),
         }
     }

@@ -111,6 +111,12 @@ mod tests {
     }
 
     #[test]
+    fn the_source_names_the_version_of_the_boundaries() {
+        let title = crate::fact::Source::new("timezone").title().to_owned();
+        assert_eq!(title, format!("OpenStreetMap zones {}", version()));
+    }
+
+    #[test]
     fn the_ends_of_the_world_have_a_zone_and_nonsense_has_none() {
         assert_eq!((nominal_hours(180.0), nominal_hours(-180.0)), (12, -12));
         for (latitude, longitude) in [(90.0, 0.0), (-90.0, 0.0), (0.0, 180.0), (0.0, -180.0)] {

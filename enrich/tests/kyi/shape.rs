@@ -162,6 +162,11 @@ fn tidy_rows_have_a_line_for_each_word() {
         !rows.iter().any(|row| row[1] == "is_tor" && row[2] == "ranges"),
         "unknown is no row"
     );
+    // What a provider says again of what the dossier has of it is no second word.
+    let mut known = known();
+    let again = Fact::new(Field::CountryCode, "XX", Source::new("dbip"));
+    known.dossier.add(again);
+    assert_eq!(table.rows(&known), rows);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::super::{Fault, Leak};
 use super::INFO;
 use crate::wire::{Request, Sender, Wire};
 
-/// Written from the public allocations of whole blocks; registries redirect where a block moved.
+/// IANA's blocks: in IPv4 whole /8s, in IPv6 /12 to /23. Registries redirect where a part of a block moved.
 const EMBEDDED_V4: &str = include_str!("../../../data/rdap/ipv4.json");
 const EMBEDDED_V6: &str = include_str!("../../../data/rdap/ipv6.json");
 const EMBEDDED_DNS: &str = include_str!("../../../data/rdap/dns.json");

@@ -50,9 +50,9 @@ pub(super) fn find(asking: &Asking) -> anyhow::Result<Config> {
     // Paths in the file are seen from where the command runs, as in Know Your IP.
     if config.settings.maxmind.enabled && !config.settings.maxmind.db_path.exists() {
         let folder = config.settings.maxmind.db_path.display();
-        config
-            .notes
-            .push(format!("maxmind: no {folder}; our own tables answer"));
+        config.notes.push(format!(
+            "maxmind: no {folder}, so maxmind.* stays empty; our own tables are dbip.*, asn.* and timezone.*"
+        ));
         config.settings.maxmind.enabled = false;
     }
     Ok(config)
