@@ -170,9 +170,16 @@ fn a_list_of_ones_own_is_asked_without_a_collector() {
 }
 
 /// What the README shows of the addresses of Know Your IP's own examples is what the program says today: each of its lines,
-/// in their order, but for the clock and what it leaves out.
+/// in their order, but for the clock, what it leaves out, and how wide columns are (which the clock has a part in).
 #[test]
 fn the_readme_shows_what_the_program_says() {
+    if ["/usr/share/GeoIP", "/var/lib/GeoIP", "/usr/share/tor"]
+        .iter()
+        .any(|folder| std::path::Path::new(folder).exists())
+    {
+        println!("skipped: databases of this machine join the vote");
+        return;
+    }
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let shown = readme
         .split("$ lynceus ip 94.31.29.154 204.2.197.211\n")
@@ -181,7 +188,10 @@ fn the_readme_shows_what_the_program_says() {
     let shown = shown.split("```").next().unwrap();
     let (out, ok) = lynceus(&["ip", "94.31.29.154", "204.2.197.211"]);
     assert!(ok);
-    let said = |line: &str| line.split("local time").next().unwrap().trim_end().to_owned();
+    let said = |line: &str| {
+        let words = line.split("local time").next().unwrap().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
     let mut rest = out.lines();
     let mut compared = 0;
     for line in shown
