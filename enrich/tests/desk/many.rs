@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lynceus_enrich::discipline::{Options, Run};
+use lynceus_enrich::discipline::{Clock, Options, Run};
 use lynceus_enrich::provider::{Quota, Status};
 use serde_json::json;
 
