@@ -1,11 +1,13 @@
 //! Ten million indicators in half a gibibyte: keys one after another in one block of bytes, found by an open-addressing
-//! table of 32-bit places. Keys are compared, never trusted to a hash.
+//! table of 32-bit places with 32 bits of the key's hash beside each, so that a look-up waits for memory once in the table
+//! and once more where the key is. Keys are compared, never trusted to a hash.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use lynceus_model::evidence::ThreatLevel;
+use lynceus_model::seeded::Seeded;
 
 use crate::indicator::{Indicator, Key, Kind, MAX_KEY};
 
@@ -17,11 +19,12 @@ pub struct Meta {
     pub tags: Vec<String>,
 }
 
-/// Where a key stands in the block of bytes, and the number of its [`Meta`].
-#[derive(Clone, Copy, Debug)]
-struct Entry {
+/// Where a key stands in the block of bytes, plus one; 0 is empty. Other keys are mostly told by the mark, without a look
+/// at their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
     place: u32,
-    meta: u32,
+    mark: u32,
 }
 
 /// An inclusive range of addresses, IPv4 as its mapped IPv6 address; `parent` is the narrowest range around it.
@@ -36,19 +39,19 @@ struct Range {
 const NONE: u32 = u32::MAX;
 /// Ranges looked at for one address. Feeds nest a few; a hostile one must not make a look-up long.
 const MAX_NESTING: u32 = 256;
-/// Kind and length before each key.
-const HEADER: usize = 3;
+/// Kind, length and number of the [`Meta`] before each key.
+const HEADER: usize = 7;
 
 /// Indicators of one feed, read-only.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Number of an entry plus one; 0 is empty. A power of two, at most three quarters full.
-    slots: Vec<u32>,
-    entries: Vec<Entry>,
+    /// A power of two, at most three quarters full.
+    slots: Vec<Slot>,
+    entries: usize,
     keys: Vec<u8>,
     ranges: Vec<Range>,
     metas: Vec<Meta>,
-    hasher: RandomState,
+    hasher: Seeded,
     /// Bit of each [`Kind`] that is there.
     kinds: u16,
     refused: u64,
@@ -58,7 +61,7 @@ impl Index {
     /// Indicators, networks included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len() + self.ranges.len()
+        self.entries + self.ranges.len()
     }
 
     #[must_use]
@@ -75,8 +78,7 @@ impl Index {
     /// Bytes of memory, without the texts of the descriptions.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<u32>()
-            + self.entries.capacity() * size_of::<Entry>()
+        self.slots.capacity() * size_of::<Slot>()
             + self.keys.capacity()
             + self.ranges.capacity() * size_of::<Range>()
     }
@@ -90,20 +92,19 @@ impl Index {
     /// What the feed says of `key`; it may say several things.
     pub fn get(&self, key: &Key) -> impl Iterator<Item = &Meta> {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut slot = if self.slots.is_empty() {
-            0
-        } else {
-            self.hash(key) & mask
-        };
+        let hash = self.hash(key);
+        let mut at = hash as usize & mask;
         let mut left = self.slots.len();
         std::iter::from_fn(move || {
             while left > 0 {
-                let number = self.slots[slot];
-                slot = (slot + 1) & mask;
+                let slot = self.slots[at];
+                let place = slot.place.checked_sub(1)?;
+                at = (at + 1) & mask;
                 left -= 1;
-                let entry = *self.entries.get((number as usize).checked_sub(1)?)?;
-                if self.is_key(entry, key) {
-                    return self.metas.get(entry.meta as usize);
+                if slot.mark == mark(hash)
+                    && let Some(meta) = self.meta_of(place, key)
+                {
+                    return self.metas.get(meta as usize);
                 }
             }
             None
@@ -131,46 +132,57 @@ impl Index {
         })
     }
 
-    fn hash(&self, key: &Key) -> usize {
-        self.hasher.hash_one((key.kind as u8, key.bytes.as_slice())) as usize
+    fn hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one((key.kind as u8, key.bytes.as_slice()))
     }
 
-    fn is_key(&self, entry: Entry, key: &Key) -> bool {
-        let place = entry.place as usize;
-        self.keys
-            .get(place..place + HEADER + key.bytes.len())
-            .is_some_and(|stored| {
-                let length = usize::from(u16::from_le_bytes([stored[1], stored[2]]));
-                stored[0] == key.kind as u8 && length == key.bytes.len() && stored[HEADER..] == *key.bytes
-            })
-    }
-
-    fn key_at(&self, place: u32) -> Key {
+    /// Number of the word on `key`, if it is the key that stands at this place.
+    fn meta_of(&self, place: u32, key: &Key) -> Option<u32> {
         let place = place as usize;
+        let stored = self.keys.get(place..place + HEADER + key.bytes.len())?;
+        let (header, bytes) = stored.split_first_chunk::<HEADER>()?;
+        let [kind, low, high, meta @ ..] = *header;
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        (kind == key.kind as u8 && length == key.bytes.len() && bytes == key.bytes.as_slice())
+            .then(|| u32::from_le_bytes(meta))
+    }
+
+    fn key_at(&self, place: usize) -> Key {
         let kind = Kind::ALL[usize::from(self.keys[place])];
         let length = usize::from(u16::from_le_bytes([self.keys[place + 1], self.keys[place + 2]]));
         let bytes = self.keys[place + HEADER..place + HEADER + length].to_vec();
         Key { kind, bytes }
     }
 
-    fn put(&mut self, number: u32, key: &Key) {
+    fn put(&mut self, place: u32, key: &Key) {
         let mask = self.slots.len() - 1;
-        let mut slot = self.hash(key) & mask;
-        while self.slots[slot] != 0 {
-            slot = (slot + 1) & mask;
+        let hash = self.hash(key);
+        let mut at = hash as usize & mask;
+        while self.slots[at].place != 0 {
+            at = (at + 1) & mask;
         }
-        self.slots[slot] = number + 1;
+        self.slots[at] = Slot {
+            place: place + 1,
+            mark: mark(hash),
+        };
     }
 
     /// Doubles the table, or makes the first one.
     fn widen(&mut self) {
         let slots = (self.slots.len() * 2).max(16);
-        self.slots = vec![0; slots];
-        for number in 0..self.entries.len() {
-            let key = self.key_at(self.entries[number].place);
-            self.put(number as u32, &key);
+        self.slots = vec![Slot::default(); slots];
+        let mut place = 0;
+        while place < self.keys.len() {
+            let key = self.key_at(place);
+            self.put(place as u32, &key);
+            place += HEADER + key.bytes.len();
         }
     }
+}
+
+/// The half of a hash that does not say where in the table to look.
+const fn mark(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// Collects the indicators of one feed.
@@ -190,7 +202,7 @@ impl Builder {
 
     /// Adds an indicator. The same one with the same word is kept once.
     pub fn add(&mut self, indicator: &Indicator, meta: &Meta) {
-        let full = self.index.entries.len() >= Self::MAX_ENTRIES
+        let full = self.index.entries >= Self::MAX_ENTRIES
             || self.index.keys.len() >= Self::MAX_KEY_BYTES
             || self.index.ranges.len() >= Self::MAX_ENTRIES;
         if full {
@@ -223,7 +235,7 @@ impl Builder {
             index.refused += 1;
             return;
         };
-        if (index.entries.len() + 1) * 4 > index.slots.len() * 3 {
+        if (index.entries + 1) * 4 > index.slots.len() * 3 {
             index.widen();
         }
         let place = index.keys.len() as u32;
@@ -235,11 +247,10 @@ impl Builder {
         }
         index.keys.push(key.kind as u8);
         index.keys.extend_from_slice(&length.to_le_bytes());
+        index.keys.extend_from_slice(&meta.to_le_bytes());
         index.keys.extend_from_slice(&key.bytes);
-        grow(&mut index.entries);
-        let number = index.entries.len() as u32;
-        index.entries.push(Entry { place, meta });
-        index.put(number, key);
+        index.entries += 1;
+        index.put(place, key);
     }
 
     fn meta(&mut self, meta: &Meta) -> u32 {
@@ -285,7 +296,6 @@ impl Builder {
             index.ranges[at].parent = open.last().copied().unwrap_or(NONE);
             open.push(at as u32);
         }
-        index.entries.shrink_to_fit();
         index.keys.shrink_to_fit();
         index.ranges.shrink_to_fit();
         self.index
