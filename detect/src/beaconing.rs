@@ -35,6 +35,9 @@ pub struct Config {
     pub min_score: f64,
     /// The part about gaps alone, 0 to 1: equal sizes and steady use do not make up for it.
     pub min_timing: f64,
+    /// Or this share of the gaps lies within one octave, and by chance so many would be there less often than `max_chance`.
+    pub min_band: f64,
+    pub max_chance: f64,
     /// Shorter median gaps are a program in a loop.
     #[serde(with = "humantime_serde")]
     pub min_gap: Duration,
@@ -54,6 +57,8 @@ impl Default for Config {
             sure_at: 30,
             min_score: 0.8,
             min_timing: 0.8,
+            min_band: 0.8,
+            max_chance: 0.01,
             min_gap: Duration::from_millis(100),
             silent_share: 0.9,
             reorder_wait: Duration::from_secs(660),
@@ -67,7 +72,8 @@ impl Config {
         let by_chance = 1.0 / score.beats.max(1) as f64;
         score.gap >= self.min_gap.as_secs_f64()
             && score.total() >= self.min_score
-            && score.timing >= self.min_timing + by_chance
+            && (score.timing >= self.min_timing + by_chance
+                || score.band >= self.min_band && score.chance <= self.max_chance)
     }
 }
 
@@ -305,6 +311,7 @@ fn explain(config: &Config, channel: &Channel, score: &Score) -> Explanation {
         features: vec![
             feature("beacon score", score.total(), "of 1").threshold(config.min_score),
             feature("regularity of gaps", score.timing, "of 1").threshold(config.min_timing),
+            feature("gaps within one octave", score.band, "share of gaps").threshold(config.min_band),
             feature("regularity of bytes sent", score.sizes, "of 1"),
             feature("evenness over time", score.steadiness, "of 1"),
             feature("part of the time without a hole", score.coverage, "of 1"),
@@ -320,7 +327,7 @@ fn explain(config: &Config, channel: &Channel, score: &Score) -> Explanation {
             score.beats,
             time(score.deviation),
             time(score.gap),
-            score.timing,
+            score.gaps(),
             score.sizes,
             score.steadiness,
             score.coverage,

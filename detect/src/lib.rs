@@ -10,6 +10,7 @@ pub mod arp_scan;
 pub mod connection_without_dns;
 pub mod context;
 pub mod data_upload;
+pub mod default_certificate;
 pub mod device_changing_ip;
 pub mod dhcp_scan;
 pub mod different_localnet;

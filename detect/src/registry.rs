@@ -11,7 +11,7 @@ use crate::names::clean;
 use crate::{Context, Detector, History, ProfileUpdate};
 use crate::{arp_outside_localnet, device_changing_ip, mitm_arp, unsolicited_arp};
 use crate::{arp_scan, data_upload, horizontal_scan, icmp_scan, long_connection, vertical_scan};
-use crate::{beaconing, command_and_control, https_anomaly};
+use crate::{beaconing, command_and_control, default_certificate, https_anomaly};
 use crate::{
     blacklisted_address, blacklisted_name, cn_url_mismatch, dga_nxdomains, dns_over_https, dns_tunnel,
     empty_connections, executable_mime_type, gps_location, high_entropy_dns_answer, http_traffic,
@@ -124,6 +124,7 @@ detectors! {
     // On rhythm and habit.
     beaconing: Beaconing,
     command_and_control: CommandAndControl,
+    default_certificate: DefaultCertificate,
     https_anomaly: HttpsAnomaly,
 }
 

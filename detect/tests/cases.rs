@@ -320,6 +320,7 @@ cases! {
     unsolicited_arp,
     beaconing,
     command_and_control,
+    default_certificate,
     https_anomaly,
 }
 

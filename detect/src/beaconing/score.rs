@@ -4,6 +4,9 @@
 //! and its own median gap, so that fast and short channels count as slow and long ones do. Two additions: flows that
 //! begin together are one beat, and gaps that alternate between two values are as regular as equal ones (retries of
 //! an operating system: 0.5 s, 0.5 s, 1 s).
+//!
+//! Beside the mean stands the band: programs that draw each sleep between 30 and 60 seconds, as implants do, are uneven
+//! by every measure of deviation, but never below the one nor above the other, as chance would be.
 
 /// A flow of a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,11 +32,19 @@ pub(crate) struct Score {
     pub steadiness: f64,
     /// Longest part of the span without a hole.
     pub coverage: f64,
+    /// Share of the gaps in the octave where most lie, and how probable so many there are by chance.
+    pub band: f64,
+    pub chance: f64,
 }
 
 impl Score {
+    /// How regular the gaps are, by the better of both measures.
+    pub(crate) const fn gaps(&self) -> f64 {
+        self.timing.max(self.band)
+    }
+
     pub(crate) const fn total(&self) -> f64 {
-        (self.timing + self.sizes + self.steadiness + self.coverage) / 4.0
+        (self.gaps() + self.sizes + self.steadiness + self.coverage) / 4.0
     }
 
     /// Of calls in the order of their starts; `None` for fewer than `min_beats`, or all at one moment.
@@ -49,7 +60,10 @@ impl Score {
         sizes.sort_unstable_by(f64::total_cmp);
         let median = quantile(&gaps, 0.5);
         let counts = spread(&beats)?;
+        let (begin, end) = densest(&gaps, 2.0);
         Some(Self {
+            band: (end - begin) as f64 / gaps.len() as f64,
+            chance: chance(gaps.len(), end - begin),
             beats: beats.len(),
             gap: median,
             deviation: deviation(&gaps, median),
@@ -108,17 +122,20 @@ fn skew(sorted: &[f64]) -> f64 {
 
 /// Share of the values within ±5 % of one of the two points where most lie.
 fn two_points(sorted: &[f64]) -> f64 {
-    let (begin, end) = densest(sorted);
+    let (begin, end) = densest(sorted, TOGETHER);
     let rest: Vec<f64> = [&sorted[..begin], &sorted[end..]].concat();
-    let (second, end_second) = densest(&rest);
+    let (second, end_second) = densest(&rest, TOGETHER);
     (end - begin + end_second - second) as f64 / sorted.len().max(1) as f64
 }
 
-/// The longest run of values of which the largest is at most a tenth above the smallest.
-fn densest(sorted: &[f64]) -> (usize, usize) {
+/// Values of which the largest is at most a tenth above the smallest lie at one point.
+const TOGETHER: f64 = 1.1;
+
+/// The longest run of values of which the largest is at most `factor` times the smallest.
+fn densest(sorted: &[f64], factor: f64) -> (usize, usize) {
     let (mut best, mut begin) = ((0, 0), 0);
     for end in 1..=sorted.len() {
-        while sorted[end - 1] > sorted[begin] * 1.1 {
+        while sorted[end - 1] > sorted[begin] * factor {
             begin += 1;
         }
         if end - begin > best.1 - best.0 {
@@ -126,6 +143,25 @@ fn densest(sorted: &[f64]) -> (usize, usize) {
         }
     }
     best
+}
+
+/// At most so probable is it that `inside` of `gaps` gaps between calls that have nothing to do with each other (a Poisson
+/// process) lie within some octave. One gap lies in `[a, 2a)` with e^(−a/m) − e^(−2a/m) ≤ 1/4; the octave may begin at any gap.
+fn chance(gaps: usize, inside: usize) -> f64 {
+    let Some(others) = gaps.checked_sub(1) else {
+        return 1.0;
+    };
+    let least = inside.saturating_sub(1);
+    // (3/4)^n and on by the ratio of neighbours; n is at most 127, so nothing underflows.
+    let mut exactly = 0.75_f64.powi(others as i32);
+    let mut tail = 0.0;
+    for k in 0..=others {
+        if k >= least {
+            tail += exactly;
+        }
+        exactly *= (others - k) as f64 / (k + 1) as f64 / 3.0;
+    }
+    (tail * gaps as f64).min(1.0)
 }
 
 /// Beats in each of 2 to 24 equal parts of the span, four a part where there are few; `None` without a span.
@@ -240,8 +276,12 @@ mod tests {
         assert!(Score::of(&ends, 4).is_none_or(|score| score.total().is_finite()));
     }
 
-    /// Share of made-up channels of 60 flows that the default limits report, judged at 60 flows.
-    fn reported(mut gap: impl FnMut(f64) -> f64) -> f64 {
+    /// Share of made-up channels that the default limits report, judged at so many flows.
+    fn reported(gap: impl FnMut(f64) -> f64) -> f64 {
+        reported_at(60, gap)
+    }
+
+    fn reported_at(flows: usize, mut gap: impl FnMut(f64) -> f64) -> f64 {
         let mut word = 1_u64;
         let mut unit = || {
             word = word
@@ -250,7 +290,8 @@ mod tests {
             (word >> 11) as f64 / (1_u64 << 53) as f64
         };
         let config = crate::beaconing::Config::default();
-        let reported = (0..1_000).filter(|_| config.beats(&score((0..59).map(|_| 30.0 * gap(unit())), 500)));
+        let reported =
+            (0..1_000).filter(|_| config.beats(&score((1..flows).map(|_| 30.0 * gap(unit())), 500)));
         reported.count() as f64 / 1_000.0
     }
 
@@ -263,7 +304,39 @@ mod tests {
         let any_gap = reported(|unit| 2.0 * unit);
         let poisson = reported(|unit| -(1.0 - unit).ln());
         let found = [clock, jitter_30, jitter_50, any_gap, poisson];
-        assert!(clock == 1.0 && jitter_30 > 0.7, "{found:?}");
-        assert!(jitter_50 < 0.6 && any_gap < 0.08 && poisson < 0.01, "{found:?}");
+        assert!(clock == 1.0 && jitter_30 > 0.99, "{found:?}");
+        assert!(jitter_50 > 0.4 && any_gap < 0.08 && poisson < 0.01, "{found:?}");
+        // Ten flows say less: what has no rhythm must stay rare, what has one must be found.
+        let few = [
+            reported_at(10, |unit| 0.7 + 0.6 * unit),
+            reported_at(10, |unit| 2.0 * unit),
+            reported_at(10, |unit| -(1.0 - unit).ln()),
+        ];
+        assert!(few[0] > 0.9 && few[1] < 0.25 && few[2] < 0.02, "{few:?}");
+    }
+
+    /// An implant that sleeps between 30 and 60 seconds, its hello before that, and results that go out with an order.
+    #[test]
+    fn a_sleep_drawn_between_two_values_is_a_rhythm() {
+        let gaps = [6.0, 0.6, 41.0, 34.0, 56.0, 44.0, 57.0, 56.0, 0.05, 51.0, 34.0];
+        let found = score(gaps, 498);
+        let config = crate::beaconing::Config::default();
+        assert!(
+            found.timing < 0.9 && found.band > 0.88 && found.chance < 0.01,
+            "{found:?}"
+        );
+        assert!(config.beats(&found), "{found:?}");
+    }
+
+    #[test]
+    fn chance_of_an_octave() {
+        // All of n gaps: n · (1/4)^(n−1).
+        for gaps in [2_usize, 5, 9, 127] {
+            let all = gaps as f64 * 0.25_f64.powi(gaps as i32 - 1);
+            assert!((chance(gaps, gaps) - all.min(1.0)).abs() < 1e-12, "{gaps}");
+        }
+        assert_eq!((chance(0, 0), chance(1, 1), chance(9, 1)), (1.0, 1.0, 1.0));
+        let falling: Vec<f64> = (1..=60).map(|inside| chance(60, inside)).collect();
+        assert!(falling.windows(2).all(|pair| pair[0] >= pair[1]), "{falling:?}");
     }
 }
