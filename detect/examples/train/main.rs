@@ -23,6 +23,8 @@ use traces::{GENERATOR, World, make};
 const TRAINING: (u64, usize) = (20_260_601, 1_600);
 const CHOOSING: (u64, usize) = (20_260_602, 2_000);
 const HELD_OUT: (u64, usize) = (20_260_603, 2_000);
+/// Drawn when everything else was settled, and looked at once: nothing was changed after it.
+const UNSEEN: (u64, usize) = (20_261_122, 4_000);
 const ROUNDS: usize = 14;
 const SEED: u64 = 20_260_604;
 /// Share of good traces that may be taken for a channel.
@@ -68,6 +70,14 @@ fn main() -> anyhow::Result<()> {
         100.0 * scores.rate(true, limit),
         100.0 * scores.rate(false, limit),
         scores.by_kind(limit)
+    );
+    let unseen = Scores::of(&traces(UNSEEN, World::HeldOut), |text| highest(&model, text));
+    println!(
+        "unseen: area {:.4}, {:.2} % found, {:.3} % false\n\n{}",
+        unseen.area(),
+        100.0 * unseen.rate(true, limit),
+        100.0 * unseen.rate(false, limit),
+        unseen.by_kind(limit)
     );
     println!("{}", strings(&model, limit));
     save(&data, &bytes, &provenance(&hash, limit, &scores))?;
