@@ -192,6 +192,12 @@ fn every_other_log_comes_back_as_it_was_written() {
             free.clone(),
             r#""host":"10.0.0.7","software_type":"SSH::CLIENT","name":"OpenSSH","unparsed_version":"OpenSSH_9.6""#,
         ),
+        ("known_hosts", free.clone(), r#""host":"10.0.0.7""#),
+        (
+            "known_services",
+            free.clone(),
+            r#""host":"10.0.0.7","port_num":8443,"port_proto":"tcp","service":["SSL"]"#,
+        ),
         (
             "login",
             flow("L1", 42007, 23),
@@ -229,7 +235,7 @@ fn every_other_log_comes_back_as_it_was_written() {
     for (log, said) in [
         ("quic", "q.example\th3"),
         ("x509", "x.example,y.example"),
-        ("dhcp", "08:00:27:7f:09:e1\t-\t-\t10.0.0.7\tACK"),
+        ("dhcp", "08:00:27:7f:09:e1\tbox\t-\t10.0.0.7\tACK"),
         ("ftp", "\tu\tPASV\t"),
         ("smtp", "a@example.org\tb@example.org\t554 5.7.1 no\tF"),
         ("files", "application/x-dosexec\ta.exe\tF\t"),
@@ -239,6 +245,8 @@ fn every_other_log_comes_back_as_it_was_written() {
             "Scan::Port_Scan\tmany ports\tlocal\t10.0.0.7\t198.51.100.9\t22",
         ),
         ("software", "OpenSSH\tOpenSSH_9.6"),
+        ("known_hosts", "\t10.0.0.7"),
+        ("known_services", "\t10.0.0.7\t8443\ttcp\tssl"),
         ("login", "telnet\troot\tF"),
         (
             "arp",

@@ -137,8 +137,15 @@ pub struct Weird {
 /// Software that a host showed to be running.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Software {
-    /// As `SSH::CLIENT`.
+    /// As `SSH::CLIENT`, or one of ours.
     pub kind: String,
     pub name: String,
     pub version: Option<String>,
+}
+
+impl Software {
+    /// A service that answered on the port of the record, by the name of its protocol if that was recognized.
+    pub const SERVICE: &'static str = "HOST::SERVICE";
+    /// The host itself: it completed a connection.
+    pub const HOST: &'static str = "HOST::SEEN";
 }

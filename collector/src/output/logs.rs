@@ -7,6 +7,7 @@
 mod apps;
 mod columns;
 mod conn;
+mod hosts;
 mod labels;
 mod letters;
 mod table;

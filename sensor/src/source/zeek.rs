@@ -7,6 +7,7 @@ mod conn;
 mod directory;
 pub(crate) mod join;
 mod kind;
+mod known;
 mod messages;
 mod record;
 mod sessions;
@@ -83,11 +84,10 @@ impl Parser for Zeek {
             Kind::Weird => sessions::weird(&record, rows)?,
             Kind::Software => sessions::software(&record, rows)?,
             Kind::Arp => sessions::arp(&record, rows)?,
-            // They say only what conn.log and ssl.log say too: who was there, and what it offered.
-            Kind::KnownHosts | Kind::KnownServices | Kind::KnownCerts | Kind::KnownDevices => {
-                return Err(Reason::NotUsed.into());
-            }
-            Kind::Unused => return Err(Reason::NotUsed.into()),
+            Kind::KnownHosts => known::host(&record, rows)?,
+            Kind::KnownServices => known::services(&record, rows)?,
+            // A certificate without a client says less than ssl.log; a device has no address here, and dhcp.log has both.
+            Kind::KnownCerts | Kind::KnownDevices | Kind::Unused => return Err(Reason::NotUsed.into()),
         }
         // One message of a row is enough to tell other logs' rows whose flow it is.
         if let Some(row) = rows.get_mut(before)

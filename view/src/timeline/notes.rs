@@ -107,7 +107,7 @@ fn note(messages: &[&AppRecord], index: usize) -> Option<String> {
         AppEvent::Dhcp(dhcp) => dhcp_note(dhcp),
         AppEvent::SshKeyExchange(keys) => format!("SSH key exchange, HASSH {}", keys.hassh),
         AppEvent::Arp(_) => return None,
-        event => return sessions::of(event),
+        _ => return sessions::of(record),
     })
 }
 

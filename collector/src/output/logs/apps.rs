@@ -10,11 +10,11 @@ use lynceus_model::flow::CommunityId;
 use lynceus_model::seeded::Seeded;
 
 use super::columns::{
-    ARP, DHCP, DNS, FILES, FTP, HTTP, LOGIN, Log, NOTICE, QUIC, SMTP, SOFTWARE, SSH, SSL, TUNNEL, WEIRD, X509,
+    ARP, DHCP, DNS, FILES, FTP, HTTP, LOGIN, Log, NOTICE, QUIC, SMTP, SSH, SSL, TUNNEL, WEIRD, X509,
 };
 use super::conn::{mac, name_of};
 use super::table::{Row, Value};
-use super::uid;
+use super::{hosts, uid};
 
 /// Messages of open flows.
 #[derive(Debug, Default)]
@@ -498,17 +498,7 @@ fn alone(record: &AppRecord) -> Vec<Row> {
                 .put("addl", weird.detail.clone());
             row
         }
-        AppEvent::Software(software) => {
-            let host = record.tuple.originator;
-            let mut row = Row::new(&SOFTWARE);
-            row.put("ts", Some(record.time))
-                .put("host", Some(host.ip))
-                .put("host_p", (host.port != 0).then_some(host.port))
-                .put("software_type", known(&software.kind))
-                .put("name", known(&software.name))
-                .put("unparsed_version", software.version.clone());
-            row
-        }
+        AppEvent::Software(software) => hosts::row(record, software),
         // Without a Community ID nothing can be put together: each alone.
         AppEvent::HttpRequest(_)
         | AppEvent::HttpResponse(_)

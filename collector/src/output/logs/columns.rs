@@ -119,6 +119,12 @@ logs! {
         "ts": "time", "host": "addr", "host_p": "port", "software_type": "enum", "name": "string",
         "unparsed_version": "string",
     }
+    KNOWN_HOSTS = "known_hosts" {
+        "ts": "time", "host": "addr",
+    }
+    KNOWN_SERVICES = "known_services" {
+        "ts": "time", "host": "addr", "port_num": "port", "port_proto": "enum", "service": "set[string]",
+    }
     ARP = "arp" {
         "ts": "time", "operation": "string", "src_mac": "string", "dst_mac": "string",
         "orig_h": "addr", "resp_h": "addr", "orig_hw": "string", "resp_hw": "string",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lynceus_enrich::dossier::Dossier;
 use lynceus_enrich::fact::{Fact, Field, Item, Reason, Source, Value};
 use lynceus_enrich::latency::{LatLon, Observation};
+use lynceus_model::app::{AppEvent, AppRecord, Software};
 use lynceus_model::flow::{Flow, FlowUpdate, Service};
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::Timestamp;
@@ -58,12 +59,19 @@ impl QueryService {
         for _ in 0..MAX_PAGES {
             let answer = self.traffic(&request)?;
             for entry in answer.entries {
-                let Some(v1::traffic::Entry::Flow(flow)) = entry.entry else {
-                    continue;
-                };
-                if let Ok(FlowUpdate { flow, .. }) = FlowUpdate::try_from(flow) {
-                    let sensor = entry.sensor_id.as_slice().try_into().ok().map(SensorId);
-                    seen.note(&flow, sensor, dossier.ip);
+                match entry.entry {
+                    Some(v1::traffic::Entry::Flow(flow)) => {
+                        if let Ok(FlowUpdate { flow, .. }) = FlowUpdate::try_from(flow) {
+                            let sensor = entry.sensor_id.as_slice().try_into().ok().map(SensorId);
+                            seen.note(&flow, sensor, dossier.ip);
+                        }
+                    }
+                    Some(v1::traffic::Entry::App(record)) => {
+                        if let Ok(record) = AppRecord::try_from(record) {
+                            seen.take(&record, dossier.ip);
+                        }
+                    }
+                    None => {}
                 }
             }
             request.page = answer.next_page;
@@ -133,6 +141,22 @@ impl Seen {
             self.services.insert(Item::Text(format!("{port}{name}")));
         }
         self.last = self.last.max(Some(flow.last));
+    }
+
+    /// What another analyzer saw the address offer (Zeek's known_services.log).
+    fn take(&mut self, record: &AppRecord, ip: IpAddr) {
+        let server = record.tuple.originator;
+        if let AppEvent::Software(software) = &record.event
+            && software.kind == Software::SERVICE
+            && server.ip == ip
+            && self.services.len() < MAX_SERVICES
+        {
+            let port = lynceus_view::service::port(server.port, record.tuple.protocol);
+            let text = format!("{port} {}", software.name);
+            self.ports.insert(Item::Integer(server.port.into()));
+            self.services.insert(Item::Text(text.trim_end().to_owned()));
+            self.last = self.last.max(Some(record.time));
+        }
     }
 
     fn facts(self) -> [Fact; 2] {

@@ -141,6 +141,9 @@ columns! {
     Port = "p",
     Name = "name",
     Addl = "addl",
+    // known_services
+    PortNumber = "port_num",
+    PortProtocol = "port_proto",
     // software
     HostPort = "host_p",
     SoftwareType = "software_type",

@@ -69,6 +69,10 @@ pub(super) fn dhcp(record: &Record<'_>, rows: &mut Vec<Row>) -> Result<(), Refus
     if types.is_empty() {
         types.push("ACK".into());
     }
+    // The row is the conversation's: what the client said of itself stands with its own messages where there are any.
+    let only_server = types
+        .iter()
+        .all(|name| matches!(name.as_ref(), "OFFER" | "ACK" | "NAK"));
     for name in types {
         let Some(place) = MESSAGE_TYPES.iter().position(|known| *known == name) else {
             continue;
@@ -81,8 +85,12 @@ pub(super) fn dhcp(record: &Record<'_>, rows: &mut Vec<Row>) -> Result<(), Refus
             requested: requested.filter(|_| matches!(message_type, DISCOVER | REQUEST)),
             assigned: assigned.filter(|_| matches!(message_type, OFFER | ACK)),
             server,
-            host_name: record.owned(Column::HostName).filter(|_| !from_server),
-            vendor_class: record.owned(Column::ClientSoftware).filter(|_| !from_server),
+            host_name: record
+                .owned(Column::HostName)
+                .filter(|_| !from_server || only_server),
+            vendor_class: record
+                .owned(Column::ClientSoftware)
+                .filter(|_| !from_server || only_server),
         });
         rows.push(message(time, &ends, from_server, event));
     }
@@ -213,7 +221,7 @@ pub(super) fn notice(record: &Record<'_>, rows: &mut Vec<Row>) -> Result<(), Ref
 }
 
 /// Something that is known without a flow.
-const fn without_flow(ip: IpAddr, port: u16) -> FiveTuple {
+pub(super) const fn without_flow(ip: IpAddr, port: u16) -> FiveTuple {
     FiveTuple {
         originator: Endpoint { ip, port },
         responder: Endpoint {
@@ -224,7 +232,7 @@ const fn without_flow(ip: IpAddr, port: u16) -> FiveTuple {
     }
 }
 
-fn alone(time: lynceus_model::time::Timestamp, tuple: FiveTuple, event: AppEvent) -> Row {
+pub(super) fn alone(time: lynceus_model::time::Timestamp, tuple: FiveTuple, event: AppEvent) -> Row {
     Row::app(AppRecord {
         time,
         tuple,

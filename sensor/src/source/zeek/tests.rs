@@ -403,6 +403,14 @@ fn sessions_and_findings() {
             ),
             "Software",
         ),
+        (free("known_hosts.log", r#""host":"10.0.0.1""#), "Software"),
+        (
+            free(
+                "known_services.log",
+                r#""host":"10.0.0.1","port_num":443,"port_proto":"tcp","service":["SSL","HTTP"]"#,
+            ),
+            "Software Software",
+        ),
         (
             free(
                 "arp.log",
@@ -441,8 +449,8 @@ fn sessions_and_findings() {
 
 proptest! {
     #[test]
-    fn no_line_panics(lines in prop::collection::vec("\\PC{0,80}", 0..20), kind in 0usize..17) {
-        let names = ["conn", "dns", "http", "ssl", "quic", "x509", "files", "ssh", "dhcp", "ftp", "smtp", "login", "tunnel", "notice", "weird", "software", "arp"];
+    fn no_line_panics(lines in prop::collection::vec("\\PC{0,80}", 0..20), kind in 0usize..19) {
+        let names = ["conn", "dns", "http", "ssl", "quic", "x509", "files", "ssh", "dhcp", "ftp", "smtp", "login", "tunnel", "notice", "weird", "software", "arp", "known_hosts", "known_services"];
         let text = format!("#fields\tts\tuid\tid.orig_h\n{}", lines.join("\n"));
         let found = read(vec![log(&format!("{}.log", names[kind]), text)]);
         prop_assert!(found.counts.rows <= 20);

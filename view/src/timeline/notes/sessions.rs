@@ -1,13 +1,15 @@
 //! Notes on logins, mail, files, certificates and what other analyzers said.
 
-use lynceus_model::app::{AppEvent, Certificate, File, Ftp, LoginOutcome, Smtp, SshLogin};
+use lynceus_model::app::{
+    AppEvent, AppRecord, Certificate, File, Ftp, LoginOutcome, Smtp, Software, SshLogin,
+};
 
 use super::clean;
-use crate::human;
+use crate::{human, service};
 
 /// A sentence for the events that stand for themselves; `None` for others.
-pub(super) fn of(event: &AppEvent) -> Option<String> {
-    Some(match event {
+pub(super) fn of(record: &AppRecord) -> Option<String> {
+    Some(match &record.event {
         AppEvent::Certificate(certificate) => certificate_note(certificate),
         AppEvent::SshLogin(login) => ssh_note(login),
         AppEvent::Smtp(mail) => smtp_note(mail),
@@ -31,6 +33,16 @@ pub(super) fn of(event: &AppEvent) -> Option<String> {
             Some(detail) => format!("breaks its protocol: {} ({})", clean(&weird.name), clean(detail)),
             None => format!("breaks its protocol: {}", clean(&weird.name)),
         },
+        AppEvent::Software(software) if software.kind == Software::HOST => {
+            "was there: it completed a connection".to_owned()
+        }
+        AppEvent::Software(software) if software.kind == Software::SERVICE => {
+            let port = service::port(record.tuple.originator.port, record.tuple.protocol);
+            match clean(&software.name) {
+                name if name.is_empty() => format!("answers on {port}"),
+                name => format!("offers {name} on {port}"),
+            }
+        }
         AppEvent::Software(software) => {
             let version = software.version.as_deref().unwrap_or("of unknown version");
             let (kind, name) = (clean(&software.kind), clean(&software.name));
