@@ -121,6 +121,46 @@ fn a_webhook_that_stumbles_gets_everything_once_it_stands() {
 }
 
 #[test]
+fn every_format_arrives_at_a_server_as_what_it_says_it_is() {
+    for (format, begins, path) in [
+        ("eve", "{", "/alert/signature"),
+        ("idmef", "{", "/Description"),
+        ("ecs", "{", "/message"),
+        ("ocsf", "{", "/message"),
+        ("slack", "{", "/text"),
+        ("json", "{", "/description"),
+        ("stix", "{", "/objects/1/name"),
+        ("cef", "CEF:0|", ""),
+        ("alerts-log", "", ""),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (tell, told) = channel();
+        let tell = std::sync::Mutex::new(tell);
+        let server = Server::start(move |request| {
+            tell.lock().unwrap().send(request.body.clone()).unwrap();
+            Answer::new(200, "")
+        });
+        let settings = trusting(&server, directory.path(), format, &server.url("/in"));
+        let mut output = settings.start(directory.path()).unwrap();
+        output.evidence(&evidence(1, ThreatLevel::High)).unwrap();
+        delivered(&output, 1);
+        let body = String::from_utf8(told.recv().unwrap()).unwrap();
+        assert!(
+            body.starts_with(begins) && body.contains("upload 1"),
+            "{format}: {body}"
+        );
+        if !path.is_empty() {
+            let message: Value = serde_json::from_str(&body).unwrap();
+            let text = message.pointer(path).and_then(Value::as_str);
+            assert!(
+                text.is_some_and(|text| text.contains("upload 1")),
+                "{format}: {body}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_a_receiver_refuses_for_good_does_not_hold_up_the_rest() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(|request| {
