@@ -173,6 +173,7 @@ fn found(at: u64) -> Evidence {
         victim: Some(victim),
         subject: None,
         revision: 0,
+        account: None,
         related: Vec::new(),
         dst_port: Some(port),
         protocol: Some(6),

@@ -215,7 +215,7 @@ impl Dispatch {
         if let Some(mut said) = said {
             let mut engine = lock(&self.engine);
             for evidence in &mut said.evidence {
-                engine.explain_late(evidence);
+                engine.explain_late(evidence, &self.store)?;
             }
             drop(engine);
             self.add_up(position, said.evidence, &mut effects)?;
@@ -287,8 +287,10 @@ impl Dispatch {
             engine.learn(item);
             while let Some(found) = found.next_if(|found| found.item == index) {
                 for mut evidence in found.evidence {
-                    engine.explain(&mut evidence, item);
-                    if let Err(error) = engine.take_evidence(evidence, position, &self.store, effects) {
+                    let taken = engine
+                        .explain(&mut evidence, item, &self.store)
+                        .and_then(|()| engine.take_evidence(evidence, position, &self.store, effects));
+                    if let Err(error) = taken {
                         self.left_out(error)?;
                     }
                 }

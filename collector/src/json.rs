@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lynceus_enrich::offline::short::Short;
 use lynceus_model::alert::Alert;
-use lynceus_model::evidence::Evidence;
+use lynceus_model::evidence::{Evidence, OwnPast};
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
 
@@ -38,16 +38,14 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
     object.time("window_start", evidence.window_start);
     object.text("attacker", &evidence.attacker.to_string());
     object.value("victim", |out| address(out, evidence.victim));
-    object.value("subject", |out| match &evidence.subject {
-        Some(subject) => text(out, subject),
-        None => out.extend_from_slice(b"null"),
-    });
+    object.value("subject", |out| optional_text(out, evidence.subject.as_deref()));
     object.value("dst_port", |out| optional(out, evidence.dst_port));
     object.value("proto", |out| optional(out, evidence.protocol));
     object.text("threat_level", evidence.threat_level.name());
     object.float("confidence", Some(evidence.confidence.value()));
     object.text("description", &evidence.description);
     object.value("explanation", |out| explanation(out, evidence));
+    object.value("account", |out| optional_text(out, evidence.account.as_deref()));
     object.value("flows", |out| flows(out, &evidence.flows));
     object.time("first", evidence.first);
     object.time("last", evidence.last);
@@ -61,15 +59,11 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
 
 /// The short form of an address's dossier, by the program's tables: null is unknown.
 fn peer(out: &mut Vec<u8>, short: &Short) {
-    let word = |out: &mut Vec<u8>, value: Option<&str>| match value {
-        Some(value) => text(out, value),
-        None => out.extend_from_slice(b"null"),
-    };
     let mut object = Object::bare(out);
     object.text("ip", &short.ip.to_string());
     object.text("category", short.category.name());
     object.value("country", |out| {
-        word(out, short.country.as_ref().map(|code| code.text()))
+        optional_text(out, short.country.as_ref().map(|code| code.text()))
     });
     object.value("country_agree", |out| {
         out.extend_from_slice(match short.agree {
@@ -79,7 +73,7 @@ fn peer(out: &mut Vec<u8>, short: &Short) {
         });
     });
     object.value("asn", |out| optional(out, short.asn));
-    object.value("organization", |out| word(out, short.organization));
+    object.value("organization", |out| optional_text(out, short.organization));
     object.close();
 }
 
@@ -143,10 +137,23 @@ fn explanation(out: &mut Vec<u8>, evidence: &Evidence) {
             object.float("baseline", feature.baseline);
             object.float("threshold", feature.threshold);
             object.float("surprisal", feature.surprisal);
+            object.value("own", |out| own_past(out, feature.own));
             object.close();
         });
     });
     object.text("text", &evidence.explanation.text);
+    object.close();
+}
+
+fn own_past(out: &mut Vec<u8>, own: Option<OwnPast>) {
+    let Some(own) = own else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    let mut object = Object::bare(out);
+    object.float("mean", Some(own.mean));
+    object.float("surprisal", Some(own.surprisal));
+    object.value("windows", |out| number(out, own.windows));
     object.close();
 }
 
@@ -161,6 +168,13 @@ fn flows(out: &mut Vec<u8>, flows: &[CommunityId]) {
 pub(crate) fn address(out: &mut Vec<u8>, address: Option<IpAddr>) {
     match address {
         Some(address) => text(out, &address.to_string()),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+fn optional_text(out: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        Some(value) => text(out, value),
         None => out.extend_from_slice(b"null"),
     }
 }
@@ -313,6 +327,7 @@ pub(crate) mod tests {
             victim: None,
             subject: None,
             revision: 0,
+            account: None,
             related: Vec::new(),
             dst_port: Some(23),
             protocol: Some(6),
@@ -327,6 +342,7 @@ pub(crate) mod tests {
                     baseline: None,
                     threshold: Some(5.0),
                     surprisal: None,
+                    own: None,
                 }],
                 text: "12 hosts".to_owned(),
             },

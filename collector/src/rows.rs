@@ -227,13 +227,13 @@ pub fn put_evidence(row: &EvidenceRow) -> [Change; 2] {
     [put(Table::Evidence, key, &stored), by_time]
 }
 
-/// Takes an evidence out of the order of time, before it is put there anew.
+/// Takes an evidence out of the order of time, where it is with its earlier last packet, before it is put there anew.
 #[must_use]
-pub fn forget_time_of(row: &EvidenceRow) -> Change {
+pub fn forget_time_of(row: &EvidenceRow, last: Timestamp) -> Change {
     let key = evidence_key(window_of_evidence(&row.evidence), row.evidence.id);
     Change {
         table: Table::EvidenceByTime,
-        key: by_time_key(row.evidence.last, &key),
+        key: by_time_key(last, &key),
         value: None,
     }
 }

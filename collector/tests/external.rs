@@ -255,6 +255,7 @@ const UPDATES: &str = "lynceus:{modules}:updates";
 fn said(found: &[v1::Evidence]) -> BTreeMap<Vec<u8>, v1::Evidence> {
     let plain = |evidence: &v1::Evidence| {
         let mut evidence = evidence.clone();
+        evidence.account = None;
         if let Some(explanation) = &mut evidence.explanation {
             explanation.features.retain(|feature| {
                 !feature.name.starts_with("window's") && !feature.name.starts_with("peers'")

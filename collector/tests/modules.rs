@@ -57,6 +57,7 @@ impl<F: FnMut() + Send> Detector for Probe<F> {
             first: window.start,
             last: window.start,
             revision: 0,
+            account: None,
             related: Vec::new(),
         }]
     }

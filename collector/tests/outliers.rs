@@ -88,22 +88,54 @@ fn the_host_that_calls_everybody_is_raised_with_its_account() {
     }
 }
 
+/// In the first window there are no peers when the scan is said: the account comes when the window is over, against
+/// the others of its time. In the second one it is known at once.
 #[test]
 fn evidence_of_other_detectors_has_an_account() {
     let updates = traffic::updates(12, 25);
     let (state, _) = run(Arc::new(MemoryStore::new(0)), &batches(&updates, 20));
-    let scan = state
+    let scans: Vec<&Evidence> = state
         .evidence
         .iter()
-        .find(|evidence| evidence.kind == EvidenceType::HorizontalPortScan)
-        .unwrap();
-    let targets = scan
-        .explanation
-        .features
-        .iter()
-        .find(|feature| feature.name == "window's silent_targets")
-        .unwrap();
-    assert!(targets.value >= 10.0, "{targets:?}");
+        .filter(|evidence| evidence.kind == EvidenceType::HorizontalPortScan)
+        .collect();
+    let of = |window: i64| scans.iter().find(|evidence| evidence.window == window).unwrap();
+    let targets = |evidence: &Evidence| {
+        let mut features = evidence.explanation.features.iter();
+        features
+            .find(|feature| feature.name == "window's silent_targets")
+            .cloned()
+            .unwrap()
+    };
+    let first = targets(of(1));
+    assert!(first.value >= 10.0, "{first:?}");
+    assert!(
+        first.baseline.unwrap() < 1.0 && first.surprisal.unwrap() > 1.0 && first.own.is_none(),
+        "{first:?}"
+    );
+    let account = of(1).account.as_deref().unwrap();
+    assert!(account.contains("silent_targets = "), "{account}");
+    assert!(
+        account.ends_with("compared with 9 windows of role client and no earlier window of its own"),
+        "{account}"
+    );
+    let second = targets(of(2));
+    assert_eq!(second.own.unwrap().windows, 1);
+    assert!(second.surprisal.is_some(), "{second:?}");
+    let account = of(2).account.as_deref().unwrap();
+    assert!(account.contains("and 1 window of its own"), "{account}");
+    // All that is no outlier says what it is compared with, or that this is not known.
+    for evidence in &state.evidence {
+        assert_eq!(
+            evidence.account.is_some(),
+            evidence.kind != EvidenceType::Outlier,
+            "{evidence:?}"
+        );
+    }
+    for size in [1, 7, 400] {
+        let cut = run(Arc::new(MemoryStore::new(0)), &batches(&updates, size));
+        assert_eq!(cut.0, state, "batches of {size}");
+    }
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn evidence(number: u8, level: ThreatLevel) -> Evidence {
         first: Timestamp(0),
         last: Timestamp(0),
         revision: 0,
+        account: None,
         related: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use lynceus_enrich::offline::short::Short;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence};
+use lynceus_model::outlier::sentence::odds;
 
 use crate::human::{self, Clock};
 use crate::service;
@@ -13,6 +14,8 @@ use crate::text::{Line, Tone};
 
 /// Longest description that is printed; detectors write one sentence.
 const MAX_DESCRIPTION: usize = 400;
+/// Longest account of a window: four features against two baselines.
+const MAX_ACCOUNT: usize = 1_000;
 /// Community IDs that are printed; the whole list is in the JSON output.
 const MAX_FLOWS: usize = 8;
 
@@ -75,6 +78,11 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
         lines.push(human::printable(&evidence.explanation.text, MAX_DESCRIPTION).into());
         lines.push(Line::default());
     }
+    if let Some(account) = &evidence.account {
+        let account = human::printable(account, MAX_ACCOUNT);
+        lines.push(Line::toned(Tone::Quiet, "how unusual   ").and(Tone::Plain, account));
+        lines.push(Line::default());
+    }
     lines.extend(flows(evidence));
     lines
 }
@@ -110,21 +118,29 @@ fn features(evidence: &Evidence) -> Vec<Line> {
     if features.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new(vec![
+    let compared = features.iter().any(|feature| feature.surprisal.is_some());
+    let mut columns = vec![
         ("what was seen", Align::Left),
         ("value", Align::Right),
         ("threshold", Align::Right),
         ("usual", Align::Right),
-    ]);
+    ];
+    columns.extend(compared.then_some(("how unusual", Align::Right)));
+    let mut table = Table::new(columns);
     for feature in features {
         let quantity =
             |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| human::quantity(v, &feature.unit));
-        table.row(vec![
+        let mut cells = vec![
             feature.name.replace('_', " ").into(),
             quantity(Some(feature.value)).into(),
             quantity(feature.threshold).into(),
             quantity(feature.baseline).into(),
-        ]);
+        ];
+        if compared {
+            let odds = feature.surprisal.map(|nats| odds(nats, false));
+            cells.push(odds.unwrap_or_else(|| "–".to_owned()).into());
+        }
+        table.row(cells);
     }
     let mut lines = table.lines(0);
     lines.push(Line::default());

@@ -430,6 +430,7 @@ fn feature_of(reason: &host::Reason) -> Feature {
         baseline: reason.usual,
         threshold: Some(reason.threshold),
         surprisal: None,
+        own: None,
     }
 }
 

@@ -147,9 +147,13 @@ impl Outlier {
         std::mem::take(&mut self.judged)
     }
 
-    /// Notes that a detector found something in a window.
-    pub fn saw(&mut self, window: WindowId, kind: EvidenceType) {
-        if let Some(open) = self.open.get_mut(&(window.start, window)) {
+    /// Notes that a detector found something in a window, while `shown` is looked at: detectors come before this one,
+    /// so that window may not be open yet.
+    pub fn saw(&mut self, window: WindowId, kind: EvidenceType, shown: WindowId) {
+        let key = (window.start, window);
+        if window == shown && self.open.len() < Self::MAX_OPEN && !self.done.contains(&key) {
+            self.open.entry(key).or_default().saw(kind);
+        } else if let Some(open) = self.open.get_mut(&key) {
             open.saw(kind);
         }
     }

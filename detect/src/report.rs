@@ -27,6 +27,7 @@ pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str
         victim: None,
         subject: None,
         revision: 0,
+        account: None,
         related: Vec::new(),
         dst_port: None,
         protocol: None,
@@ -121,6 +122,7 @@ pub(crate) fn feature(name: &'static str, value: f64, unit: &'static str) -> Fea
         baseline: None,
         threshold: None,
         surprisal: None,
+        own: None,
     }
 }
 

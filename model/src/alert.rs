@@ -311,6 +311,7 @@ mod tests {
             victim: None,
             subject: None,
             revision: 0,
+            account: None,
             related: Vec::new(),
             dst_port: None,
             protocol: None,

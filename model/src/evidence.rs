@@ -335,6 +335,9 @@ pub struct Evidence {
     /// One sentence for people.
     pub description: String,
     pub explanation: Explanation,
+    /// How unusual its window is in what it is about, against peers and the profile's own past, in words; also that
+    /// this is not known. `None` where nobody compares, and for [`EvidenceType::Outlier`], whose explanation says it.
+    pub account: Option<String>,
     /// At most [`Evidence::MAX_FLOWS`]; `explanation` gives the whole number where there were more.
     pub flows: Vec<CommunityId>,
     pub first: Timestamp,
@@ -373,4 +376,16 @@ pub struct Feature {
     pub threshold: Option<f64>,
     /// How unusual the value is, in nats (−ln of its probability), where a baseline knows.
     pub surprisal: Option<f64>,
+    /// The same against earlier windows of the profile itself, where there are any.
+    pub own: Option<OwnPast>,
+}
+
+/// What a profile itself showed in its earlier windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OwnPast {
+    /// Value at the mean of the logarithms; old windows count less.
+    pub mean: f64,
+    /// Nats of the value against them.
+    pub surprisal: f64,
+    pub windows: u32,
 }

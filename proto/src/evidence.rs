@@ -2,7 +2,7 @@
 
 use lynceus_model::alert::{Alert, AlertId, Term};
 use lynceus_model::evidence::{
-    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
+    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, OwnPast, ThreatLevel,
 };
 use lynceus_model::time::Timestamp;
 
@@ -36,6 +36,7 @@ impl TryFrom<v1::Evidence> for Evidence {
             confidence: confidence(wire.confidence)?,
             description: text("description", wire.description)?,
             explanation: nested("explanation", wire.explanation.unwrap_or_default())?,
+            account: optional_text("account", wire.account)?,
             flows: list("flows", wire.flows, Self::MAX_FLOWS, |id| community_id("id", &id))?,
             first: Timestamp(wire.first),
             last: Timestamp(wire.last),
@@ -77,6 +78,7 @@ impl From<Evidence> for v1::Evidence {
             first: evidence.first.0,
             last: evidence.last.0,
             subject: evidence.subject.map(cut_text),
+            account: evidence.account.map(cut_text),
             revision: evidence.revision,
             related: evidence
                 .related
@@ -172,7 +174,30 @@ impl TryFrom<v1::Feature> for Feature {
                 .surprisal
                 .map(|value| finite("surprisal", value))
                 .transpose()?,
+            own: wire.own.map(|own| nested("own", own)).transpose()?,
         })
+    }
+}
+
+impl TryFrom<v1::OwnPast> for OwnPast {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::OwnPast) -> Checked<Self> {
+        Ok(Self {
+            mean: finite("mean", wire.mean)?,
+            surprisal: finite("surprisal", wire.surprisal)?,
+            windows: wire.windows,
+        })
+    }
+}
+
+impl From<OwnPast> for v1::OwnPast {
+    fn from(own: OwnPast) -> Self {
+        Self {
+            mean: own.mean,
+            surprisal: own.surprisal,
+            windows: own.windows,
+        }
     }
 }
 
@@ -185,6 +210,7 @@ impl From<Feature> for v1::Feature {
             baseline: feature.baseline,
             threshold: feature.threshold,
             surprisal: feature.surprisal,
+            own: feature.own.map(Into::into),
         }
     }
 }

@@ -109,6 +109,7 @@ impl v1::Finding {
             last: self.last.max(first.0),
             subject: self.subject,
             revision: self.revision,
+            account: None,
             related: Vec::new(),
             whose: Vec::new(),
         })

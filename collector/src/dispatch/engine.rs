@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lynceus_detect::ProfileUpdate;
-use lynceus_detect::outlier::{Counters, Knows};
+use lynceus_detect::outlier::{Counters, Judged, Knows};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::profile::ProfileDelta;
@@ -42,12 +42,12 @@ pub(super) struct Effects {
 #[derive(Debug)]
 struct Touched {
     row: EvidenceRow,
-    /// As it is in the store.
-    stored: Option<EvidenceRow>,
+    /// Its last packet as it is in the store.
+    stored: Option<Timestamp>,
 }
 
 impl Effects {
-    fn touch(&mut self, row: EvidenceRow, stored: Option<EvidenceRow>) {
+    fn touch(&mut self, row: EvidenceRow, stored: Option<Timestamp>) {
         match self.places.get(&row.evidence.id) {
             Some(at) => self.rows[*at].row = row,
             None => {
@@ -61,14 +61,22 @@ impl Effects {
         self.places.get(&id).map(|at| &self.rows[*at])
     }
 
+    /// Adds the account of a window that is over to what is about it.
+    fn complete(&mut self, judged: &Judged) {
+        let window = judged.closed.window;
+        let rows = self.rows.iter_mut().map(|touched| &mut touched.row.evidence);
+        for evidence in rows.filter(|evidence| rows::window_of_evidence(evidence) == window) {
+            judged.complete(evidence);
+        }
+    }
+
     /// No more comes: each row is written once, so no key is put and removed in one go.
     pub(super) fn close(&mut self) {
         self.places.clear();
         for Touched { row, stored } in std::mem::take(&mut self.rows) {
-            let moved = stored
-                .as_ref()
-                .filter(|stored| stored.evidence.last != row.evidence.last);
-            self.changes.extend(moved.map(rows::forget_time_of));
+            let moved = stored.filter(|last| *last != row.evidence.last);
+            self.changes
+                .extend(moved.map(|last| rows::forget_time_of(&row, last)));
             self.changes.extend(rows::put_evidence(&row));
             match stored {
                 None => self.evidence.push(row.evidence),
@@ -139,24 +147,60 @@ impl Engine {
             flows: &update.flows,
             apps: &update.apps,
         };
-        let found = self
+        let (found, judged) = self
             .outliers
             .inspect(position, &shown, item, store, &mut effects.changes)?;
         for evidence in found {
             self.take_evidence(evidence, position, store, effects)?;
         }
+        for judged in judged {
+            self.complete(&judged, store, effects)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the account of a window that is over to its evidence that was said when no peers were known. Sinks have
+    /// that evidence as it was said; tables and whoever watches have it complete.
+    fn complete(&self, judged: &Judged, store: &dyn Store, effects: &mut Effects) -> Result<(), StoreError> {
+        let window = judged.closed.window;
+        if self.windows.get(window).is_some_and(|hot| hot.row.evidence == 0) {
+            return Ok(());
+        }
+        effects.complete(judged);
+        let range = KeyRange::prefix(&rows::window_key(window));
+        let most = Accumulator::MAX_EVIDENCE;
+        for (_, value) in store.scan(Table::Evidence, &range, Order::Ascending, most)? {
+            let mut row = rows::read_evidence(&value)?;
+            if effects.touched(row.evidence.id).is_none() && judged.complete(&mut row.evidence) {
+                let last = row.evidence.last;
+                effects.touch(row, Some(last));
+            }
+        }
         Ok(())
     }
 
     /// Notes that something was found at an update, and adds the account of its window.
-    pub(super) fn explain(&mut self, evidence: &mut Evidence, item: &Item) {
-        self.outliers.explain(evidence, &item.profile, &item.history);
+    pub(super) fn explain(
+        &mut self,
+        evidence: &mut Evidence,
+        item: &Item,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        self.outliers
+            .explain(evidence, &item.profile, &item.history, store)
     }
 
     /// The same for what was found elsewhere: with its window as it is now, if it is in memory.
-    pub(super) fn explain_late(&mut self, evidence: &mut Evidence) {
-        if let Some(hot) = self.windows.get(rows::window_of_evidence(evidence)) {
-            self.outliers.explain(evidence, &hot.row.profile, &hot.history);
+    pub(super) fn explain_late(
+        &mut self,
+        evidence: &mut Evidence,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        match self.windows.get(rows::window_of_evidence(evidence)) {
+            Some(hot) => self
+                .outliers
+                .explain(evidence, &hot.row.profile, &hot.history, store),
+            None => Ok(()),
         }
     }
 
@@ -339,11 +383,12 @@ impl Engine {
             return Ok(());
         }
         let (known, stored) = match effects.touched(evidence.id) {
-            Some(touched) => (Some(touched.row.clone()), touched.stored.clone()),
+            Some(touched) => (Some(touched.row.clone()), touched.stored),
             None => {
                 let value = store.get(Table::Evidence, &rows::evidence_key(id, evidence.id))?;
                 let stored = value.as_deref().map(rows::read_evidence).transpose()?;
-                (stored.clone(), stored)
+                let last = stored.as_ref().map(|row| row.evidence.last);
+                (stored, last)
             }
         };
         let (row, changed) = match known {

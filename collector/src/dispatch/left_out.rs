@@ -165,6 +165,7 @@ mod tests {
             first: Timestamp(0),
             last: Timestamp(0),
             revision: 0,
+            account: None,
             related: Vec::new(),
         }
     }

@@ -80,7 +80,7 @@ impl Outliers {
         Ok(())
     }
 
-    /// Shows an update; gives what is to be said, and puts accounts among the changes.
+    /// Shows an update; gives what is to be said and what was judged, and puts accounts among the changes.
     pub(super) fn inspect(
         &mut self,
         position: Position,
@@ -88,13 +88,14 @@ impl Outliers {
         item: &Item,
         store: &dyn Store,
         changes: &mut Vec<Change>,
-    ) -> Result<Vec<Evidence>, StoreError> {
+    ) -> Result<(Vec<Evidence>, Vec<Judged>), StoreError> {
         if position <= self.known {
             // All that was said at one place of the log, with each of its updates: an id counts once.
-            return Ok(self.said.get(&position).cloned().unwrap_or_default());
+            let said = self.said.get(&position).cloned();
+            return Ok((said.unwrap_or_default(), Vec::new()));
         }
         let Some(detector) = &mut self.detector else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         };
         let profile = update.profile.window.profile;
         // Judging looks at pasts, and only windows that are over are judged.
@@ -110,9 +111,8 @@ impl Outliers {
         if let Some(now) = item.tick {
             found.extend(detector.tick(now));
         }
-        for judged in detector.take_judged() {
-            changes.extend(of(&judged));
-        }
+        let judged = detector.take_judged();
+        judged.iter().for_each(|judged| changes.extend(of(judged)));
         self.changed = true;
         if !found.is_empty() && self.said.values().map(Vec::len).sum::<usize>() < MAX_SAID {
             self.said
@@ -120,7 +120,7 @@ impl Outliers {
                 .or_default()
                 .extend(found.iter().cloned());
         }
-        Ok(found)
+        Ok((found, judged))
     }
 
     /// Notes evidence of another detector, and adds the account of the window to it.
@@ -129,19 +129,23 @@ impl Outliers {
         evidence: &mut Evidence,
         profile: &ProfileDelta,
         history: &[ProfileDelta],
-    ) {
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
         let Some(detector) = &mut self.detector else {
-            return;
+            return Ok(());
         };
         if evidence.kind == EvidenceType::Outlier {
-            return;
+            return Ok(());
         }
+        // The account must not depend on whose past happens to be in memory.
+        put_own(detector, profile.window.profile, store)?;
         let window = WindowId {
             profile: evidence.profile,
             start: evidence.window_start,
         };
-        detector.saw(window, evidence.kind);
+        detector.saw(window, evidence.kind, profile.window);
         detector.explain(evidence, profile, history);
+        Ok(())
     }
 
     /// Writes what changed, as it is after `applied`; a replay will not begin before `replay_from`.

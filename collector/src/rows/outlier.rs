@@ -17,6 +17,8 @@ pub(crate) use state::{put_state, read_state};
 use super::{address_bytes, address_key, damaged, put, read, window_key, window_time_key};
 use crate::store::{Change, StoreError, Table};
 
+/// Terms of which is kept what is usual: as many as are shown.
+const COMPARED: usize = 6;
 /// Features of the second voter that are kept.
 const ODD_FEATURES: usize = 5;
 
@@ -81,8 +83,9 @@ pub fn outlier_of(judged: &Judged) -> v1::Outlier {
     let closed = &judged.closed;
     let finite = |value: f64| value.is_finite().then_some(value);
     let terms = judged.account.terms.iter().enumerate().map(|(place, term)| {
-        let usual = judged.usual.get(place).copied().flatten();
-        let own = judged.own.get(place).copied().flatten();
+        let shown = place < COMPARED;
+        let usual = judged.usual.get(place).copied().flatten().filter(|_| shown);
+        let own = judged.own.get(place).copied().flatten().filter(|_| shown);
         v1::OutlierTerm {
             feature: term.name().to_owned(),
             value: term.value,

@@ -9,7 +9,7 @@ use lynceus_enrich::offline::short::Short;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::Flow;
 use lynceus_model::time::Timestamp;
-use lynceus_model::window::WindowId;
+use lynceus_model::window::{SensorId, WindowId};
 use serde::Serialize;
 
 use super::{AROUND, Account, Alike, Attribute, NEAR, Pattern, seconds};
@@ -104,7 +104,7 @@ impl Dive {
                 span: None,
             })?
             .items;
-        evidence.sort_by_key(|found| (std::cmp::Reverse(found.threat_level), found.id));
+        evidence.sort_by_key(|found| (std::cmp::Reverse(found.threat_level), found.kind.name(), found.id));
         let windows = query.windows_of(window.profile)?;
         let end = windows
             .iter()
@@ -203,7 +203,9 @@ fn dossier(
         known.push(("names".to_owned(), names.join(", ")));
     }
     for Attribute { attribute, value } in &account.attributes {
-        if !attribute.starts_with("feature ") {
+        // Files are read by no sensor.
+        let by_none = attribute == "sensor" && *value == SensorId([0; 16]).to_string();
+        if !attribute.starts_with("feature ") && !by_none {
             known.push((attribute.clone(), value.clone()));
         }
     }

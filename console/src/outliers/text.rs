@@ -2,7 +2,7 @@
 
 use lynceus_model::outlier::sentence::{number, odds};
 
-use super::dive::Dive;
+use super::dive::{Dive, Found as Finding};
 use super::{Account, Alike, Found, Group, Shared, Term, value};
 use crate::human::{self, Clock};
 use crate::table::{Align, Table};
@@ -10,6 +10,8 @@ use crate::text::{Line, Tone};
 
 /// Longest text that is printed of what came from traffic.
 const MAX_TEXT: usize = 400;
+/// Findings of one type that a dive prints.
+const FINDINGS: usize = 3;
 /// Terms of an account.
 const TERMS: usize = 6;
 /// Columns from which on the table of an account is shown whole.
@@ -142,7 +144,10 @@ fn terms(account: &Account, width: Option<usize>) -> Table {
     let kept = |place: usize| !narrow || [0, 1, 2, 4, 8].contains(&place);
     let columns = columns.into_iter().enumerate().filter(|(place, _)| kept(*place));
     let mut table = Table::new(columns.map(|(_, column)| column).collect());
-    for (rank, term) in account.terms.iter().take(TERMS).enumerate() {
+    // What adds nothing says something only where nothing is odd.
+    let shown = |term: &Term| term.nats > 0.0 || account.score <= 0.0;
+    let terms = account.terms.iter().take(TERMS).filter(|term| shown(term));
+    for (rank, term) in terms.enumerate() {
         let cells = row(term, rank < account.strongest().len(), account.score);
         let cells = cells.into_iter().enumerate().filter(|(place, _)| kept(*place));
         table.row(cells.map(|(_, cell)| cell).collect());
@@ -172,7 +177,9 @@ fn row(term: &Term, counts: bool, score: f64) -> Vec<crate::table::Cell> {
                 value(&term.feature, own.largest)
             )
         }),
-        odds(term.peers_nats, term.extrapolated),
+        // Among too few peers nothing is usual.
+        term.peers_median
+            .map_or_else(absent, |_| odds(term.peers_nats, term.extrapolated)),
         term.own_nats.map_or_else(absent, |nats| odds(nats, false)),
         share,
     ]
@@ -277,25 +284,8 @@ pub fn dive(dive: &Dive, clock: &Clock, width: Option<usize>) -> Vec<Line> {
         }
         lines.extend(content);
     };
-    part(
-        "known of it",
-        dive.dossier
-            .iter()
-            .map(|(name, value)| Line::from(human::printable(&format!("  {name}: {value}"), MAX_TEXT)))
-            .collect(),
-    );
-    part(
-        "evidence in this window",
-        dive.evidence
-            .iter()
-            .map(|found| {
-                Line::from(human::printable(
-                    &format!("  {} {} {}", found.threat_level, found.kind, found.description),
-                    MAX_TEXT,
-                ))
-            })
-            .collect(),
-    );
+    part("known of it", known(&dive.dossier));
+    part("evidence in this window", findings(&dive.evidence));
     part(
         "flows, most bytes first",
         dive.flows
@@ -384,6 +374,34 @@ pub fn dive(dive: &Dive, clock: &Clock, width: Option<usize>) -> Vec<Line> {
             })
             .collect(),
     );
+    lines
+}
+
+/// A line for each name with all its values: `port: 23/tcp, 2323/tcp`.
+fn known(dossier: &[(String, String)]) -> Vec<Line> {
+    dossier
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|same| {
+            let values: Vec<&str> = same.iter().map(|(_, value)| value.as_str()).collect();
+            let text = format!("  {}: {}", same[0].0, values.join(", "));
+            Line::from(human::printable(&text, MAX_TEXT))
+        })
+        .collect()
+}
+
+/// The first few of each type, and how many more there are: a scan has hundreds that say the same.
+fn findings(evidence: &[Finding]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for same in evidence.chunk_by(|a, b| (a.threat_level, a.kind) == (b.threat_level, b.kind)) {
+        lines.extend(same.iter().take(FINDINGS).map(|found| {
+            let text = format!("  {} {} {}", found.threat_level, found.kind, found.description);
+            Line::from(human::printable(&text, MAX_TEXT))
+        }));
+        if let Some(more @ 1..) = same.len().checked_sub(FINDINGS) {
+            let text = format!("  {} {} and {more} more", same[0].threat_level, same[0].kind);
+            lines.push(Line::toned(Tone::Quiet, text));
+        }
+    }
     lines
 }
 

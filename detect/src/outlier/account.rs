@@ -1,58 +1,98 @@
 //! Accounts for the evidence of other detectors: how unusual are the numbers that they looked at?
 
-use lynceus_model::evidence::{Evidence, EvidenceType, Feature};
-use lynceus_model::outlier::FEATURES;
+use std::borrow::Cow;
+
+use lynceus_model::evidence::{Evidence, EvidenceType, Feature, OwnPast};
 use lynceus_model::outlier::features::place_of;
+use lynceus_model::outlier::{FEATURES, Reference, Scorer, sentence};
 use lynceus_model::profile::ProfileDelta;
 
-use super::{Outlier, Role};
+use super::{Judged, Outlier, Role};
 
-/// Windows that a role must have had before the share of those with some evidence says something.
-const MIN_WINDOWS: u64 = 8;
+/// Before the names of a window's features, so that they are told apart from the detector's own numbers.
+const PREFIX: &str = "window's ";
+/// Name of the number of peers' windows with the same type of evidence.
+const SHARE: &str = "peers' windows with this type";
+
+/// One feature of a window, compared.
+struct Number {
+    feature: usize,
+    value: f64,
+    /// Among enough peers.
+    peers: Option<Peers>,
+    own: Option<OwnPast>,
+}
+
+struct Peers {
+    median: f64,
+    p99: f64,
+    nats: f64,
+    extrapolated: bool,
+}
 
 impl Outlier {
     /// Adds to an evidence what its window shows in the features that the detector used, next to what is usual for
-    /// peers and how unusual it is; and how many windows of peers had evidence of this type at all. What the baseline
-    /// does not know stays absent.
+    /// peers and for the profile itself and how unusual it is; and how many windows of peers had evidence of this type
+    /// at all. What is not known stays absent, and the account says so; [`Judged::complete`] adds it when the window is
+    /// over.
     ///
-    /// `profile` is the window that is looked at. A finding in another window gets the second part only: how far that
-    /// one has come at this moment depends on how updates travelled.
+    /// `profile` is the window that is looked at. A finding in another window has no numbers before that one is over:
+    /// how far it has come at this moment depends on how updates travelled.
     pub fn explain(&self, evidence: &mut Evidence, profile: &ProfileDelta, earlier: &[ProfileDelta]) {
         if evidence.kind == EvidenceType::Outlier {
             return;
         }
         let role = self.role_of(profile);
+        let name = self.name_of(role);
         let window = profile.window;
         if (evidence.profile, evidence.window_start) == (window.profile, window.start) {
-            self.add_features(evidence, profile, earlier, role);
+            let (numbers, peers) = self.numbers(evidence.kind, profile, earlier, role);
+            evidence.account = Some(words(&numbers, evidence.kind, peers, &name));
+            put(evidence, numbers);
+        } else {
+            evidence.account = Some("not known before its window is over".to_owned());
         }
         self.add_share(evidence, role);
     }
 
-    fn add_features(
+    /// The features that a finding is about as they are now, and how many windows of peers they are compared with.
+    fn numbers(
         &self,
-        evidence: &mut Evidence,
+        kind: EvidenceType,
         profile: &ProfileDelta,
         earlier: &[ProfileDelta],
         role: Role,
-    ) {
+    ) -> (Vec<Number>, u64) {
         let window = profile.window;
         let values = self.values_of(profile, earlier, self.open.get(&(window.start, window)));
-        for name in used_by(evidence.kind) {
-            let Some(feature) = place_of(name) else { continue };
-            let Some(value) = values.get(feature) else {
-                continue;
-            };
-            let known = self.among_peers(role, feature, value);
-            evidence.explanation.features.push(Feature {
-                name: format!("window's {name}").into(),
+        let compiled = self.baselines.get(&role).and_then(super::Baseline::last_compiled);
+        let peers = compiled.map_or(&[][..], |compiled| &compiled.features);
+        let own = self.owns.get(&window.profile).map(|own| &own.past);
+        let scorer = Scorer { peers, own };
+        let numbers = used_by(kind).iter().filter_map(|name| {
+            let feature = place_of(name)?;
+            let value = values.get(feature)?;
+            let term = scorer.term(feature, value);
+            let usual = peers.get(feature).and_then(Reference::usual);
+            let summary = own.and_then(|own| own.summary(feature));
+            Some(Number {
+                feature,
                 value,
-                unit: FEATURES[feature].unit.into(),
-                baseline: known.map(|(median, _)| median),
-                threshold: None,
-                surprisal: known.map(|(_, nats)| nats),
-            });
-        }
+                peers: usual.map(|(median, p99)| Peers {
+                    median,
+                    p99,
+                    nats: term.peers.nats,
+                    extrapolated: term.peers.extrapolated,
+                }),
+                own: summary.zip(term.own).map(|(summary, own)| OwnPast {
+                    mean: summary.center(feature),
+                    surprisal: own.nats,
+                    windows: summary.count.into(),
+                }),
+            })
+        });
+        let count = peers.iter().map(Reference::count).max().unwrap_or(0);
+        (numbers.collect(), count)
     }
 
     /// How many windows of the role of the profile that is looked at had evidence of the type.
@@ -61,22 +101,141 @@ impl Outlier {
             return;
         };
         let (with, all) = (baseline.windows_with(evidence.kind), baseline.windows());
-        if all >= MIN_WINDOWS {
+        if all >= Reference::MIN_COUNT {
             evidence.explanation.features.push(Feature {
-                name: "peers' windows with this type".into(),
+                name: SHARE.into(),
                 value: with as f64,
                 unit: "windows".into(),
                 baseline: None,
                 threshold: None,
                 surprisal: Some(-libm::log((1.0 + with as f64) / (1.0 + all as f64))),
+                own: None,
             });
         }
     }
 }
 
+impl Judged {
+    /// The same for a finding of this window about which no peers were known when it was said: as the window is at its
+    /// end, among the others of its time. Gives whether that added anything.
+    pub fn complete(&self, evidence: &mut Evidence) -> bool {
+        let known = |feature: &Feature| feature.name.starts_with(PREFIX) && feature.surprisal.is_some();
+        if evidence.kind == EvidenceType::Outlier || evidence.explanation.features.iter().any(known) {
+            return false;
+        }
+        let numbers: Vec<Number> = used_by(evidence.kind)
+            .iter()
+            .filter_map(|name| {
+                let feature = place_of(name)?;
+                let terms = &self.account.terms;
+                let place = terms.iter().position(|term| term.feature == feature)?;
+                let term = &terms[place];
+                Some(Number {
+                    feature,
+                    value: term.value,
+                    peers: self.usual[place].map(|(median, p99)| Peers {
+                        median,
+                        p99,
+                        nats: term.peers.nats,
+                        extrapolated: term.peers.extrapolated,
+                    }),
+                    own: self.own[place]
+                        .zip(term.own)
+                        .map(|((mean, _, _, windows), own)| OwnPast {
+                            mean,
+                            surprisal: own.nats,
+                            windows: windows.into(),
+                        }),
+                })
+            })
+            .collect();
+        let before = evidence.clone();
+        evidence.account = Some(words(&numbers, evidence.kind, self.peers, &self.role));
+        put(evidence, numbers);
+        *evidence != before
+    }
+}
+
+/// Puts the numbers in the place of those that are there, before the share of peers.
+fn put(evidence: &mut Evidence, numbers: Vec<Number>) {
+    let features = &mut evidence.explanation.features;
+    features.retain(|feature| !feature.name.starts_with(PREFIX));
+    let at = features
+        .iter()
+        .position(|feature| feature.name == SHARE)
+        .unwrap_or(features.len());
+    features.splice(at..at, numbers.into_iter().map(Number::into_feature));
+}
+
+impl Number {
+    fn into_feature(self) -> Feature {
+        Feature {
+            name: Cow::Owned(format!("{PREFIX}{}", FEATURES[self.feature].name)),
+            value: self.value,
+            unit: FEATURES[self.feature].unit.into(),
+            baseline: self.peers.as_ref().map(|peers| peers.median),
+            threshold: None,
+            surprisal: self.peers.map(|peers| peers.nats),
+            own: self.own,
+        }
+    }
+
+    /// `dst_ips = 281 (peers' median 2, p99 3, about 1 in 10^5; own mean 5 in 9 windows, 1 in 40)`.
+    fn words(&self) -> String {
+        let peers = self.peers.as_ref().map(|peers| {
+            format!(
+                "peers' median {}, p99 {}, {}",
+                sentence::number(peers.median),
+                sentence::number(peers.p99),
+                sentence::odds(peers.nats, peers.extrapolated)
+            )
+        });
+        let own = self.own.map(|own| {
+            format!(
+                "own mean {} in {}, {}",
+                sentence::number(own.mean),
+                sentence::windows(own.windows.into()),
+                sentence::odds(own.surprisal, false)
+            )
+        });
+        let known: Vec<String> = [peers, own].into_iter().flatten().collect();
+        let value = sentence::quantity(self.feature, self.value);
+        let name = FEATURES[self.feature].name;
+        if known.is_empty() {
+            format!("{name} = {value}")
+        } else {
+            format!("{name} = {value} ({})", known.join("; "))
+        }
+    }
+}
+
+/// The account in one sentence, with what it is compared with or that there is nothing to compare with.
+fn words(numbers: &[Number], kind: EvidenceType, peers: u64, role: &str) -> String {
+    if numbers.is_empty() {
+        return format!("its window has no value in {}", used_by(kind).join(", "));
+    }
+    let all: Vec<String> = numbers.iter().map(Number::words).collect();
+    let own = numbers
+        .iter()
+        .filter_map(|number| number.own)
+        .map(|own| own.windows);
+    let against_itself = match own.max() {
+        Some(windows) => format!("{} of its own", sentence::windows(windows.into())),
+        None => "no earlier window of its own".to_owned(),
+    };
+    let against_peers = if peers >= Reference::MIN_COUNT {
+        format!(
+            "compared with {} of role {role} and {against_itself}",
+            sentence::windows(peers)
+        )
+    } else {
+        format!("{}; {against_itself}", sentence::few_peers(peers, role))
+    };
+    format!("{}; {against_peers}", all.join(", "))
+}
 /// The features of a window that a detector's finding is about.
 #[must_use]
-pub(super) fn used_by(kind: EvidenceType) -> &'static [&'static str] {
+fn used_by(kind: EvidenceType) -> &'static [&'static str] {
     use EvidenceType as Type;
     match kind {
         Type::HorizontalPortScan | Type::GreScan => &["dst_ips", "silent_targets", "fail_ratio"],

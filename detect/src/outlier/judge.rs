@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lynceus_model::evidence::{AttackerSide, Feature};
+use lynceus_model::evidence::{AttackerSide, Feature, OwnPast};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceId, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::outlier::loda::Opinion;
 use lynceus_model::outlier::patterns::Item;
@@ -22,9 +22,9 @@ pub struct Judged {
     pub peers: u64,
     pub warmth: Warmth,
     pub account: Account,
-    /// Of the peers, for each of the strongest terms in turn: median and 99 % quantile.
+    /// Of the peers, for each of the terms in turn: median and 99 % quantile; `None` among too few.
     pub usual: Vec<Option<(f64, f64)>>,
-    /// Own past of each of the strongest terms: center, smallest, largest, windows.
+    /// Own past of each of the terms: center, smallest, largest, windows.
     pub own: Vec<Option<(f64, f64, f64, u16)>>,
     /// Score from which on it is flagged; infinite while the baseline is not warm.
     pub threshold: f64,
@@ -169,14 +169,6 @@ impl Outlier {
         self.baselines.insert(role, baseline);
     }
 
-    /// A value among the peers of its role: their median, and its surprisal in nats; `None` before the role was
-    /// judged once.
-    pub(super) fn among_peers(&self, role: Role, feature: usize, value: f64) -> Option<(f64, f64)> {
-        let compiled = self.baselines.get(&role)?.last_compiled()?;
-        let reference = compiled.features.get(feature)?;
-        Some((reference.median()?, reference.surprise(value).nats))
-    }
-
     fn learn_own(&mut self, closed: &Closed) {
         if self.owns.len() >= self.config.max_profiles.saturating_mul(2)
             && !self.owns.contains_key(&closed.window.profile)
@@ -243,15 +235,12 @@ fn compare(closed: &Closed, compiled: &Compiled, own: Option<&Past>, role: &str)
     };
     let account = scorer.account(&closed.values);
     let usual = account
-        .strongest()
+        .terms
         .iter()
-        .map(|term| {
-            let reference = &compiled.features[term.feature];
-            Some((reference.median()?, reference.p99()?))
-        })
+        .map(|term| compiled.features[term.feature].usual())
         .collect();
     let summaries = account
-        .strongest()
+        .terms
         .iter()
         .map(|term| {
             let summary = own?.summary(term.feature)?;
@@ -302,17 +291,13 @@ fn compare(closed: &Closed, compiled: &Compiled, own: Option<&Past>, role: &str)
 fn text_of(account: &Account, compiled: &Compiled, own: Option<&Past>, peers: u64, role: &str) -> String {
     let said = sentence::of(account, &compiled.features, own);
     let said = said.unwrap_or_else(|| "no feature has a value".to_owned());
-    let windows = if peers == 1 { "window" } else { "windows" };
     if peers >= Reference::MIN_COUNT {
         return format!(
-            "{said}; compared with {} {windows} of role {role}",
-            sentence::number(peers as f64)
+            "{said}; compared with {} of role {role}",
+            sentence::windows(peers)
         );
     }
-    let few = format!(
-        "too few peers to say: {peers} {windows} of role {role}, {} are wanted",
-        Reference::MIN_COUNT
-    );
+    let few = sentence::few_peers(peers, role);
     if account.score > 0.0 {
         format!("{few}; against its own past alone: {said}")
     } else {
@@ -431,8 +416,8 @@ fn evidence(judged: &Judged) -> Evidence {
         .account
         .strongest()
         .iter()
-        .zip(&judged.usual)
-        .map(|(term, usual)| Feature {
+        .zip(judged.usual.iter().zip(&judged.own))
+        .map(|(term, (usual, own))| Feature {
             name: term.name().into(),
             value: term.value,
             unit: FEATURES[term.feature].unit.into(),
@@ -442,6 +427,11 @@ fn evidence(judged: &Judged) -> Evidence {
                 .filter(|found| found.feature == term.feature)
                 .map(|found| found.limit),
             surprisal: Some(term.nats),
+            own: own.zip(term.own).map(|((mean, _, _, windows), past)| OwnPast {
+                mean,
+                surprisal: past.nats,
+                windows: windows.into(),
+            }),
         });
     Evidence {
         id: EvidenceId::new(closed.sensor, EvidenceType::Outlier, window, ""),
@@ -478,6 +468,7 @@ fn evidence(judged: &Judged) -> Evidence {
         first: closed.span.0,
         last: closed.span.1,
         revision: 0,
+        account: None,
         related: Vec::new(),
     }
 }

@@ -111,6 +111,12 @@ impl Reference {
         (self.count > 0).then_some(self.p99)
     }
 
+    /// Median and 99 % quantile; `None` among so few that they say nothing.
+    #[must_use]
+    pub fn usual(&self) -> Option<(f64, f64)> {
+        (self.count >= Self::MIN_COUNT).then_some((self.median, self.p99))
+    }
+
     /// How unusual `value` is: p = 2 · min(pL, pR) with pR = (1 + numbers ≥ value) / (1 + all) and pL likewise. Where
     /// the smaller tail has fewer than ten numbers its model goes on from there. Never smaller for a value that is
     /// farther from the middle; nothing among fewer than eight numbers.

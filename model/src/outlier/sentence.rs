@@ -36,19 +36,14 @@ pub fn of(account: &Account, peers: &[Reference], own: Option<&Past>) -> Option<
 #[must_use]
 pub fn term(term: &Term, peers: &[Reference], own: Option<&Past>) -> String {
     let mut known = Vec::new();
-    if let Some((median, p99)) = peers
-        .get(term.feature)
-        .filter(|reference| reference.count() >= Reference::MIN_COUNT)
-        .and_then(|reference| Some((reference.median()?, reference.p99()?)))
-    {
+    if let Some((median, p99)) = peers.get(term.feature).and_then(Reference::usual) {
         known.push(format!("peers' median {}, p99 {}", number(median), number(p99)));
     }
     if let Some(summary) = own.and_then(|own| own.summary(term.feature)) {
         known.push(format!(
-            "own mean {} in {} {}",
+            "own mean {} in {}",
             number(summary.center(term.feature)),
-            summary.count,
-            if summary.count == 1 { "window" } else { "windows" },
+            windows(summary.count.into()),
         ));
     }
     known.push(odds(term.nats, term.peers.extrapolated));
@@ -72,6 +67,23 @@ pub fn counterfactual(found: Option<&Counterfactual>) -> String {
         ),
         None => "no single feature alone would change that it is flagged".to_owned(),
     }
+}
+
+/// "1 window", "1,204 windows".
+#[must_use]
+pub fn windows(count: u64) -> String {
+    let word = if count == 1 { "window" } else { "windows" };
+    format!("{} {word}", number(count as f64))
+}
+
+/// That so few windows of peers say nothing.
+#[must_use]
+pub fn few_peers(count: u64, role: &str) -> String {
+    format!(
+        "too few peers to say: {} of role {role}, {} are wanted",
+        windows(count),
+        Reference::MIN_COUNT
+    )
 }
 
 /// "1 in 40", "1 in 10^6"; with "about" where the data do not reach so far.

@@ -10,7 +10,7 @@ use lynceus_model::address::Network;
 use lynceus_model::alert::{Alert, AlertId, Term};
 use lynceus_model::block::{BlockId, BlockOrder, BlockOrders, BlockStatus};
 use lynceus_model::evidence::{
-    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
+    AttackerSide, Confidence, Evidence, EvidenceId, EvidenceType, Explanation, Feature, OwnPast, ThreatLevel,
 };
 use lynceus_model::flow::{
     CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, SeenAt, Service,
@@ -149,7 +149,12 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
         explanation(),
         vec(community_id(), 0..=Evidence::MAX_FLOWS),
     );
-    let more = (option::of(text()), any::<u32>(), vec(any::<[u8; 16]>(), 0..3));
+    let more = (
+        option::of(text()),
+        any::<u32>(),
+        vec(any::<[u8; 16]>(), 0..3),
+        option::of(text()),
+    );
     (who, what, more, any::<i64>(), time(), time(), time()).prop_map(
         |(who, what, more, window, window_start, first, last)| Evidence {
             id: EvidenceId(who.0),
@@ -171,6 +176,7 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
             last,
             subject: more.0,
             revision: more.1,
+            account: more.3,
             related: more.2.into_iter().map(EvidenceId).collect(),
         },
     )
@@ -217,15 +223,23 @@ fn explanation() -> impl Strategy<Value = Explanation> {
         option::of(number()),
         option::of(number()),
         option::of(number()),
+        option::of((number(), number(), any::<u32>())),
     )
-        .prop_map(|(name, value, unit, baseline, threshold, surprisal)| Feature {
-            name: name.into(),
-            value,
-            unit: unit.into(),
-            baseline,
-            threshold,
-            surprisal,
-        });
+        .prop_map(
+            |(name, value, unit, baseline, threshold, surprisal, own)| Feature {
+                name: name.into(),
+                value,
+                unit: unit.into(),
+                baseline,
+                threshold,
+                surprisal,
+                own: own.map(|(mean, surprisal, windows)| OwnPast {
+                    mean,
+                    surprisal,
+                    windows,
+                }),
+            },
+        );
     (vec(feature, 0..4), text()).prop_map(|(features, text)| Explanation { features, text })
 }
 

@@ -35,6 +35,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
                     "window": evidence.window,
                     "subject": evidence.subject,
                     "explanation": evidence.explanation.text,
+                    "account": evidence.account,
                     "community_ids": evidence.flows.iter().map(community_id).collect::<Vec<_>>(),
                     "peers": text::peers(item),
                 },

@@ -162,6 +162,9 @@ struct StoredSaid {
     evidence: Option<v1::Evidence>,
 }
 
+/// Windows that a generation can have seen: what is larger was not counted, and sums of such would overflow.
+const MAX_WINDOWS: u64 = 1 << 48;
+
 /// Writes the state as it is after `position`. `said`: evidence that a replay would pass again.
 #[must_use]
 pub(crate) fn put_state(position: Position, state: &State, said: &[(Position, Evidence)]) -> Change {
@@ -210,7 +213,7 @@ pub(crate) fn read_state(value: &[u8]) -> Result<Read, StoreError> {
             return Err(wrong("generations in disorder"));
         }
         // A window belongs to one of two weeks in a row.
-        if previous.index != current.index - 1 {
+        if current.index.checked_sub(1) != Some(previous.index) {
             return Err(wrong("generations that do not follow each other"));
         }
         baselines.push((role, read_generation(current)?, read_generation(previous)?));
@@ -310,6 +313,9 @@ fn stored_generation(role: Role, current: bool, generation: &Generation) -> Stor
 }
 
 fn read_generation(stored: &StoredGeneration) -> Result<Generation, StoreError> {
+    if stored.windows.max(stored.flags) > MAX_WINDOWS {
+        return Err(wrong("more windows than a week has"));
+    }
     let mut generation = Generation::new(stored.index);
     generation.first = Timestamp(stored.first);
     generation.last = Timestamp(stored.last);

@@ -132,6 +132,7 @@ struct EvidencePage {
     facts: Vec<(&'static str, Cell)>,
     features: String,
     text: String,
+    account: String,
     lines: Vec<Line>,
     lines_note: String,
     json: String,
@@ -176,6 +177,7 @@ pub(super) async fn evidence(
             svg::features(&found.explanation.features)
         },
         text: human::printable(&found.explanation.text, 2000),
+        account: human::printable(found.account.as_deref().unwrap_or_default(), 2000),
         lines,
         lines_note,
         json: format!("/api/v1{}", link::evidence(&found)),

@@ -1,6 +1,7 @@
 //! The numbers behind an evidence, next to what is usual and from where on it counts.
 
 use lynceus_model::evidence::Feature;
+use lynceus_model::outlier::sentence::odds;
 use lynceus_view::human;
 
 use super::Drawing;
@@ -69,6 +70,9 @@ pub fn features(features: &[Feature]) -> String {
             drawing.line("usual", (x, y + 3.0), (x, y + 25.0));
             notes.push(format!("usual {}", human::quantity(baseline, &feature.unit)));
         }
+        if let Some(nats) = feature.surprisal {
+            notes.push(odds(nats, false));
+        }
         if log {
             notes.push("log scale".to_owned());
         }
@@ -89,7 +93,8 @@ mod tests {
             unit: "hosts".into(),
             baseline,
             threshold,
-            surprisal: None,
+            surprisal: baseline.map(|_| 9.3),
+            own: None,
         };
         let svg = features(&[
             feature(12.0, Some(5.0), None),
@@ -99,7 +104,7 @@ mod tests {
         ]);
         assert!(svg.contains("distinct hosts"));
         assert!(svg.contains("counts from 5 hosts"));
-        assert!(svg.contains("usual 2 hosts, log scale"));
+        assert!(svg.contains("usual 2 hosts, 1 in 10^4, log scale"));
         for attribute in ["x=\"NaN", "width=\"NaN", "x=\"inf", "width=\"inf"] {
             assert!(!svg.contains(attribute), "{attribute}");
         }

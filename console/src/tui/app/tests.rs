@@ -190,6 +190,7 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
         victim: None,
         subject: None,
         revision: 0,
+        account: None,
         related: Vec::new(),
         dst_port: Some(23),
         protocol: Some(6),
@@ -206,6 +207,7 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
                     baseline: None,
                     threshold: Some(10.0),
                     surprisal: None,
+                    own: None,
                 },
                 Feature {
                     name: "packets".into(),
@@ -214,6 +216,7 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
                     baseline: None,
                     threshold: None,
                     surprisal: None,
+                    own: None,
                 },
             ],
             text: "40 addresses were tried on one port and none of them answered.".into(),
