@@ -35,8 +35,8 @@ fn main() -> Result<ExitCode> {
     ensure!(status.success(), "lynceus ended with {status}");
     let (lynceus, kept) = (lynceus.display(), kept.display());
     println!(
-        "\nLook at it again, with what is known of every address:\n  {lynceus} console --from {kept}\n  {lynceus} \
-         web --from {kept}        in the browser"
+        "\nLook at it again, with what is known of every address, in the terminal:\n  {lynceus} console --from \
+         {kept}\nor in the browser:\n  {lynceus} web --from {kept}"
     );
     Ok(ExitCode::SUCCESS)
 }
