@@ -11,6 +11,7 @@ pub mod auth;
 pub mod config;
 pub mod control;
 pub mod dispatch;
+mod earlier;
 pub mod external;
 pub mod feeds;
 pub mod ingest;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use lynceus_detect::Maker;
+use lynceus_detect::{Earlier, Maker};
 use lynceus_model::evidence::Evidence;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::Timestamp;
@@ -22,6 +22,8 @@ use lynceus_proto::batch::Content;
 use lynceus_proto::v1;
 
 pub use board::{Board, ModuleFigures};
+
+use crate::earlier::LookBack;
 
 use self::runner::{Baton, Job, Runner, Said, Slot};
 
@@ -38,7 +40,7 @@ pub(crate) struct Item {
     /// Of the update in `content`.
     pub(crate) index: usize,
     pub(crate) profile: Arc<ProfileDelta>,
-    pub(crate) history: Arc<[ProfileDelta]>,
+    pub(crate) history: LookBack,
     pub(crate) number: i64,
     /// Event time, where it advanced with this update.
     pub(crate) tick: Option<Timestamp>,
@@ -57,7 +59,7 @@ impl Item {
         Some(v1::WindowOpening {
             update: u32::try_from(self.index).ok()?,
             base: (**base != ProfileDelta::new(base.window)).then(|| (&**base).into()),
-            earlier: self.history.iter().map(Into::into).collect(),
+            earlier: self.history.windows().iter().map(Into::into).collect(),
         })
     }
 }

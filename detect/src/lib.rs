@@ -123,18 +123,49 @@ pub struct ProfileUpdate<'a> {
     pub apps: &'a [AppRecord],
 }
 
-/// Earlier windows of the same profile, newest first; as many as the caller keeps.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct History<'a> {
-    pub windows: &'a [ProfileDelta],
+/// Keeps earlier windows of a profile, in whatever form: most updates never look at them.
+pub trait Earlier {
+    /// Newest first; as many as there are.
+    fn windows(&self) -> &[ProfileDelta];
 }
 
-impl History<'_> {
+impl Earlier for Vec<ProfileDelta> {
+    fn windows(&self) -> &[ProfileDelta] {
+        self
+    }
+}
+
+/// Earlier windows of the same profile, newest first; as many as the caller keeps.
+#[derive(Clone, Copy)]
+pub struct History<'a> {
+    earlier: &'a dyn Earlier,
+}
+
+impl<'a> History<'a> {
+    #[must_use]
+    pub const fn new(earlier: &'a dyn Earlier) -> Self {
+        Self { earlier }
+    }
+
+    #[must_use]
+    pub fn windows(&self) -> &'a [ProfileDelta] {
+        self.earlier.windows()
+    }
+
     /// Mean of a number over the earlier windows; `None` where there is none.
     #[must_use]
     pub fn mean(&self, number: impl Fn(&ProfileDelta) -> f64) -> Option<f64> {
-        let count = self.windows.len();
-        (count > 0).then(|| self.windows.iter().map(number).sum::<f64>() / count as f64)
+        let windows = self.windows();
+        let count = windows.len();
+        (count > 0).then(|| windows.iter().map(number).sum::<f64>() / count as f64)
+    }
+}
+
+/// No earlier window.
+impl Default for History<'_> {
+    fn default() -> Self {
+        const NONE: &Vec<ProfileDelta> = &Vec::new();
+        Self { earlier: NONE }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lynceus_detect::ProfileUpdate;
 use lynceus_detect::outlier::{Counters, Judged, Knows};
+use lynceus_detect::{History, ProfileUpdate};
 use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::profile::ProfileDelta;
@@ -18,6 +18,7 @@ use super::left_out::LeftOut;
 use super::options::EngineOptions;
 use super::outliers::Outliers;
 use super::rest::{forgotten_before, is_at_rest};
+use crate::earlier::LookBack;
 use crate::knowledge::Facts;
 use crate::modules::Item;
 use crate::rows::{self, EvidenceRow};
@@ -186,8 +187,8 @@ impl Engine {
         item: &Item,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        self.outliers
-            .explain(evidence, &item.profile, &item.history, store)
+        let history = History::new(&item.history);
+        self.outliers.explain(evidence, &item.profile, &history, store)
     }
 
     /// The same for what was found elsewhere: with its window as it is now, if it is in memory.
@@ -197,9 +198,11 @@ impl Engine {
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         match self.windows.get(rows::window_of_evidence(evidence)) {
-            Some(hot) => self
-                .outliers
-                .explain(evidence, &hot.row.profile, &hot.history, store),
+            Some(hot) => {
+                let history = LookBack::new(Arc::clone(&hot.history));
+                let history = History::new(&history);
+                self.outliers.explain(evidence, &hot.row.profile, &history, store)
+            }
             None => Ok(()),
         }
     }
@@ -243,7 +246,7 @@ impl Engine {
             content: Arc::clone(content),
             index,
             profile,
-            history,
+            history: LookBack::new(history),
             number: self.options.plan.number_of(id.start),
             tick,
             opened,

@@ -9,6 +9,7 @@ use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
+use crate::earlier::Packed;
 use crate::rows::{self, WindowRow};
 use crate::store::{KeyRange, Order, Position, Store, StoreError, Table};
 
@@ -21,7 +22,7 @@ pub(super) struct Hot {
     /// Updates at or before this position were merged before the window was loaded.
     pub(super) loaded_at: Position,
     /// Earlier windows of the profile as they were when this one opened, newest first.
-    pub(super) history: Arc<[ProfileDelta]>,
+    pub(super) history: Arc<Packed>,
     /// Not yet in the store as it is here.
     pub(super) dirty: bool,
     /// Its summary is not yet in the store.
@@ -86,8 +87,8 @@ impl HotWindows {
                     profile: ProfileDelta::new(id).into(),
                 }),
                 loaded_at,
-                history_bytes: history.iter().map(ProfileDelta::bytes).sum(),
-                history,
+                history_bytes: history.bytes(),
+                history: Arc::new(history),
                 dirty: false,
                 changed: false,
                 told: false,
@@ -149,17 +150,18 @@ impl HotWindows {
     }
 
     /// Earlier windows of the profile, newest first: those in memory as they are, the others from the store.
-    fn history(&self, id: WindowId, store: &dyn Store) -> Result<Arc<[ProfileDelta]>, StoreError> {
+    fn history(&self, id: WindowId, store: &dyn Store) -> Result<Packed, StoreError> {
         let earlier = self
             .windows
             .range((id.profile, Timestamp::MIN)..(id.profile, id.start))
             .rev();
-        let mut history: Vec<ProfileDelta> = earlier
-            .take(HISTORY)
-            .map(|(_, hot)| ProfileDelta::clone(&hot.row.profile))
-            .collect();
+        let mut history = Packed::default();
+        let mut oldest = id;
+        for (_, hot) in earlier.take(HISTORY) {
+            history.push(&hot.row.profile);
+            oldest = hot.row.profile.window;
+        }
         if history.len() < HISTORY {
-            let oldest = history.last().map_or(id, |profile| profile.window);
             let range = KeyRange {
                 start: Bound::Included(rows::address_key(id.profile).to_vec()),
                 end: Bound::Excluded(rows::window_key(oldest)),
@@ -167,10 +169,10 @@ impl HotWindows {
             for (_, value) in
                 store.scan(Table::Windows, &range, Order::Descending, HISTORY - history.len())?
             {
-                history.push(Arc::unwrap_or_clone(rows::read_window(&value)?.profile));
+                history.push_row(value);
             }
         }
-        Ok(history.into())
+        Ok(history)
     }
 }
 

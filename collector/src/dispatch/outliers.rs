@@ -104,9 +104,7 @@ impl Outliers {
         }
         let index = item.index.min(usize::from(u16::MAX)) as u64;
         detector.set_position(position.0 << 16 | index);
-        let history = History {
-            windows: &item.history,
-        };
+        let history = History::new(&item.history);
         let mut found = detector.inspect(update, &history);
         if let Some(now) = item.tick {
             found.extend(detector.tick(now));
@@ -128,7 +126,7 @@ impl Outliers {
         &mut self,
         evidence: &mut Evidence,
         profile: &ProfileDelta,
-        history: &[ProfileDelta],
+        history: &History<'_>,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
         let Some(detector) = &mut self.detector else {
@@ -144,7 +142,7 @@ impl Outliers {
             start: evidence.window_start,
         };
         detector.saw(window, evidence.kind, profile.window);
-        detector.explain(evidence, profile, history);
+        detector.explain(evidence, profile, history.windows());
         Ok(())
     }
 

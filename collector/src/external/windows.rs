@@ -9,6 +9,7 @@ use lynceus_model::window::{Stage, WindowId};
 use lynceus_proto::batch::Content;
 
 use crate::dispatch::is_at_rest;
+use crate::earlier::{LookBack, Packed};
 use crate::modules::Item;
 
 /// What an entry says of a window that its reader may not know.
@@ -24,7 +25,7 @@ struct Open {
     since: u64,
     closed: bool,
     profile: Arc<ProfileDelta>,
-    history: Arc<[ProfileDelta]>,
+    history: Arc<Packed>,
     bytes: usize,
     touched: u64,
 }
@@ -75,17 +76,19 @@ impl Windows {
         }
         let open = match opening {
             Some(Opening { base, earlier }) => {
+                let mut packed = Packed::default();
+                earlier.iter().for_each(|window| packed.push(window));
                 let profile = Arc::new(base.unwrap_or_else(|| ProfileDelta::new(id)));
                 self.remove(id);
                 self.open
                     .entry(id)
-                    .insert_entry(Open::new(entry, profile, earlier.into()))
+                    .insert_entry(Open::new(entry, profile, Arc::new(packed)))
                     .into_mut()
             }
             None => self
                 .open
                 .entry(id)
-                .or_insert_with(|| Open::new(entry, Arc::new(ProfileDelta::new(id)), Arc::new([]))),
+                .or_insert_with(|| Open::new(entry, Arc::new(ProfileDelta::new(id)), Arc::default())),
         };
         let merged = Arc::make_mut(&mut open.profile).merge(&update.delta);
         debug_assert!(merged, "the window was looked up by the delta's own identity");
@@ -93,7 +96,7 @@ impl Windows {
         self.by_touch.remove(&open.touched);
         open.touched = self.clock;
         self.by_touch.insert(self.clock, id);
-        let bytes = open.profile.bytes() + open.history.iter().map(ProfileDelta::bytes).sum::<usize>();
+        let bytes = open.profile.bytes() + open.history.bytes();
         self.bytes = self.bytes - open.bytes + bytes;
         open.bytes = bytes;
         let (profile, history) = (Arc::clone(&open.profile), Arc::clone(&open.history));
@@ -104,7 +107,7 @@ impl Windows {
             content: Arc::clone(content),
             index,
             profile,
-            history,
+            history: LookBack::new(history),
             number: self.plan.number_of(id.start),
             tick,
             opened: None,
@@ -149,7 +152,7 @@ impl Windows {
 }
 
 impl Open {
-    const fn new(since: u64, profile: Arc<ProfileDelta>, history: Arc<[ProfileDelta]>) -> Self {
+    const fn new(since: u64, profile: Arc<ProfileDelta>, history: Arc<Packed>) -> Self {
         Self {
             since,
             closed: false,

@@ -142,9 +142,7 @@ impl Runner {
                         flows: &update.flows,
                         apps: &update.apps,
                     };
-                    let history = History {
-                        windows: &item.history,
-                    };
+                    let history = History::new(&item.history);
                     take(&mut found, index, false, detector.inspect(&shown, &history));
                     if let Some(now) = item.tick {
                         take(&mut found, index, true, detector.tick(now));

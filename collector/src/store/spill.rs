@@ -30,7 +30,7 @@ struct Disk {
 }
 
 /// Memory for what the disk holds: rows of a table before they are written out, and blocks read back.
-const UNWRITTEN_BYTES: u64 = 16 << 20;
+const UNWRITTEN_BYTES: u64 = 8 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
 /// Rows that move at once.
 const STEP: usize = 256;

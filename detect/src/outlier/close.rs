@@ -49,7 +49,7 @@ impl Outlier {
             number: update.number,
             span: profile.span.unwrap_or((window.start, window.start)),
             role: self.role_of(profile),
-            values: self.values_of(profile, history.windows, Some(&open)),
+            values: self.values_of(profile, history.windows(), Some(&open)),
             items: self.items_of(profile, &open),
             types: open.types,
             flows: flows_of(profile),
