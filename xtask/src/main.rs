@@ -48,7 +48,7 @@ enum Command {
     Data(data::Options),
     /// Makes the outline of the world for the page out of a public-domain package, into collector/data
     Map(map::Options),
-    /// Takes the pictures of the page that the README shows, in the distribution's Chromium, into docs/images
+    /// Takes the pictures that the README shows, of the terminal UI in tmux and of the page in the distribution's Chromium, into docs/images
     Screenshots(page::Options),
     /// Measures against the baselines of docs/benchmarks.md, side by side in one run
     #[command(subcommand)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ const SETTLE: Duration = Duration::from_millis(700);
 /// The screen must show this before keys are pressed.
 const READY: &str = "Profiles";
 const SESSION: &str = "lynceus-pictures";
+/// Paths of this machine do not belong into a picture.
+const PROGRAM: &str = "target/debug/lynceus console --from target/debug/demo";
 
 /// Runs the demo, opens what it found in the terminal UI, and draws its screens into `docs/images`.
 pub(crate) fn pictures() -> anyhow::Result<()> {
@@ -29,11 +31,10 @@ pub(crate) fn pictures() -> anyhow::Result<()> {
     ensure!(has("tmux"), "pictures of the terminal need tmux");
     let demo = ["run", "--locked", "-p", "lynceus-tests", "--bin", "lynceus-demo"];
     execute(command("cargo").args(demo))?;
-    let built = root().join("target/debug");
     let images = root().join("docs/images");
     fs::create_dir_all(&images).with_context(|| format!("failed to create {}", images.display()))?;
     for (name, keys) in SHOWN {
-        let screen = screen(&built, keys)?;
+        let screen = screen(keys)?;
         let path = images.join(format!("console-{name}.svg"));
         fs::write(&path, svg(&screen)).with_context(|| format!("failed to write {}", path.display()))?;
         println!("{}", path.display());
@@ -42,27 +43,22 @@ pub(crate) fn pictures() -> anyhow::Result<()> {
 }
 
 /// The screen after these keys, with its colors as escape sequences.
-fn screen(built: &Path, keys: &[&str]) -> anyhow::Result<String> {
-    let program = format!(
-        "{} console --from {}",
-        built.join("lynceus").display(),
-        built.join("demo").display()
-    );
+fn screen(keys: &[&str]) -> anyhow::Result<String> {
     let (columns, lines) = (COLUMNS.to_string(), LINES.to_string());
-    execute(command("tmux").args([
-        "new-session",
-        "-d",
-        "-s",
-        SESSION,
-        "-x",
-        &columns,
-        "-y",
-        &lines,
-        &program,
-    ]))?;
+    let mut start = tmux();
+    start.args(["-f", "/dev/null", "new-session", "-d", "-s", SESSION]);
+    start.args(["-x", &columns, "-y", &lines, PROGRAM]);
+    execute(start.env_remove("TMUX").env_remove("NO_COLOR"))?;
     let taken = keyed(keys);
-    execute(command("tmux").args(["kill-session", "-t", SESSION]))?;
+    execute(tmux().arg("kill-server"))?;
     taken
+}
+
+/// A server of its own: what else runs in tmux here is left alone.
+fn tmux() -> Command {
+    let mut tmux = command("tmux");
+    tmux.args(["-L", SESSION]);
+    tmux
 }
 
 fn keyed(keys: &[&str]) -> anyhow::Result<String> {
@@ -74,14 +70,14 @@ fn keyed(keys: &[&str]) -> anyhow::Result<String> {
         thread::sleep(SETTLE);
     }
     for key in keys {
-        execute(command("tmux").args(["send-keys", "-t", SESSION, key]))?;
+        execute(tmux().args(["send-keys", "-t", SESSION, key]))?;
         thread::sleep(SETTLE);
     }
     capture()
 }
 
 fn capture() -> anyhow::Result<String> {
-    let output = command("tmux")
+    let output = tmux()
         .args(["capture-pane", "-e", "-p", "-t", SESSION])
         .output()
         .context("failed to start tmux")?;
