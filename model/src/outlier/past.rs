@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_summary_is_small() {
-        // The bound is 24 bytes a feature.
-        assert_eq!(size_of::<Past>(), COUNT * 18);
+        // The bound is 24 bytes a feature. The counts, of two bytes, stand before numbers of four.
+        assert_eq!(size_of::<Past>(), (COUNT * 18).next_multiple_of(4));
         assert!(size_of::<Summary>() <= 24);
     }
 
