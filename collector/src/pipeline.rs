@@ -111,6 +111,25 @@ impl Collector {
                 tracing::error!("a thread of the collector panicked");
             }
         }
+        self.leave_a_glance();
+    }
+
+    /// So that whoever looks at the closed store sees its profiles before its engine is open.
+    fn leave_a_glance(&self) {
+        if !is_whole(&*self.store).unwrap_or(false) {
+            return;
+        }
+        let query = self.query();
+        let kept = self.store.keep_glance(&mut || match query.glance() {
+            Ok(glance) => glance,
+            Err(status) => {
+                tracing::warn!(reason = status.message(), "nothing is kept for the next reader");
+                None
+            }
+        });
+        if let Err(error) = kept {
+            tracing::warn!(%error, "nothing is kept for the next reader");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod collect;
 pub mod dossier;
 mod find;
+mod glance;
 mod lists;
 mod outliers;
 mod status;
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status};
 
 pub use self::collect::Collected;
 use self::dossier::Dossiers;
+pub use self::glance::Glance;
 use crate::dispatch::Live;
 use crate::rows;
 use crate::shared::Shared;

@@ -11,6 +11,7 @@ mod codec;
 mod embedded;
 mod files;
 mod filter;
+pub(crate) mod glance;
 mod marks;
 mod memory;
 pub(crate) mod redis;
@@ -83,6 +84,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the medium refuses.
     fn expire_log(&self, retention: &LogRetention, keep_from: Position) -> Result<Expired, StoreError>;
+
+    /// Keeps what `make` gives for readers that come while the store is closed, until the next change. Engines that are
+    /// open at once keep nothing.
+    ///
+    /// # Errors
+    /// When the medium refuses.
+    fn keep_glance(&self, _make: &mut dyn FnMut() -> Option<Vec<u8>>) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// State of the store for people and metrics.
     fn status(&self) -> StoreStatus;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
-use lynceus_collector::query::QueryService;
+use lynceus_collector::query::{Glance, QueryService};
 use lynceus_collector::retention::Retention;
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store};
 use lynceus_proto::v1;
@@ -67,6 +67,32 @@ fn answers(query: &QueryService) -> Vec<Vec<u8>> {
     }
     answers.push(profiles.encode_to_vec());
     answers
+}
+
+#[test]
+fn a_closed_store_is_glanced_at_until_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = batches(&updates(12, 25), 20);
+    let (last, others) = all.split_last().unwrap();
+    let run = |batches: &[_]| {
+        let collector = Collector::start(open(folder.path()), options()).unwrap();
+        for batch in batches {
+            collector.ingest().accept(Clone::clone(batch)).unwrap();
+        }
+        collector.flush().unwrap();
+        collector
+    };
+    let collector = run(others);
+    assert!(Glance::read(folder.path()).is_none(), "it is open and changes");
+    collector.shutdown();
+    let profiles = |query: &QueryService| query.profiles(&v1::ListProfilesRequest::default()).unwrap();
+    let kept = Glance::read(folder.path()).unwrap();
+    assert_eq!(kept.profiles, profiles(&look(folder.path()).unwrap()));
+    assert!(Glance::read(folder.path()).is_some(), "looking changes nothing");
+    drop(run(std::slice::from_ref(last)));
+    let grown = Glance::read(folder.path()).unwrap();
+    assert_eq!(grown.profiles, profiles(&look(folder.path()).unwrap()));
+    assert_ne!(grown.profiles, kept.profiles);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use lynceus_collector::dispatch::EngineOptions;
 use lynceus_console::desk::{Answer, Desk, Request, Spare};
 use lynceus_console::human::Clock;
-use lynceus_console::kept::Kept;
+use lynceus_console::kept::{self, Kept};
 use lynceus_console::local::{Judging, Keep, Local};
 use lynceus_console::tui::{self, App, Connection, Effect, Input, Theme};
 use lynceus_model::flow::{
@@ -50,16 +50,17 @@ fn main() {
     println!("{flows} flows of {PROFILES} profiles in an embedded store; {build}\n");
     println!("| what | 80×24 | 250×80 |");
     println!("|---|---:|---:|");
-    let opened: Vec<[Duration; 6]> = SIZES
+    let opened: Vec<[Duration; 7]> = SIZES
         .iter()
         .map(|size| first_picture(folder.path(), *size))
         .collect();
     for (at, what) in [
         "first picture, before any data",
+        "start to the picture with all profiles, as the store kept them when it was closed",
         "store opened, by the thread that asks",
         "asked for the profiles: picture with all of them",
         "asked for the window: picture with the first thousand lines of its timeline",
-        "start to that picture, all four together",
+        "start to that picture, all of these together",
         "rest of the timeline, when nothing else is asked",
     ]
     .iter()
@@ -218,16 +219,21 @@ impl Reader {
     }
 }
 
-/// From opening the store to: any picture, the profiles, the window of the most threatening one, all of it.
-fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 6] {
+/// From opening the store to: any picture, the profiles (kept, then read), the window of the most threatening one, all of
+/// it.
+fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 7] {
     let start = Instant::now();
     let mut reader = Reader::new(size, Connection::Finished);
     reader.draw();
     let waiting = start.elapsed();
+    let glance = kept::glance(folder).expect("the store was closed in order");
+    assert_eq!(glance.profiles.len() as u64, PROFILES);
+    reader.take(Input::Overview(glance));
+    let kept = start.elapsed();
     let begin = Instant::now();
-    let kept = Kept::open(folder).unwrap();
-    assert!(!kept.was_replayed(), "the store was closed in order");
-    let mut desk = kept.into_query().unwrap();
+    let store = Kept::open(folder).unwrap();
+    assert!(!store.was_replayed(), "the store was closed in order");
+    let mut desk = store.into_query().unwrap();
     let opened = begin.elapsed();
     let begin = Instant::now();
     let overview = desk.overview().unwrap().unwrap();
@@ -246,14 +252,14 @@ fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 6] {
         match desk.idle().unwrap() {
             Spare::More => {}
             // Names come after the window.
-            Spare::Nothing | Spare::Answer(Answer::Names(_)) => break,
+            Spare::Nothing | Spare::Overview(_) | Spare::Answer(Answer::Names(_)) => break,
             Spare::Answer(answer) => {
                 reader.take(Input::Answer(answer));
                 break;
             }
         }
     }
-    [waiting, opened, profiles, window, all, begin.elapsed()]
+    [waiting, kept, opened, profiles, window, all, begin.elapsed()]
 }
 
 /// Keys of a reader, with all answers there: what they wait for is only the picture.

@@ -136,6 +136,8 @@ pub enum Spare {
     Nothing,
     /// Nothing to show yet.
     More,
+    /// The overview as it really is, after one that was kept.
+    Overview(Overview),
     Answer(Answer),
 }
 

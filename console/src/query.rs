@@ -37,6 +37,7 @@ use crate::desk::WindowAnswer;
 use crate::human;
 use crate::view::{ProfileView, WindowView};
 use convert::address_bytes;
+pub(crate) use convert::overview;
 pub use convert::{SensorView, StatusView};
 pub use handshakes::Handshakes;
 use news::News;

@@ -8,6 +8,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::codec::{decode_mark, encode_mark, mark_key};
 use super::files::{FileLog, FileLogOptions};
+use super::glance::GlanceFile;
 use super::marks::{Mark, Marks};
 use super::{
     Admitted, Change, Durability, Entry, Expired, Flush, KeyRange, LogRange, LogRecord, LogRetention, Order,
@@ -52,6 +53,7 @@ pub struct EmbeddedStore {
     temporary: bool,
     /// Of rows since the tables were last brought to rest.
     written: AtomicU64,
+    glance: GlanceFile,
 }
 
 /// Bytes of rows after which closing writes the tables out: reading them back out of the journal would cost the next
@@ -87,6 +89,7 @@ impl EmbeddedStore {
                 .iter()
                 .map(|table| keyspace(table.name()))
                 .collect::<Result<_, _>>()?,
+            glance: GlanceFile::new(&directory),
             directory,
             database,
             marks,
@@ -144,6 +147,9 @@ impl Drop for EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn append(&self, entries: Vec<Entry>) -> Result<Vec<Admitted>, StoreError> {
+        if !entries.is_empty() {
+            self.glance.forget()?;
+        }
         self.log.append(entries)
     }
 
@@ -160,6 +166,9 @@ impl Store for EmbeddedStore {
     }
 
     fn write(&self, changes: &[Change], flush: Flush) -> Result<(), StoreError> {
+        if !changes.is_empty() {
+            self.glance.forget()?;
+        }
         let mode = match flush {
             Flush::Buffered => PersistMode::Buffer,
             Flush::Durable => PersistMode::SyncData,
@@ -202,6 +211,10 @@ impl Store for EmbeddedStore {
     fn expire_log(&self, retention: &LogRetention, keep_from: Position) -> Result<Expired, StoreError> {
         self.save_marks().map_err(|error| self.fault(error))?;
         self.log.expire(retention, keep_from)
+    }
+
+    fn keep_glance(&self, make: &mut dyn FnMut() -> Option<Vec<u8>>) -> Result<(), StoreError> {
+        self.glance.keep(make)
     }
 
     fn status(&self) -> StoreStatus {

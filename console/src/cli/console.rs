@@ -8,6 +8,7 @@ use clap::Args;
 use super::Outcome;
 use super::place::{Place, Zone};
 use crate::desk::{Desk, Later};
+use crate::kept;
 use crate::tui::{self, Theme};
 
 /// Opens the terminal UI: profiles and windows, timeline, evidence and why
@@ -57,11 +58,9 @@ impl Look {
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let place = options.place.clone();
     // A store that is not there is told before the screen opens; a large one is opened behind the first picture.
-    let live = place.store()?.is_none();
-    let desk: Box<dyn Desk> = if live {
-        Box::new(place.open()?)
-    } else {
-        Box::new(Later::new(false, move || place.open()))
+    let desk: Box<dyn Desk> = match place.store()? {
+        None => Box::new(place.open()?),
+        Some(store) => Box::new(Later::new(false, kept::glance(&store), move || place.open())),
     };
     let look = options.look.options(options.zone, None);
     tui::run(options.place.title(), desk, look)?;

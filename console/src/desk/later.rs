@@ -3,8 +3,13 @@
 use super::{Answer, Desk, Request, Spare};
 use crate::view::Overview;
 
-/// Opens with the first question; what fails is tried again with the next one.
+/// Opens with the first question that what was kept does not answer; what fails is tried again with the next one.
 pub struct Later<D, F> {
+    /// The overview that the store kept when it was closed: shown once, before anything is opened.
+    glance: Option<Overview>,
+    /// The overview as it really is, to be shown when there is time.
+    real: Option<Overview>,
+    glanced: bool,
     open: F,
     opened: Option<D>,
     live: bool,
@@ -12,8 +17,11 @@ pub struct Later<D, F> {
 
 impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Later<D, F> {
     /// `live`: whether the desk will be ([`Desk::is_live`]).
-    pub const fn new(live: bool, open: F) -> Self {
+    pub const fn new(live: bool, glance: Option<Overview>, open: F) -> Self {
         Self {
+            glance,
+            real: None,
+            glanced: false,
             open,
             opened: None,
             live,
@@ -22,7 +30,12 @@ impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Later<D, F> {
 
     fn desk(&mut self) -> anyhow::Result<&mut D> {
         if self.opened.is_none() {
-            self.opened = Some((self.open)()?);
+            let mut desk = (self.open)()?;
+            if self.glanced {
+                // Questions build on the list of profiles, which this desk did not give yet.
+                self.real = desk.overview()?;
+            }
+            self.opened = Some(desk);
         }
         self.opened.as_mut().ok_or_else(|| anyhow::anyhow!("not opened"))
     }
@@ -30,7 +43,13 @@ impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Later<D, F> {
 
 impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Desk for Later<D, F> {
     fn overview(&mut self) -> anyhow::Result<Option<Overview>> {
-        self.desk()?.overview()
+        if let Some(glance) = self.glance.take() {
+            self.glanced = true;
+            return Ok(Some(glance));
+        }
+        let real = self.desk()?.overview()?;
+        let kept = self.real.take();
+        Ok(real.or(kept))
     }
 
     fn answer(&mut self, request: &Request) -> anyhow::Result<Option<Answer>> {
@@ -38,10 +57,15 @@ impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Desk for Later<D, F> {
     }
 
     fn idle(&mut self) -> anyhow::Result<Spare> {
-        self.desk()?.idle()
+        self.desk()?;
+        match self.real.take() {
+            Some(overview) => Ok(Spare::Overview(overview)),
+            None => self.desk()?.idle(),
+        }
     }
 
     fn forget(&mut self) {
+        self.glance = None;
         if let Some(desk) = &mut self.opened {
             desk.forget();
         }
@@ -56,11 +80,15 @@ impl<D: Desk, F: FnMut() -> anyhow::Result<D> + Send> Desk for Later<D, F> {
 mod tests {
     use super::*;
 
+    /// Has a list that is longer than the one that was kept.
     struct Nothing;
 
     impl Desk for Nothing {
         fn overview(&mut self) -> anyhow::Result<Option<Overview>> {
-            Ok(Some(Overview::default()))
+            Ok(Some(Overview {
+                more: true,
+                ..Overview::default()
+            }))
         }
 
         fn answer(&mut self, _: &Request) -> anyhow::Result<Option<Answer>> {
@@ -81,7 +109,7 @@ mod tests {
     #[test]
     fn it_opens_with_the_first_question_and_tries_again_what_failed() {
         let mut tries = 0;
-        let mut desk = Later::new(true, move || {
+        let mut desk = Later::new(true, None, move || {
             tries += 1;
             anyhow::ensure!(tries > 1, "another process has it open");
             Ok(Nothing)
@@ -95,5 +123,19 @@ mod tests {
         );
         assert!(desk.overview().unwrap().is_some());
         assert!(desk.answer(&Request::Reload).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_was_kept_is_shown_before_it_opens_and_what_is_after() {
+        let opened = std::sync::atomic::AtomicBool::new(false);
+        let is_open = || opened.load(std::sync::atomic::Ordering::Relaxed);
+        let mut desk = Later::new(false, Some(Overview::default()), || {
+            opened.store(true, std::sync::atomic::Ordering::Relaxed);
+            Ok(Nothing)
+        });
+        assert!(desk.overview().unwrap().is_some_and(|kept| !kept.more) && !is_open());
+        assert!(desk.answer(&Request::Reload).unwrap().is_none() && is_open());
+        assert!(matches!(desk.idle().unwrap(), Spare::Overview(real) if real.more));
+        assert!(matches!(desk.idle().unwrap(), Spare::Nothing));
     }
 }

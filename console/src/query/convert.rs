@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use lynceus_collector::query::Glance;
 use lynceus_model::status::{Gap, SensorStatus};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
 use lynceus_proto::{Invalid, v1};
 
-use crate::view::{ProfileView, WindowView};
+use crate::view::{Overview, ProfileView, WindowView};
 
 /// Sensors, gaps and the collector itself.
 #[derive(Clone, Debug)]
@@ -56,6 +57,25 @@ pub(super) fn status(answer: v1::GetStatusResponse) -> Result<StatusView, Invali
 
 fn sensor_id(bytes: &[u8]) -> Option<SensorId> {
     bytes.try_into().ok().map(SensorId)
+}
+
+/// What a store kept of itself.
+pub(crate) fn overview(glance: Glance) -> anyhow::Result<Overview> {
+    Ok(Overview {
+        profiles: glance
+            .profiles
+            .profiles
+            .iter()
+            .take(super::MAX_PROFILES)
+            .map(|own| profile(own, &[]))
+            .collect::<anyhow::Result<_>>()?,
+        more: glance.profiles.profiles.len() > super::MAX_PROFILES,
+        sensors: status(glance.status)?
+            .sensors
+            .into_iter()
+            .map(|sensor| sensor.status)
+            .collect(),
+    })
 }
 
 pub(super) fn profile(profile: &v1::Profile, me: &[IpAddr]) -> anyhow::Result<ProfileView> {

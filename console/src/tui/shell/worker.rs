@@ -156,6 +156,7 @@ fn work(desk: &mut dyn Desk, job: Job, request: Option<&Request>) -> anyhow::Res
         (Job::Idle, _) => match desk.idle()? {
             Spare::Nothing => None,
             Spare::More => return Ok(Done::More),
+            Spare::Overview(overview) => Some(Input::Overview(overview)),
             Spare::Answer(answer) => Some(Input::Answer(answer)),
         },
         (Job::Answer, None) => None,
