@@ -53,12 +53,11 @@ impl Web {
     /// Blocks.
     pub(super) fn address(&self, ip: IpAddr) -> Result<Address, Refusal> {
         let windows = self.windows(ip)?;
-        let network = lynceus_model::address::Network::host(ip);
         let search = Search {
             terms: vec![Term {
                 negated: false,
                 field: Field::Ip,
-                test: Test::Networks(vec![network]),
+                test: Test::host(ip),
             }],
         };
         let evidence = self.find_evidence(&search, Vec::new(), EVIDENCE)?.items;

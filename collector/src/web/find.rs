@@ -1,14 +1,18 @@
 //! Searches over evidence, alerts and flows, in pages that cost the same however much there is: each request looks at a
 //! bounded number of rows, tells what it found, and where to go on.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 
+use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 use lynceus_proto::v1;
+use lynceus_view::human::Clock;
 use lynceus_view::search::{Field, FlowWithNotes, Record, Search};
 use lynceus_view::timeline;
 
@@ -68,7 +72,9 @@ impl Web {
                 .collect::<Result<Vec<_>, _>>()?;
             Ok((items, answer.next_page))
         };
-        scan(page, limit, LOOKED_AT, read, place, search)
+        scan(page, limit, LOOKED_AT, read, place, search.is_empty(), |found| {
+            self.fits(search, found)
+        })
     }
 
     /// Alerts, the newest first.
@@ -102,7 +108,9 @@ impl Web {
                 .collect::<Result<Vec<_>, _>>()?;
             Ok((items, answer.next_page))
         };
-        scan(page, limit, LOOKED_AT, read, place, search)
+        scan(page, limit, LOOKED_AT, read, place, search.is_empty(), |found| {
+            self.fits(search, found)
+        })
     }
 
     /// Flows in the order of their arrival. Messages that come on another page than their flow are not shown with it.
@@ -132,7 +140,7 @@ impl Web {
             for entry in answer.entries {
                 collected.add(entry)?;
             }
-            found.items.extend(matching(search, collected));
+            found.items.extend(self.matching(search, collected));
             page = answer.next_page;
             if page.is_empty() {
                 return Ok(found);
@@ -143,45 +151,109 @@ impl Web {
             }
         }
     }
+
+    /// The flows of a page that match, in order of time.
+    fn matching(&self, search: &Search, collected: Collected) -> Vec<FoundFlow> {
+        let (flows, messages) = collected.finish();
+        let mut by_flow: HashMap<CommunityId, Vec<&_>> = HashMap::new();
+        for message in &messages {
+            if let Some(id) = message.community_id {
+                by_flow.entry(id).or_default().push(message);
+            }
+        }
+        let mut found: Vec<FoundFlow> = flows
+            .into_iter()
+            .map(|flow| FoundFlow {
+                notes: by_flow
+                    .get(&flow.community_id)
+                    .map(|messages| timeline::notes_of(messages))
+                    .unwrap_or_default(),
+                flow,
+            })
+            .filter(|found| {
+                let record = FlowWithNotes {
+                    flow: &found.flow,
+                    notes: &found.notes,
+                };
+                self.fits(search, &record)
+            })
+            .collect();
+        found.sort_by_key(|found| (found.flow.first, found.flow.community_id));
+        found
+    }
+
+    fn fits(&self, search: &Search, record: &impl Record) -> bool {
+        let clock: &Clock = &self.0.clock;
+        search.matches(&Located { record, web: self }, clock)
+    }
 }
 
-/// The flows of a page that match, in order of time.
-fn matching(search: &Search, collected: Collected) -> Vec<FoundFlow> {
-    let (flows, messages) = collected.finish();
-    let mut by_flow: HashMap<CommunityId, Vec<&_>> = HashMap::new();
-    for message in &messages {
-        if let Some(id) = message.community_id {
-            by_flow.entry(id).or_default().push(message);
-        }
+/// A record with what is known of its addresses.
+struct Located<'a, R> {
+    record: &'a R,
+    web: &'a Web,
+}
+
+impl<R: Record> Record for Located<'_, R> {
+    fn addresses(&self, field: Field) -> Vec<IpAddr> {
+        self.record.addresses(field)
     }
-    let mut found: Vec<FoundFlow> = flows
-        .into_iter()
-        .map(|flow| FoundFlow {
-            notes: by_flow
-                .get(&flow.community_id)
-                .map(|messages| timeline::notes_of(messages))
-                .unwrap_or_default(),
-            flow,
-        })
-        .filter(|found| {
-            search.matches(&FlowWithNotes {
-                flow: &found.flow,
-                notes: &found.notes,
-            })
-        })
-        .collect();
-    found.sort_by_key(|found| (found.flow.first, found.flow.community_id));
-    found
+
+    fn numbers(&self, field: Field) -> Vec<f64> {
+        self.record.numbers(field)
+    }
+
+    fn words(&self, field: Field) -> Vec<Cow<'_, str>> {
+        let mut words = self.record.words(field);
+        match field {
+            Field::Country => words.extend(self.ips().filter_map(|ip| {
+                let country = Tables::embedded().ok()?.find(ip).place?.country?;
+                Some(country.text().to_owned().into())
+            })),
+            Field::Is
+                if self
+                    .record
+                    .addresses(Field::Ip)
+                    .iter()
+                    .any(|ip| self.web.is_me(*ip)) =>
+            {
+                words.push("me".into());
+            }
+            _ => {}
+        }
+        words
+    }
+
+    fn systems(&self) -> Vec<(u32, Cow<'_, str>)> {
+        let systems = self.ips().filter_map(|ip| {
+            let system = Tables::embedded().ok()?.systems.find(ip).ok()??;
+            Some((system.number, system.organization.into()))
+        });
+        systems.collect()
+    }
+
+    fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        self.record.span()
+    }
+}
+
+impl<R: Record> Located<'_, R> {
+    /// Addresses that the tables can know.
+    fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        let ips = self.record.addresses(Field::Ip).into_iter();
+        ips.filter(|ip| lynceus_model::address::is_public(*ip))
+    }
 }
 
 /// Pages of the store until enough matches or enough rows. `place`: the page token behind an item.
-fn scan<T: Record>(
+fn scan<T>(
     mut page: Vec<u8>,
     limit: usize,
     most: usize,
     mut read: impl FnMut(Vec<u8>, u32) -> Result<(Vec<T>, Vec<u8>), Refusal>,
     place: impl Fn(&T) -> Vec<u8>,
-    search: &Search,
+    all: bool,
+    fits: impl Fn(&T) -> bool,
 ) -> Result<Found<T>, Refusal> {
     let mut found = Found {
         items: Vec::new(),
@@ -189,12 +261,10 @@ fn scan<T: Record>(
         looked_at: 0,
     };
     loop {
-        let size = if search.terms.is_empty() { limit } else { 1000 };
+        let size = if all { limit } else { 1000 };
         let (items, next) = read(page, u32::try_from(size.min(1000)).unwrap_or(1000))?;
         found.looked_at += items.len().max(1);
-        found
-            .items
-            .extend(items.into_iter().filter(|item| search.matches(item)));
+        found.items.extend(items.into_iter().filter(|item| fits(item)));
         if found.items.len() > limit {
             found.items.truncate(limit);
             found.next = found.items.last().map(place);

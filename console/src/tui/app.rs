@@ -17,7 +17,9 @@ use lynceus_model::status::SensorStatus;
 use lynceus_model::window::WindowId;
 
 use super::cursor::Cursor;
-use super::filter::{self, Filter, Known};
+use lynceus_view::search::Search;
+
+use super::filter::{self, Known};
 use super::keys::{self, Screen};
 use super::sheet::Sheet;
 use super::theme::Theme;
@@ -128,7 +130,7 @@ pub(super) enum Slot {
 #[derive(Debug, Default)]
 pub(super) struct Typed {
     pub(super) text: String,
-    pub(super) filter: Filter,
+    pub(super) filter: Search,
     /// What was not understood of the text; the filter before it holds on.
     pub(super) fault: Option<String>,
 }

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use lynceus_model::time::Timestamp;
+use lynceus_view::search::Search;
 
 use super::cursor::Cursor;
-use super::filter::{Filter, Known, Subject};
+use super::filter::{Known, Subject};
 use crate::text::Tone;
 
 /// How wide a column is.
@@ -148,11 +149,11 @@ impl Sheet {
         self.cursor = earlier.cursor;
     }
 
-    pub(super) fn arrange(&mut self, filter: &Filter, known: Known<'_>) {
+    pub(super) fn arrange(&mut self, filter: &Search, known: Known<'_>) {
         let rows = &self.rows;
         let selected = self.order.get(self.cursor.selected).copied();
         self.order = (0..rows.len())
-            .filter(|row| filter.is_empty() || filter.matches(&rows[*row].subject, known))
+            .filter(|row| known.fits(filter, &rows[*row].subject))
             .collect();
         if let Some((column, descending)) = self.sort {
             // Stable: equal rows stay in the order in which they came.

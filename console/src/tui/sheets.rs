@@ -6,6 +6,8 @@ mod map;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use lynceus_view::search::Field;
+
 use super::filter::Subject;
 use super::keys::Screen;
 use super::sheet::{Cell, Column, Row, Sheet, Target, Value};
@@ -14,7 +16,7 @@ use crate::text::Tone;
 use crate::view::{Histogram, HistogramRow, Tables, TupleView, WindowDetail};
 use crate::{human, service};
 
-pub(super) use findings::{alert_text, findings, flows, subject};
+pub(super) use findings::{alert_text, findings, flows, of_evidence, subject};
 pub(super) use map::countries;
 
 /// What is known of addresses.
@@ -134,6 +136,7 @@ fn counts(screen: Screen, rows: &[HistogramRow], title: &str, truncated: bool, f
                     ports: row.port.into_iter().collect(),
                     protocol: service::protocol_name(row.protocol),
                     texts: vec![row.key.clone().into()],
+                    numbers: sizes(row.bytes, row.packets),
                     established: Some(title == "Established"),
                     ..Subject::default()
                 },
@@ -158,6 +161,11 @@ fn port_cell(row: &HistogramRow) -> Cell {
         row.key.clone(),
         row.port.map_or(Value::Text, |port| Value::Ranked(port.into())),
     )
+}
+
+/// What a filter compares.
+fn sizes(bytes: u64, packets: u64) -> Vec<(Field, f64)> {
+    vec![(Field::Bytes, bytes as f64), (Field::Packets, packets as f64)]
 }
 
 fn count(value: u64) -> Cell {
@@ -203,6 +211,7 @@ fn tuples(tuples: &[TupleView], tables: &Tables, facts: Facts<'_>) -> Sheet {
                     },
                     protocol: service::protocol_name(tuple.protocol),
                     texts: vec![tuple.key.clone().into(), tuple.letters.clone().into()],
+                    numbers: sizes(tuple.bytes, tuple.packets),
                     ..Subject::default()
                 },
                 target: Target::Ip(tuple.ip),

@@ -3,7 +3,10 @@
 use lynceus_model::address::Network;
 use lynceus_model::evidence::ThreatLevel;
 
-use super::{Compare, Field, Search, Term, Test};
+use lynceus_model::time::Timestamp;
+
+use super::{Compare, Field, Number, Search, Term, Test};
+use crate::service;
 
 /// Characters and words of a search: people type less; what is longer is no search.
 pub const MAX_LENGTH: usize = 1000;
@@ -31,28 +34,52 @@ impl std::str::FromStr for Search {
     type Err = NotASearch;
 
     fn from_str(text: &str) -> Result<Self, NotASearch> {
-        let refused = |word: &str, why: &str| NotASearch {
-            word: word.chars().take(60).collect(),
-            why: why.to_owned(),
-        };
-        if text.len() > MAX_LENGTH {
+        read(text, false)
+    }
+}
+
+impl Search {
+    /// What is typed so far: `port:`, `-` and a quote that is still open are no mistakes yet.
+    ///
+    /// # Errors
+    /// What was not understood.
+    pub fn typed(text: &str) -> Result<Self, NotASearch> {
+        read(text, true)
+    }
+}
+
+fn read(text: &str, typing: bool) -> Result<Search, NotASearch> {
+    let refused = |word: &str, why: &str| NotASearch {
+        word: word.chars().take(60).collect(),
+        why: why.to_owned(),
+    };
+    if text.len() > MAX_LENGTH {
+        return Err(refused(
+            text,
+            &format!("a search has at most {MAX_LENGTH} characters"),
+        ));
+    }
+    let (words, open) = words(text);
+    if open && !typing {
+        let word = words.last().map_or("", |word| &word.text);
+        return Err(refused(word, "the closing quote is missing"));
+    }
+    let mut terms = Vec::new();
+    for word in words {
+        if terms.len() == MAX_TERMS {
             return Err(refused(
-                text,
-                &format!("a search has at most {MAX_LENGTH} characters"),
+                &word.text,
+                &format!("a search has at most {MAX_TERMS} words"),
             ));
         }
-        let mut terms = Vec::new();
-        for word in words(text).map_err(|word| refused(&word, "the closing quote is missing"))? {
-            if terms.len() == MAX_TERMS {
-                return Err(refused(
-                    &word.text,
-                    &format!("a search has at most {MAX_TERMS} words"),
-                ));
-            }
-            terms.push(term(&word).map_err(|why| refused(&word.text, &why))?);
+        match term(&word) {
+            Ok(Some(term)) => terms.push(term),
+            Ok(None) if typing => {}
+            Ok(None) => return Err(refused(&word.text, "a value is missing")),
+            Err(why) => return Err(refused(&word.text, &why)),
         }
-        Ok(Self { terms })
     }
+    Ok(Search { terms })
 }
 
 /// A word and whether it began with a quote: then it is text, whatever it holds.
@@ -61,8 +88,8 @@ struct Word {
     quoted: bool,
 }
 
-/// Words between white space; quotes keep white space together. `Err`: the word whose quote is open.
-fn words(text: &str) -> Result<Vec<Word>, String> {
+/// Words between white space, and whether a quote is open at the end; quotes keep white space together.
+fn words(text: &str) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut current: Option<Word> = None;
     let mut inside = false;
@@ -70,10 +97,11 @@ fn words(text: &str) -> Result<Vec<Word>, String> {
         match c {
             '"' => {
                 inside = !inside;
-                current.get_or_insert_with(|| Word {
+                let word = current.get_or_insert_with(|| Word {
                     text: String::new(),
                     quoted: true,
                 });
+                word.quoted |= word.text == "-";
             }
             c if c.is_whitespace() && !inside => words.extend(current.take()),
             c => current
@@ -86,87 +114,118 @@ fn words(text: &str) -> Result<Vec<Word>, String> {
         }
     }
     words.extend(current);
-    if inside {
-        return Err(words.pop().map(|word| word.text).unwrap_or_default());
-    }
     words.retain(|word| !word.text.is_empty());
-    Ok(words)
+    (words, inside)
 }
 
-fn term(word: &Word) -> Result<Term, String> {
-    let text = |negated, text: &str| Term {
-        negated,
-        field: Field::Text,
-        test: Test::Words(vec![text.to_lowercase()]),
-    };
-    if word.quoted {
-        return Ok(text(false, &word.text));
-    }
+/// `None`: there is no value (yet).
+fn term(word: &Word) -> Result<Option<Term>, String> {
     let (negated, rest) = match word.text.strip_prefix('-') {
-        Some(rest) if !rest.is_empty() => (true, rest),
-        _ => (false, word.text.as_str()),
+        Some("") => return Ok(None),
+        Some(rest) => (true, rest),
+        None => (false, word.text.as_str()),
     };
+    let of = |field, test| Ok(Some(Term { negated, field, test }));
+    let part = || vec![rest.to_lowercase()];
+    if word.quoted {
+        return of(Field::Text, Test::Words(part()));
+    }
     // An IPv6 address has colons, too.
     if let Ok(network) = rest.parse::<Network>() {
-        return Ok(Term {
-            negated,
-            field: Field::Ip,
-            test: Test::Networks(vec![network]),
-        });
+        return of(
+            Field::Ip,
+            Test::Networks {
+                networks: vec![network],
+                parts: Vec::new(),
+            },
+        );
     }
     let Some(at) = rest.find([':', '=', '<', '>']) else {
-        return Ok(text(negated, rest));
+        return of(Field::Text, Test::Words(part()));
     };
-    let (name, rest) = rest.split_at(at);
-    let (compare, values) = match rest.as_bytes() {
-        [b'>', b'=', ..] => (Compare::MoreOrIs, &rest[2..]),
-        [b'<', b'=', ..] => (Compare::LessOrIs, &rest[2..]),
-        [b'>', ..] => (Compare::More, &rest[1..]),
-        [b'<', ..] => (Compare::Less, &rest[1..]),
-        _ => (Compare::Is, &rest[1..]),
-    };
+    let (name, values) = rest.split_at(at);
     let name = name.to_lowercase();
     let Some((_, field, _)) = Field::NAMES.iter().find(|(known, ..)| *known == name) else {
+        if is_part_of_address(rest) {
+            return of(Field::Text, Test::Words(part()));
+        }
         let names: Vec<&str> = Field::NAMES.iter().map(|(name, ..)| *name).collect();
         return Err(format!(
             "there is no field `{name}`; fields are {}",
             names.join(", ")
         ));
     };
-    if values.is_empty() {
-        return Err("a value is missing".to_owned());
-    }
+    let values = values.strip_prefix([':', '=']).unwrap_or(values);
+    let (compare, values) = compared(values);
     let values: Vec<&str> = values.split(',').filter(|value| !value.is_empty()).collect();
-    if values.is_empty() || values.len() > MAX_VALUES {
+    if values.is_empty() {
+        return Ok(None);
+    }
+    if values.len() > MAX_VALUES {
         return Err(format!("between 1 and {MAX_VALUES} values"));
     }
-    let test = test(*field, &name, compare, &values)?;
-    Ok(Term {
-        negated,
-        field: *field,
-        test,
-    })
+    of(*field, test(*field, &name, compare, &values)?)
+}
+
+/// `>=5` is at least 5.
+fn compared(values: &str) -> (Compare, &str) {
+    let signs = [
+        (">=", Compare::MoreOrIs),
+        ("<=", Compare::LessOrIs),
+        (">", Compare::More),
+        ("<", Compare::Less),
+    ];
+    let found = signs
+        .iter()
+        .find_map(|(sign, compare)| Some((*compare, values.strip_prefix(sign)?)));
+    found.unwrap_or((Compare::Is, values))
+}
+
+fn is_part_of_address(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_hexdigit() || matches!(c, '.' | ':'))
 }
 
 fn test(field: Field, name: &str, compare: Compare, values: &[&str]) -> Result<Test, String> {
     let numbers = |read: fn(&str) -> Option<f64>, what: &str| {
-        let numbers: Option<Vec<f64>> = values.iter().map(|value| read(value)).collect();
+        let numbers: Option<Vec<Number>> = values.iter().map(|value| number(compare, value, read)).collect();
         numbers
-            .map(|numbers| Test::Numbers(compare, numbers))
+            .map(Test::Numbers)
             .ok_or_else(|| format!("{what} is wanted"))
     };
+    let lower = || values.iter().map(|value| value.to_lowercase());
     match field {
         Field::Ip | Field::Profile | Field::Attacker | Field::Victim | Field::Source | Field::Destination => {
             is_equal(compare)?;
-            let networks: Result<_, _> = values.iter().map(|value| value.parse::<Network>()).collect();
-            networks
-                .map(Test::Networks)
-                .map_err(|_| "an address or prefix is wanted".to_owned())
+            let (mut networks, mut parts) = (Vec::new(), Vec::new());
+            for value in values {
+                match value.parse::<Network>() {
+                    Ok(network) => networks.push(network),
+                    Err(_) if is_part_of_address(value) => parts.push(value.to_lowercase()),
+                    Err(_) => return Err("an address or prefix, or a part of one, is wanted".to_owned()),
+                }
+            }
+            Ok(Test::Networks { networks, parts })
         }
-        Field::Port | Field::SourcePort => numbers(|text| text.parse::<u16>().ok().map(f64::from), "a port"),
-        Field::Protocol => numbers(protocol, "tcp, udp, icmp or a number"),
+        Field::Port | Field::SourcePort => numbers(
+            |text| text.parse::<u16>().ok().map(f64::from),
+            "a port from 0 to 65535",
+        ),
+        Field::Protocol => {
+            is_equal(compare)?;
+            let known = |value: &String| {
+                value.parse::<u8>().is_ok()
+                    || (0..=u8::MAX).any(|number| service::protocol_name(number) == value)
+            };
+            let protocols: Vec<String> = lower().collect();
+            if protocols.iter().all(known) {
+                Ok(Test::Exact(protocols))
+            } else {
+                Err("tcp, udp, icmp, arp or a number is wanted".to_owned())
+            }
+        }
         Field::Level => numbers(level, "info, low, medium, high or critical"),
-        Field::Bytes | Field::Packets => numbers(size, "a number, as 1500, 10k or 5M"),
+        Field::Bytes | Field::Packets => numbers(size, "a number, as 1500, 10k or 5M,"),
         Field::Confidence | Field::Duration => numbers(
             |text| text.parse().ok().filter(|number: &f64| number.is_finite()),
             "a number",
@@ -182,18 +241,43 @@ fn test(field: Field, name: &str, compare: Compare, values: &[&str]) -> Result<T
             } else {
                 Compare::Less
             };
-            Ok(Test::Numbers(compare, vec![seconds]))
+            Ok(Test::Numbers(vec![Number::Compared(compare, seconds)]))
+        }
+        Field::Shown => {
+            is_equal(compare)?;
+            match values {
+                [one] => {
+                    shown(one).ok_or_else(|| "a time is wanted, as 20:50..20:59 or 2018-03-09".to_owned())
+                }
+                _ => Err("one time is wanted".to_owned()),
+            }
         }
         Field::Established => match values {
-            ["yes" | "true"] => Ok(Test::Flag(true)),
-            ["no" | "false"] => Ok(Test::Flag(false)),
+            ["yes" | "true"] => Ok(Test::Numbers(vec![Number::Compared(Compare::Is, 1.0)])),
+            ["no" | "false"] => Ok(Test::Numbers(vec![Number::Compared(Compare::Is, 0.0)])),
             _ => Err("yes or no".to_owned()),
         },
-        Field::Kind | Field::Subject | Field::State | Field::Service | Field::Text => {
+        Field::Is => {
             is_equal(compare)?;
-            Ok(Test::Words(
-                values.iter().map(|value| value.to_lowercase()).collect(),
-            ))
+            let flags: Vec<String> = lower().collect();
+            let known = |flag: &String| ["flagged", "me", "established"].contains(&flag.as_str());
+            if flags.iter().all(known) {
+                Ok(Test::Exact(flags))
+            } else {
+                Err("flagged, me or established".to_owned())
+            }
+        }
+        Field::Asn => {
+            is_equal(compare)?;
+            Ok(Test::Asn(lower().collect()))
+        }
+        Field::Country => {
+            is_equal(compare)?;
+            Ok(Test::Exact(lower().collect()))
+        }
+        Field::Kind | Field::Name | Field::Subject | Field::State | Field::Service | Field::Text => {
+            is_equal(compare)?;
+            Ok(Test::Words(lower().collect()))
         }
     }
 }
@@ -206,6 +290,50 @@ fn is_equal(compare: Compare) -> Result<(), String> {
     }
 }
 
+/// One number or, from and to, `1-1023`.
+fn number(compare: Compare, text: &str, read: fn(&str) -> Option<f64>) -> Option<Number> {
+    if let Some(number) = read(text) {
+        return Some(Number::Compared(compare, number));
+    }
+    let (from, to) = text.split_once('-')?;
+    (compare == Compare::Is).then_some(())?;
+    Some(Number::Between(read(from)?, read(to)?))
+}
+
+/// `20:50..20:59`, `20:50`, `2018-03-09 20:50..21:10`, `2018-03-09..`; `T` stands for the blank as well.
+fn shown(text: &str) -> Option<Test> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let clean = |text: &str| text.replace(['T', 't'], " ").trim().to_owned();
+    let (from, mut to) = (clean(from), clean(to));
+    let well = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_digit() || matches!(c, '-' | ':' | ' '))
+    };
+    if !well(&from) || !(to.is_empty() || well(&to)) {
+        return None;
+    }
+    let of_day = !from.contains('-');
+    // The day holds for both.
+    if let (false, false, Some((day, _))) = (of_day, to.contains('-') || to.is_empty(), from.split_once(' '))
+    {
+        to = format!("{day} {to}");
+    }
+    if to.is_empty() {
+        to = "9".repeat(4);
+    }
+    Some(Test::Shown { from, to, of_day })
+}
+
+/// Midnight, in UTC, of a day at the beginning of a text.
+pub(super) fn day(text: &str) -> Option<Timestamp> {
+    let day: jiff::civil::Date = text.get(..10)?.parse().ok()?;
+    let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp::from_secs(midnight.timestamp().as_second()))
+}
+
+/// Also its beginning, as while it is typed.
 fn level(text: &str) -> Option<f64> {
     let level = [
         ThreatLevel::Info,
@@ -214,22 +342,9 @@ fn level(text: &str) -> Option<f64> {
         ThreatLevel::High,
         ThreatLevel::Critical,
     ];
-    let level = level.into_iter().find(|level| level.name() == text)?;
-    Some(level.weight())
-}
-
-fn protocol(text: &str) -> Option<f64> {
-    let number = match text {
-        "tcp" => 6,
-        "udp" => 17,
-        "icmp" => 1,
-        "icmp6" => 58,
-        "igmp" => 2,
-        "gre" => 47,
-        "sctp" => 132,
-        number => number.parse::<u8>().ok()?,
-    };
-    Some(f64::from(number))
+    let text = text.to_lowercase();
+    let level = level.into_iter().find(|level| level.name().starts_with(&text))?;
+    (!text.is_empty()).then_some(level.weight())
 }
 
 /// `1500`, `10k`, `5M`, `2G`.
@@ -289,15 +404,27 @@ mod tests {
                 (false, Field::Ip),
             ]
         );
-        assert_eq!(search.terms[1].test, Test::Numbers(Compare::MoreOrIs, vec![0.8]));
+        let compared = |compare, number| Number::Compared(compare, number);
+        assert_eq!(
+            search.terms[1].test,
+            Test::Numbers(vec![compared(Compare::MoreOrIs, 0.8)])
+        );
         assert_eq!(
             search.terms[2].test,
-            Test::Numbers(Compare::Is, vec![443.0, 80.0])
+            Test::Numbers(vec![compared(Compare::Is, 443.0), compared(Compare::Is, 80.0)])
         );
+        for text in ["bytes>5M", "bytes:>5M"] {
+            assert_eq!(
+                parse(text).terms[0].test,
+                Test::Numbers(vec![compared(Compare::More, 5e6)])
+            );
+        }
         assert_eq!(
-            parse("bytes>5M").terms[0].test,
-            Test::Numbers(Compare::More, vec![5e6])
+            parse("port:1-1023").terms[0].test,
+            Test::Numbers(vec![Number::Between(1.0, 1023.0)])
         );
+        let minus = parse("-\"two words\"");
+        assert!(minus.terms[0].negated && minus.terms[0].test == Test::Words(vec!["two words".into()]));
     }
 
     #[test]
@@ -307,6 +434,10 @@ mod tests {
         assert_eq!(from.as_secs_f64(), 1_493_683_200.0);
         assert_eq!(to.as_secs_f64(), 1_493_719_200.0);
         assert_eq!(parse("port:1").span(), None);
+        // What is shown in any zone as this day.
+        let (from, to) = parse("time:2017-05-02..2017-05-03").span().unwrap();
+        assert_eq!((from.as_secs_f64(), to), (1_493_596_800.0, Timestamp::MAX));
+        assert_eq!(parse("time:20:50..20:59").span(), None);
     }
 
     #[test]
@@ -335,6 +466,11 @@ mod tests {
             ("established:maybe", "yes or no"),
             ("after:yesterday", "a time is wanted"),
             ("ip:nowhere", "an address"),
+            ("proto:apr", "tcp, udp"),
+            ("level:awful", "critical"),
+            ("time:soon", "a time"),
+            ("is:bad", "flagged"),
+            ("port:70000", "a port"),
         ] {
             let error = text.parse::<Search>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
@@ -343,20 +479,36 @@ mod tests {
         assert!("a".repeat(1001).parse::<Search>().is_err());
     }
 
+    #[test]
+    fn what_is_still_typed_is_no_mistake() {
+        for (text, terms) in [
+            ("port:", 0),
+            ("-", 0),
+            ("port:443 level:>=", 1),
+            ("\"two wor", 1),
+            ("fe80:", 1),
+        ] {
+            assert_eq!(Search::typed(text).unwrap().terms.len(), terms, "{text}");
+        }
+        assert!(Search::typed("port:http").is_err());
+    }
+
     proptest! {
         #[test]
         fn nothing_typed_panics(text in "\\PC{0,80}") {
             let _ = text.parse::<Search>();
+            let _ = Search::typed(&text);
         }
 
         #[test]
         fn near_misses_do_not_panic(
             text in prop::collection::vec(
-                prop::sample::select(vec!["ip", "port", "level", "after", ":", ">", "=", "-", "\"", " ", ",", "5M", "é", "1"]),
+                prop::sample::select(vec!["ip", "port", "level", "after", "time", "is", "asn", "..", ":", ">", "=", "-", "\"", " ", ",", "5M", "é", "1"]),
                 0..20,
             )
         ) {
             let _ = text.concat().parse::<Search>();
+            let _ = Search::typed(&text.concat());
         }
     }
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use lynceus_model::alert::Alert;
-use lynceus_model::evidence::Evidence;
+use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::flow::Flow;
+use lynceus_model::time::Timestamp;
 
 use super::{Field, Record};
 use crate::service;
@@ -24,20 +25,22 @@ impl Record for Evidence {
         }
     }
 
-    fn number(&self, field: Field) -> Option<f64> {
+    fn numbers(&self, field: Field) -> Vec<f64> {
         match field {
             Field::Port => self.dst_port.map(f64::from),
-            Field::Protocol => self.protocol.map(f64::from),
             Field::Level => Some(self.threat_level.weight()),
             Field::Confidence => Some(self.confidence.value()),
             Field::Time => Some(self.last.as_secs_f64()),
             _ => None,
         }
+        .into_iter()
+        .collect()
     }
 
     fn words(&self, field: Field) -> Vec<Cow<'_, str>> {
         match field {
-            Field::Kind => vec![self.kind.name().into()],
+            Field::Kind => kind(self.kind).into(),
+            Field::Protocol => self.protocol.map(protocol).unwrap_or_default(),
             Field::Subject => self.subject.as_deref().map(Into::into).into_iter().collect(),
             Field::Service => match (self.dst_port, self.protocol) {
                 (Some(port), Some(protocol)) => service::name(port, protocol)
@@ -48,13 +51,31 @@ impl Record for Evidence {
             },
             Field::Text => vec![
                 self.description.as_str().into(),
-                self.kind.name().into(),
                 self.explanation.text.as_str().into(),
                 self.subject.as_deref().unwrap_or_default().into(),
             ],
             _ => Vec::new(),
         }
     }
+
+    fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.first, self.last))
+    }
+}
+
+/// As JSON names it, and as people read it.
+#[must_use]
+pub fn kind(kind: EvidenceType) -> [Cow<'static, str>; 2] {
+    [kind.name().into(), kind.name().replace('_', " ").into()]
+}
+
+/// Name, where it has one, and number.
+fn protocol(number: u8) -> Vec<Cow<'static, str>> {
+    let name = Some(service::protocol_name(number)).filter(|name| !name.is_empty());
+    name.map(Into::into)
+        .into_iter()
+        .chain([number.to_string().into()])
+        .collect()
 }
 
 impl Record for Alert {
@@ -65,19 +86,24 @@ impl Record for Alert {
         }
     }
 
-    fn number(&self, field: Field) -> Option<f64> {
+    fn numbers(&self, field: Field) -> Vec<f64> {
         match field {
-            Field::Confidence => Some(self.confidence.value()),
-            Field::Time => Some(self.last.as_secs_f64()),
-            _ => None,
+            Field::Confidence => vec![self.confidence.value()],
+            Field::Time => vec![self.last.as_secs_f64()],
+            _ => Vec::new(),
         }
     }
 
     fn words(&self, field: Field) -> Vec<Cow<'_, str>> {
         match field {
-            Field::Text => vec![self.profile.to_string().into()],
+            Field::Kind => vec!["alert".into()],
+            Field::Is => vec!["flagged".into()],
             _ => Vec::new(),
         }
+    }
+
+    fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.first, self.last))
     }
 }
 
@@ -99,12 +125,11 @@ impl Record for FlowWithNotes<'_> {
         }
     }
 
-    fn number(&self, field: Field) -> Option<f64> {
+    fn numbers(&self, field: Field) -> Vec<f64> {
         let flow = self.flow;
         match field {
             Field::Port => Some(f64::from(flow.tuple.responder.port)),
             Field::SourcePort => Some(f64::from(flow.tuple.originator.port)),
-            Field::Protocol => Some(f64::from(flow.tuple.protocol)),
             Field::Established => Some(f64::from(u8::from(flow.established()))),
             Field::Bytes => Some((flow.out.bytes + flow.back.bytes) as f64),
             Field::Packets => Some((flow.out.packets + flow.back.packets) as f64),
@@ -112,18 +137,28 @@ impl Record for FlowWithNotes<'_> {
             Field::Time => Some(flow.first.as_secs_f64()),
             _ => None,
         }
+        .into_iter()
+        .collect()
     }
 
     fn words(&self, field: Field) -> Vec<Cow<'_, str>> {
         match field {
             Field::State => vec![self.flow.state.name().into()],
-            Field::Service => service::name(self.flow.tuple.responder.port, self.flow.tuple.protocol)
-                .map(Into::into)
-                .into_iter()
-                .collect(),
+            Field::Protocol => protocol(self.flow.tuple.protocol),
+            Field::Is if self.flow.established() => vec!["established".into()],
+            Field::Service | Field::Kind => {
+                service::name(self.flow.tuple.responder.port, self.flow.tuple.protocol)
+                    .map(Into::into)
+                    .into_iter()
+                    .collect()
+            }
             Field::Text => self.notes.iter().map(|note| note.as_str().into()).collect(),
             _ => Vec::new(),
         }
+    }
+
+    fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.flow.first, self.flow.last))
     }
 }
 
@@ -133,6 +168,7 @@ mod tests {
 
     use super::*;
     use crate::examples::flow;
+    use crate::human::Clock;
     use crate::search::Search;
 
     #[test]
@@ -154,6 +190,14 @@ mod tests {
             ("example.com", true),
             ("service:https state:sf established:yes", true),
             ("established:no", false),
+            ("ip:216.3 proto:6 is:established type:https", true),
+            ("proto:udp", false),
+            ("216.3", true),
+            ("port:1-500 -port:>443 time:2017-05-02", true),
+            ("time:10:00..10:01", true),
+            ("time:10:03..11:00", false),
+            ("time:2017-05..", true),
+            ("time:\"2017-05-02 09:00..09:30\"", false),
             ("after:2017-05-02 before:2017-05-03", true),
             ("before:2017-05-02", false),
             // A flow has no level: it never matches, and its negation always does.
@@ -161,7 +205,7 @@ mod tests {
             ("-level:high", true),
         ] {
             assert_eq!(
-                text.parse::<Search>().unwrap().matches(&record),
+                text.parse::<Search>().unwrap().matches(&record, &Clock::utc()),
                 expected,
                 "{text}"
             );

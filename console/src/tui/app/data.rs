@@ -7,6 +7,7 @@ use crate::tui::keys::Screen;
 use crate::tui::sheet::Sheet;
 use crate::tui::sheets::{self, Facts};
 use crate::view::Overview;
+use lynceus_view::search::kind_words;
 
 impl App {
     pub(super) fn take_overview(&mut self, overview: Overview) {
@@ -129,7 +130,7 @@ impl App {
                 (Vec::new(), None),
                 |(kinds, level)| {
                     (
-                        kinds.iter().map(|kind| kind.name().into()).collect(),
+                        kinds.iter().flat_map(|kind| kind_words(*kind)).collect(),
                         Some(*level),
                     )
                 },
@@ -137,6 +138,7 @@ impl App {
             let span = profile.windows.first().zip(profile.windows.last());
             let subject = Subject {
                 ips: vec![profile.ip],
+                roles: vec![(lynceus_view::search::Field::Profile, profile.ip)],
                 kinds,
                 level,
                 texts: if profile.me {
@@ -149,7 +151,7 @@ impl App {
                 me: profile.me,
                 ..Subject::default()
             };
-            filter.matches(&subject, known)
+            known.fits(filter, &subject)
         });
     }
 
@@ -158,7 +160,7 @@ impl App {
         let (peers, names, clock) = (&self.peers, &self.names, &self.clock);
         let known = crate::tui::filter::Known { peers, names, clock };
         self.timeline.arrange(filter.is_empty(), |entry| {
-            filter.matches(&sheets::subject(entry), known)
+            known.fits(filter, &sheets::subject(entry))
         });
     }
 
@@ -180,20 +182,8 @@ impl App {
         });
         let filter = &self.filters[Slot::Evidence as usize].filter;
         let passes = |index: &usize| {
-            let found = &detail.evidence[*index];
-            let subject = Subject {
-                ips: crate::peers::other_side(found)
-                    .into_iter()
-                    .chain([found.profile])
-                    .collect(),
-                ports: found.dst_port.into_iter().collect(),
-                kinds: vec![found.kind.name().into()],
-                texts: vec![found.description.as_str().into()],
-                level: Some(found.threat_level),
-                span: Some((found.first, found.last)),
-                ..Subject::default()
-            };
-            filter.is_empty() || filter.matches(&subject, self.known())
+            self.known()
+                .fits(filter, &sheets::of_evidence(&detail.evidence[*index]))
         };
         let alerts = (0..detail.alerts.len())
             .filter(|_| filter.is_empty())

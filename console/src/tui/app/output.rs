@@ -189,21 +189,10 @@ const fn file_name(screen: Screen) -> &'static str {
     }
 }
 
-const fn plain_row(cells: Vec<Cell>) -> Row {
+fn plain_row(cells: Vec<Cell>) -> Row {
     Row {
         cells,
-        subject: crate::tui::filter::Subject {
-            ips: Vec::new(),
-            ports: Vec::new(),
-            protocol: "",
-            kinds: Vec::new(),
-            texts: Vec::new(),
-            level: None,
-            span: None,
-            flagged: false,
-            me: false,
-            established: None,
-        },
+        subject: crate::tui::filter::Subject::default(),
         target: Target::None,
         measure: 0,
     }

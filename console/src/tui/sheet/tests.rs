@@ -34,7 +34,7 @@ fn arrange(sheet: &mut Sheet, filter: &str) {
         names: &HashMap::new(),
         clock: &Clock::utc(),
     };
-    sheet.arrange(&Filter::read(filter).unwrap(), known);
+    sheet.arrange(&Search::typed(filter).unwrap(), known);
 }
 
 fn shown(sheet: &Sheet) -> Vec<u64> {

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use lynceus_model::evidence::ThreatLevel;
+use lynceus_model::evidence::{Evidence, ThreatLevel};
+use lynceus_view::search::{Field, kind_words};
 
 use super::Facts;
 use crate::desk::{Findings, FlowList};
 use crate::human::{self, Clock};
 use crate::peers::other_side;
+use crate::service;
 use crate::text::Tone;
-use crate::timeline::Entry;
+use crate::timeline::{Direction, Entry};
 use crate::tui::filter::Subject;
 use crate::tui::sheet::{Cell, Column, Row, Sheet, Target, Value};
 
@@ -42,7 +44,10 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
             ips: vec![alert.profile],
             kinds: vec!["alert".into()],
             level: Some(ThreatLevel::Critical),
+            roles: vec![(Field::Profile, alert.profile), (Field::Attacker, alert.profile)],
+            numbers: vec![(Field::Confidence, alert.confidence.value())],
             span: Some((alert.first, alert.last)),
+            moment: Some(alert.last),
             flagged: true,
             ..Subject::default()
         },
@@ -51,7 +56,6 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
     });
     let evidence = findings.evidence.iter().enumerate().map(|(index, found)| {
         let level = found.threat_level;
-        let other = other_side(found);
         Row {
             cells: vec![
                 Cell::of(clock.date_time(found.last), Value::Time(found.last)),
@@ -64,15 +68,7 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
                 Cell::text(found.kind.name().to_lowercase().replace('_', " ")),
                 Cell::text(human::printable(&found.description, MAX_DESCRIPTION)),
             ],
-            subject: Subject {
-                ips: other.into_iter().chain([found.profile]).collect(),
-                ports: found.dst_port.into_iter().collect(),
-                kinds: vec![found.kind.name().into()],
-                texts: vec![found.description.clone().into()],
-                level: Some(level),
-                span: Some((found.first, found.last)),
-                ..Subject::default()
-            },
+            subject: of_evidence(found),
             target: Target::Evidence(index),
             measure: 0,
         }
@@ -161,6 +157,26 @@ fn flow(entry: &Entry, clock: &Clock, facts: Facts<'_>) -> Row {
     }
 }
 
+/// What an evidence says of itself.
+pub(in crate::tui) fn of_evidence(found: &Evidence) -> Subject<'static> {
+    let victim = found.victim.map(|ip| (Field::Victim, ip));
+    let roles = [(Field::Profile, found.profile), (Field::Attacker, found.attacker)];
+    Subject {
+        ips: other_side(found).into_iter().chain([found.profile]).collect(),
+        roles: roles.into_iter().chain(victim).collect(),
+        ports: found.dst_port.into_iter().collect(),
+        protocol: found.protocol.map_or("", service::protocol_name),
+        kinds: kind_words(found.kind).into(),
+        texts: vec![found.description.clone().into()],
+        about: found.subject.as_deref().map(str::to_owned),
+        level: Some(found.threat_level),
+        numbers: vec![(Field::Confidence, found.confidence.value())],
+        span: Some((found.first, found.last)),
+        moment: Some(found.last),
+        ..Subject::default()
+    }
+}
+
 /// What a line of the timeline says of itself.
 pub(in crate::tui) fn subject(entry: &Entry) -> Subject<'static> {
     let end = entry.time.saturating_add(entry.duration);
@@ -177,7 +193,17 @@ pub(in crate::tui) fn subject(entry: &Entry) -> Subject<'static> {
         texts: texts
             .chain([entry.outcome.into(), entry.port.clone().into()])
             .collect(),
+        roles: vec![match entry.direction {
+            Direction::To => (Field::Destination, entry.peer),
+            Direction::From => (Field::Source, entry.peer),
+        }],
+        numbers: vec![
+            (Field::Bytes, (entry.sent + entry.received) as f64),
+            (Field::Packets, entry.packets as f64),
+            (Field::Duration, entry.duration.as_secs_f64()),
+        ],
         span: Some((entry.time, end)),
+        moment: Some(entry.time),
         established: Some(entry.established),
         ..Subject::default()
     }

@@ -1,11 +1,12 @@
 //! The help overlay: the key table of the screen it was opened on, and what filters understand.
 
+use lynceus_view::search::Field;
 use ratatui::Frame;
 use ratatui::text::{Line, Span};
 
 use crate::text::pad;
 use crate::tui::app::App;
-use crate::tui::{filter, keys, widgets};
+use crate::tui::{keys, widgets};
 
 pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
     let theme = app.theme;
@@ -27,10 +28,14 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>) {
     let mut lines: Vec<Line<'_>> = rows.iter().map(|(keys, help)| line(keys, help)).collect();
     lines.push(Line::default());
     lines.push(Line::styled(
-        " Filters: words joined by AND, -word negates, a,b is either",
+        " Filters: words joined by AND, -word negates, a,b is either, > < >= <=",
         theme.heading(),
     ));
-    lines.extend(filter::FIELDS.iter().map(|(field, takes)| line(field, takes)));
+    lines.extend(
+        Field::NAMES
+            .iter()
+            .map(|(field, _, takes)| line(&format!("{field}:"), takes)),
+    );
     lines.push(Line::default());
     lines.push(Line::styled(
         " Mouse: click selects, once more opens; wheel scrolls; headings sort",
