@@ -1,6 +1,8 @@
 //! What keys do.
 
-use super::{App, Connection, Cursor, Effect, Filter, MAX_BACK, Pane, Reason, Screen, Slot, Typed};
+use lynceus_view::search::Search;
+
+use super::{App, Connection, Cursor, Effect, MAX_BACK, Pane, Reason, Screen, Slot, Typed};
 use crate::desk::Request;
 use crate::text::Tone;
 use crate::tui::keys::Action;
@@ -158,6 +160,8 @@ impl App {
         self.lower = false;
         self.sheets.clear();
         self.make_sheets();
+        // Nobody wants to begin in an empty table.
+        self.lower = matches!(&self.sheets[..], [upper, lower] if upper.total() == 0 && lower.total() > 0);
     }
 
     fn open(&mut self) {
@@ -389,16 +393,16 @@ impl App {
         let slot = self.slot();
         let typed = &mut self.filters[slot as usize];
         change(&mut typed.text);
-        match Filter::read(&typed.text) {
+        match Search::typed(&typed.text) {
             Ok(filter) => {
                 typed.filter = filter;
                 typed.fault = None;
             }
-            Err(fault) => typed.fault = Some(fault),
+            Err(fault) => typed.fault = Some(fault.to_string()),
         }
         match slot {
             Slot::Tree => {
-                if typed.filter.asks_for_index() && self.index.is_none() {
+                if typed.filter.asks_for(crate::tui::filter::OF_THE_INDEX) && self.index.is_none() {
                     self.ask(Request::Index);
                 }
                 self.arrange_tree();

@@ -35,10 +35,26 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
         }
         1 => draw_one(app, frame, area, 0),
         _ => {
-            let [upper, lower] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
+            let [upper, lower] = Layout::vertical(heights(app, area.height)).areas(area);
             draw_one(app, frame, upper, 0);
             draw_one(app, frame, lower, 1);
         }
+    }
+}
+
+/// Two tables share the room; one that is short leaves the other what it does not need. Filters change nothing here, so
+/// that nothing jumps while one is typed.
+fn heights(app: &App, room: u16) -> [Constraint; 2] {
+    // Borders, heading, and a line that says "none".
+    let needed = |which: usize| app.sheets.get(which).map_or(0, |sheet| sheet.total().max(1) + 3);
+    let fits = |which: usize| {
+        let needed = u16::try_from(needed(which)).ok()?;
+        (needed <= room / 2).then_some(needed)
+    };
+    match (fits(0), fits(1)) {
+        (Some(upper), _) => [Constraint::Length(upper), Constraint::Min(0)],
+        (None, Some(lower)) => [Constraint::Min(0), Constraint::Length(lower)],
+        (None, None) => [Constraint::Fill(1), Constraint::Fill(1)],
     }
 }
 
@@ -195,7 +211,11 @@ fn title(app: &App, which: usize) -> Line<'static> {
     ];
     if which == 0 && !matches!(app.screen, Screen::Findings | Screen::Flows) {
         let about = app.shown().map_or_else(String::new, |detail| {
-            format!(" · {} {}", detail.id.profile, human::window(detail.number))
+            format!(
+                " · {} {}",
+                detail.id.profile,
+                app.clock.date_minute(detail.id.start)
+            )
         });
         spans.push(Span::styled(
             format!("· {}{about} ", app.screen.title()),
