@@ -119,6 +119,11 @@ impl Table {
         }
     }
 
+    /// Cells with the headings above them, for screens so narrow that rows are no rows any more.
+    fn labelled<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = (&'static str, &'a Cell)> {
+        self.columns.iter().map(|column| column.title).zip(&row.cells)
+    }
+
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(Row { cells, class: "" });
     }

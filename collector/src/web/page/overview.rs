@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use lynceus_model::window::WindowId;
 use lynceus_view::human;
 use serde::Deserialize;
 
@@ -33,6 +34,8 @@ struct OverviewPage {
     shell: Shell,
     headline: String,
     verdict: &'static str,
+    /// Where a reader goes from the headline: what, and its address.
+    trail: Vec<(&'static str, String)>,
     cards: Vec<Card>,
     chart: String,
     alerts: Table,
@@ -67,6 +70,7 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
     Ok(html(&OverviewPage {
         headline,
         verdict,
+        trail: trail(&data),
         cards: cards(&data, &lines, flagged),
         chart: if slices.is_empty() {
             String::new()
@@ -79,6 +83,26 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
         empty: data.index.profiles.is_empty(),
         shell: visit.shell("Overview", "Overview"),
     }))
+}
+
+/// From the worst host to why it is, what it spoke with, and what is known of it.
+fn trail(data: &Overview) -> Vec<(&'static str, String)> {
+    let Some(worst) = data.index.profiles.first().filter(|worst| worst.evidence > 0) else {
+        return Vec::new();
+    };
+    let mut trail = vec![
+        ("All it did", link::profile(worst.ip)),
+        ("What is known of it", link::ip(worst.ip)),
+    ];
+    if let Some(alert) = data.alerts.iter().find(|alert| alert.profile == worst.ip) {
+        let window = link::window(WindowId {
+            profile: alert.profile,
+            start: alert.window_start,
+        });
+        trail.insert(0, ("Its peers", format!("{window}?view=peers")));
+        trail.insert(0, ("Why: what each piece of evidence adds", link::alert(alert)));
+    }
+    trail
 }
 
 /// What a reader wants to know first.
@@ -148,7 +172,12 @@ pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: u
         card(
             at_least(data.alert_times.len()),
             format!(
-                "alerts, {} of {} profiles",
+                "{}, {} of {} profiles",
+                if data.alert_times.len() == 1 {
+                    "alert"
+                } else {
+                    "alerts"
+                },
                 human::count(flagged as u64),
                 human::count(data.index.profiles.len() as u64)
             ),
