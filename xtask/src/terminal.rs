@@ -12,7 +12,7 @@ use crate::shell::{command, execute, has, root};
 use crate::test::install_packages;
 
 /// Name of a picture, and the keys that lead to it.
-const SHOWN: [(&str, &[&str]); 2] = [("main", &["!"]), ("why", &["!", "w"])];
+const SHOWN: [(&str, &[&str]); 3] = [("main", &["!"]), ("why", &["!", "w"]), ("peers", &["!", "c"])];
 const COLUMNS: usize = 120;
 const LINES: usize = 36;
 /// Size of a cell, pixels.
