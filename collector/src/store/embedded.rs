@@ -214,6 +214,9 @@ impl Store for EmbeddedStore {
     }
 
     fn keep_glance(&self, make: &mut dyn FnMut() -> Option<Vec<u8>>) -> Result<(), StoreError> {
+        if self.temporary {
+            return Ok(());
+        }
         self.glance.keep(make)
     }
 
