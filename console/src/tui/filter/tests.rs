@@ -1,3 +1,6 @@
+use lynceus_model::evidence::EvidenceType;
+use lynceus_view::search::kind_words;
+
 use super::*;
 use crate::peers::Peer;
 
@@ -6,7 +9,10 @@ fn subject() -> Subject<'static> {
         ips: vec!["93.184.216.34".parse().unwrap()],
         ports: vec![443],
         protocol: "tcp",
-        kinds: vec!["HORIZONTAL_PORT_SCAN".into(), "HTTPS".into()],
+        kinds: kind_words(EvidenceType::HorizontalPortScan)
+            .into_iter()
+            .chain(["HTTPS".into()])
+            .collect(),
         texts: vec!["offers TLS 1.3 to www.example.com".into()],
         level: Some(ThreatLevel::High),
         // 2017-05-02 10:00:05 to 10:02:00 UTC
