@@ -22,10 +22,11 @@ const OBJECTS: [(&str, &str); 1] = [("lynceus-ebpf", "lynceus.bpf.o")];
 const OBJECT_VARIABLE: &str = "LYNCEUS_EBPF_OBJECT";
 
 /// The system tests that load or attach the kernel programs, by module.
-const KERNEL_TESTS: [&str; 6] = [
+const KERNEL_TESTS: [&str; 7] = [
     "system::kernel_",
     "system::accounting",
-    "system::egress_accounting",
+    "system::apps_parity",
+    "system::offload",
     "system::hooks",
     "system::replay",
     "system::routes",

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::report;
 use crate::shell;
+use crate::test::install_packages;
 
 /// Clock ticks of `/proc/self/stat` in a second; fixed on Linux.
 const TICKS: f64 = 100.0;
@@ -40,6 +41,11 @@ pub(super) struct Contender {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    install_packages(&[
+        ("tcpdump", "tcpdump"),
+        ("softflowd", "softflowd"),
+        ("nfdump", "nfpcapd"),
+    ])?;
     let lynceus = lynceus(options.no_build)?;
     let folder = shell::root().join("target/bench");
     fs::create_dir_all(&folder)?;
