@@ -128,11 +128,12 @@ fn beyond(status: &SensorStatus) -> Vec<Line> {
         );
         lines.push(Line::toned(Tone::Quiet, "  place   ").and(Tone::Plain, text));
     }
-    if let Some(cost) = status.nanos_per_packet {
-        lines.push(
-            Line::toned(Tone::Quiet, "  cost    ")
-                .and(Tone::Plain, format!("{cost:.0} ns per packet in the kernel")),
-        );
+    if status.kernel.is_some() {
+        let cost = match status.nanos_per_packet {
+            Some(cost) => format!("{cost:.0} ns per packet in the kernel (a super packet is one)"),
+            None => "not measured (`sysctl kernel.bpf_stats_enabled=1` has the kernel measure it)".to_owned(),
+        };
+        lines.push(Line::toned(Tone::Quiet, "  cost    ").and(Tone::Plain, cost));
     }
     for fill in &status.fills {
         let share = if fill.limit == 0 {

@@ -20,7 +20,8 @@ pub struct SensorStatus {
     /// What each stage behind the hook let go.
     pub losses: Vec<Loss>,
     pub fills: Vec<Fill>,
-    /// Mean cost of the kernel programs; `None` where the kernel does not measure it.
+    /// Mean cost of a run of the kernel programs, each of which handles one packet or one super packet (GRO, TSO); `None`
+    /// where the kernel does not measure it (`sysctl kernel.bpf_stats_enabled=1`, Linux 5.1).
     pub nanos_per_packet: Option<f64>,
     /// What was asked to be blocked, and what ended in the last minute.
     pub blocks: Vec<crate::block::BlockStatus>,
