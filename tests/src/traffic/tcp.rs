@@ -12,6 +12,10 @@ use crate::netns::Netns;
 /// Longer than any transfer of a test; a stuck one fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Receive buffer of the server, in bytes: with it fewer than 256 segments are under way at once, which is all that the
+/// queue of a veth in front of an XDP program holds. What it dropped, the stack would count and send in its own ways.
+const RECEIVE_BUFFER: usize = 128 << 10;
+
 /// What the two kernels' stacks sent, in packets as on a wire (a super packet counts as its segments).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bulk {
@@ -32,6 +36,7 @@ pub struct Bulk {
 pub fn bulk_tcp(client: &Netns, server: &Netns, address: SocketAddr, payload: u64) -> Result<Bulk> {
     let before = (segments(client)?, segments(server)?);
     let listener = server.run(|| TcpListener::bind(address)).context("listen")?;
+    bound_window(&listener)?;
     let receiver = server.spawn(move || -> Result<u64> {
         let (mut stream, _) = listener.accept().context("accept")?;
         stream.set_read_timeout(Some(PATIENCE)).context("time limit")?;
@@ -75,6 +80,11 @@ pub fn bulk_tcp(client: &Netns, server: &Netns, address: SocketAddr, payload: u6
         server_packets: after.1.0 + after.1.1 - before.1.0 - before.1.1,
         retransmitted: after.0.1 + after.1.1 - before.0.1 - before.1.1,
     })
+}
+
+/// The connections that it accepts inherit the bound.
+fn bound_window(listener: &TcpListener) -> Result<()> {
+    rustix::net::sockopt::set_socket_recv_buffer_size(listener, RECEIVE_BUFFER).context("receive buffer")
 }
 
 fn segments(namespace: &Netns) -> Result<(u64, u64)> {
