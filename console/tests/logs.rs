@@ -6,6 +6,7 @@
     reason = "tests say what failed and what they skipped"
 )]
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -385,21 +386,26 @@ fn a_growing_directory_is_watched() {
     let text = fs::read_to_string(&whole).unwrap();
     let (header, rows): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('#'));
     let header = header.join("\n");
-    let watch = Command::new(env!("CARGO_BIN_EXE_lynceus"))
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_lynceus"))
         .arg("watch")
         .arg(folder.path())
-        .args(["--json", "--for", "6"])
+        .args(["--json", "--for", "10"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // It begins when it says so, which takes seconds on a busy machine.
+    let mut said = BufReader::new(watch.stderr.take().unwrap());
+    let mut began = String::new();
+    said.read_line(&mut began).unwrap();
+    assert!(began.contains("watching"), "{began}");
     let (first, second) = rows.split_at(rows.len() / 2);
     fs::write(&conn, format!("{header}\n{}\n", first.join("\n"))).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(std::time::Duration::from_secs(4));
     fs::rename(&conn, folder.path().join("conn.2026-01-31-00-00-00.log")).unwrap();
     fs::write(&conn, format!("{header}\n{}\n", second.join("\n"))).unwrap();
     let output = watch.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = std::io::read_to_string(said).unwrap();
     assert!(output.status.success(), "{said}");
     let law = said
         .lines()
