@@ -1,5 +1,6 @@
-//! Heads and decoders: a capture that is sent at its own pace gives, through XDP and through TCX, the application records
-//! that its file gives. Times and latencies are not compared: those of a replay are its own.
+//! Heads, decoders and profiles: a capture that is sent at its own pace gives, through XDP and through TCX, the
+//! application records and the profiles that its file gives. Times, latencies and letters, which are made of times, are
+//! not compared: those of a replay are its own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,6 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use lynceus_model::app::{AppEvent, AppRecord};
+use lynceus_model::flow::FlowUpdate;
+use lynceus_model::profile::ProfileDelta;
+use lynceus_model::profiler::{Profiler, ProfilerConfig};
+use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::window::Direction;
 use lynceus_sensor::kernel::attach::HookChoice;
 use lynceus_sensor::source::pcap::{Depth, PcapSource};
 use lynceus_sensor::source::{Event, Source, Status};
@@ -41,11 +47,14 @@ const LONG: [(&str, &[&str]); 6] = [
     ("services-mixed", &["Dns"]),
 ];
 
-/// How often a record is there, by what it says.
+/// How often a record, or a row of a profile, is there, by what it says.
 type Records = BTreeMap<String, usize>;
 
+/// All of a capture is in one window.
+const WIDTH: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 #[test]
-fn a_capture_at_its_own_pace_gives_the_same_messages() {
+fn a_capture_at_its_own_pace_gives_the_same_messages_and_profiles() {
     let Some(_root) = need_root() else { return };
     let Some(shared) = shared() else { return };
     let mut chosen = SHORT.to_vec();
@@ -67,7 +76,11 @@ fn a_capture_at_its_own_pace_gives_the_same_messages() {
             let found = of_kernel(&capture.path, hook)
                 .with_context(|| id.to_owned())
                 .unwrap();
-            println!("{id} {hook:?}: {} records", found.values().sum::<usize>());
+            println!(
+                "{id} {hook:?}: {} records and rows",
+                found.values().sum::<usize>()
+            );
+            assert!(found.keys().any(|line| line.contains("out_tuples")), "{found:#?}");
             for record in expected.keys().chain(found.keys()) {
                 let counts = (expected.get(record), found.get(record));
                 if counts.0 != counts.1 {
@@ -88,14 +101,15 @@ fn of_file(path: &Path) -> Result<Records> {
     let table = config(&[], HookChoice::Auto).table;
     let mut source =
         PcapSource::new([path.to_owned()], table, Depth::Kernel).with_decoders(HeadLimits::DEFAULT);
-    let (mut events, mut records) = (Vec::new(), Vec::new());
+    let (mut events, mut flows, mut apps) = (Vec::new(), Vec::new(), Vec::new());
     while source.next(&mut events)? != Status::Ended {}
     for event in events {
-        if let Event::App(record) = event {
-            records.push(*record);
+        match event {
+            Event::App(record) => apps.push(*record),
+            Event::Flow(update) => flows.push(*update),
         }
     }
-    Ok(counted(&records))
+    Ok(counted(&flows, &apps))
 }
 
 fn of_kernel(path: &Path, hook: HookChoice) -> Result<Records> {
@@ -118,11 +132,75 @@ fn of_kernel(path: &Path, hook: HookChoice) -> Result<Records> {
         }
         Ok(())
     })?;
-    Ok(counted(&live.finish()?.apps))
+    let captured = live.finish()?;
+    Ok(counted(&captured.flows, &captured.apps))
 }
 
-fn counted(records: &[AppRecord]) -> Records {
-    let mut counts = Records::new();
+/// Both directions' profiles, row by row.
+fn profiles(flows: &[FlowUpdate], apps: &[AppRecord]) -> Records {
+    let mut profiler = Profiler::new(ProfilerConfig {
+        direction: Direction::All,
+        plan: WindowPlan {
+            origin: Timestamp(0),
+            width: WIDTH,
+        },
+        ..ProfilerConfig::default()
+    });
+    flows.iter().for_each(|update| profiler.observe(update.clone()));
+    apps.iter()
+        .for_each(|record| profiler.observe_app(record.clone()));
+    profiler.finish();
+    let (mut updates, mut whole) = (Vec::new(), BTreeMap::new());
+    profiler.drain(&mut updates);
+    for update in updates {
+        let id = update.delta.window;
+        let profile = whole.entry(id).or_insert_with(|| ProfileDelta::new(id));
+        assert!(profile.merge(&update.delta), "the same window");
+    }
+    let mut lines = Records::new();
+    for (id, profile) in &whole {
+        let ip = id.profile;
+        let mut line = |text: String| *lines.entry(format!("{ip} {text}")).or_default() += 1;
+        line(format!("{:?} {:?}", profile.totals, profile.apps));
+        for (name, table) in [
+            ("client_source_ports", &profile.client_source_ports),
+            ("client_ports", &profile.client_ports),
+            ("server_ports", &profile.server_ports),
+        ] {
+            table
+                .rows()
+                .for_each(|(key, cell)| line(format!("{name} {key:?} {:?}", cell.counts)));
+        }
+        for (name, table) in [
+            ("client_peers", &profile.client_peers),
+            ("server_peers", &profile.server_peers),
+        ] {
+            table
+                .rows()
+                .for_each(|(key, cell)| line(format!("{name} {key:?} {:?}", cell.counts)));
+        }
+        for (name, table) in [
+            ("out_tuples", &profile.out_tuples),
+            ("in_tuples", &profile.in_tuples),
+        ] {
+            table
+                .rows()
+                .for_each(|(key, cell)| line(format!("{name} {key:?} {:?}", cell.counts)));
+        }
+        profile
+            .attempts
+            .rows()
+            .for_each(|(key, _)| line(format!("attempts {key:?}")));
+        profile
+            .arp_targets
+            .rows()
+            .for_each(|(key, _)| line(format!("arp_targets {key:?}")));
+    }
+    lines
+}
+
+fn counted(flows: &[FlowUpdate], records: &[AppRecord]) -> Records {
+    let mut counts = profiles(flows, records);
     for record in records {
         let mut event = record.event.clone();
         if let AppEvent::Dns(dns) = &mut event {
