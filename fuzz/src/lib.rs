@@ -14,14 +14,26 @@ use lynceus_sensor::source::files::{FileSource, LogFormat};
 use lynceus_sensor::source::netflow::Records;
 use lynceus_sensor::source::pcap::CaptureReader;
 use lynceus_sensor::source::{Source as _, Status};
+use prost::Message as _;
 use sensor_ebpf::flow::{FlowKey, FlowRecord, Handshake, HookDirection, Point, Side, SideCounters};
 use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
+
+pub mod decode;
 
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 23] = [
+    ("decode_dhcp_arp", decode::dhcp_arp),
+    ("decode_dns", decode::dns_message),
+    ("decode_http", decode::http_head),
+    ("decode_quic", decode::quic_datagrams),
+    ("decode_ssh", decode::ssh_start),
+    ("decode_tls", decode::tls_hello),
+    ("decoder", decode::segments),
+    ("heads", decode::selector),
+    ("wire", wire),
     ("parse", parse),
     ("capture", capture),
     ("records", records),
@@ -74,19 +86,25 @@ fn check_parse<const LEVELS: usize>(frame: &Slice<'_>, link: Link) {
 
 /// A capture file through reader, parser and a flow table that is too small: every packet must come out once.
 pub fn capture(data: &[u8]) {
-    let Ok(mut reader) = CaptureReader::new("fuzz", Cursor::new(data.to_vec())) else { return };
+    let Ok(mut reader) = CaptureReader::new("fuzz", Cursor::new(data.to_vec())) else {
+        return;
+    };
     let mut table = flow_table();
     let (mut packet, mut flows, mut counted) = (Packet::default(), Vec::new(), 0u64);
     // A small compressed file can hold very many frames.
     for _ in 0..50_000 {
-        let Ok(Some(frame)) = reader.next_frame() else { break };
+        let Ok(Some(frame)) = reader.next_frame() else {
+            break;
+        };
         let Some(link) = frame.link else { continue };
         let slice = Slice {
             bytes: frame.bytes,
             wire_len: frame.wire_len,
         };
         if parse::parse::<_, USER_LEVELS>(&slice, link, &mut packet).is_ok() {
-            table.packet(&packet, frame.time, frame.wire_len, &mut flows).expect("the table evicts");
+            table
+                .packet(&packet, frame.time, frame.wire_len, &mut flows)
+                .expect("the table evicts");
             counted += 1;
         }
     }
@@ -102,7 +120,9 @@ pub fn records(data: &[u8]) {
     for bytes in data.chunks_exact(8).take(20_000) {
         let record = record(bytes);
         counted += record.sides.iter().map(|side| side.packets).sum::<u64>();
-        table.record(&record, clock, &mut flows).expect("the table evicts");
+        table
+            .record(&record, clock, &mut flows)
+            .expect("the table evicts");
         if bytes[7] & 0x80 != 0 {
             table.tick(clock.wall(u64::from(bytes[4]) << 30), &mut flows);
         }
@@ -132,17 +152,26 @@ pub fn nfdump(data: &[u8]) {
 
 /// Reads to the end: every packet that a row states is in one report, and every report is a line of JSON's worth.
 fn log(format: LogFormat, data: &[u8]) {
-    let Ok(mut source) = FileSource::log(format, "fuzz", Cursor::new(data.to_vec())) else { return };
+    let Ok(mut source) = FileSource::log(format, "fuzz", Cursor::new(data.to_vec())) else {
+        return;
+    };
     let (mut events, mut packets) = (Vec::new(), 0u64);
     loop {
         let status = source.next(&mut events);
-        packets = events.drain(..).fold(packets, |sum, event| sum.saturating_add(event.packets()));
+        packets = events
+            .drain(..)
+            .fold(packets, |sum, event| sum.saturating_add(event.packets()));
         if matches!(status, Ok(Status::Ended)) {
             break;
         }
     }
     assert_eq!(packets, source.log_packets());
-    assert!(source.points(packets).iter().all(|point| point.unaccounted() == 0));
+    assert!(
+        source
+            .points(packets)
+            .iter()
+            .all(|point| point.unaccounted() == 0)
+    );
 }
 
 /// Datagrams of one exporter, each behind its length in two bytes: every packet of a record is in one report.
@@ -204,27 +233,39 @@ fn record(bytes: &[u8]) -> FlowRecord {
 /// hello's record.
 pub fn flight(data: &[u8]) {
     let [high, low, bytes @ ..] = data else { return };
-    let Ok(Read::Done { value, consumed }) = tls::read_certificate(bytes, u16::from_be_bytes([*high, *low])) else {
+    let Ok(Read::Done { value, consumed }) = tls::read_certificate(bytes, u16::from_be_bytes([*high, *low]))
+    else {
         return;
     };
     assert!(consumed <= bytes.len());
     if let Some(Ok(certificate)) = value.map(|der| x509::read(&der)) {
         assert_eq!(certificate.sha256.map(|digits| digits.len()), Some(64));
-        assert!(!certificate.subject.chars().any(|letter| letter.is_ascii_control()));
+        assert!(
+            !certificate
+                .subject
+                .chars()
+                .any(|letter| letter.is_ascii_control())
+        );
     }
 }
 
 /// Dialogues of lines: each turn ends with a zero byte, client and server take turns.
 pub fn dialogue(data: &[u8]) {
     let server = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (mut mail, mut files, mut typed) = (smtp::Session::default(), ftp::Session::default(), telnet::Session::default());
+    let (mut mail, mut files, mut typed) = (
+        smtp::Session::default(),
+        ftp::Session::default(),
+        telnet::Session::default(),
+    );
     for (turn, bytes) in data.split(|byte| *byte == 0).enumerate() {
         if turn % 2 == 0 {
             mail.client(bytes);
             files.client(bytes);
             typed.client(bytes);
         } else {
-            mail.server(bytes, |event| assert!(event.reply_code.is_some_and(|code| code < 1000)));
+            mail.server(bytes, |event| {
+                assert!(event.reply_code.is_some_and(|code| code < 1000))
+            });
             files.server(bytes, server, |event| {
                 assert!(event.command != "PASS" || event.argument.is_none());
                 assert!(event.data.is_none_or(|data| data.port != 0));
@@ -247,7 +288,31 @@ fn drain(table: &mut FlowTable, flows: &mut Vec<FlowUpdate>) -> u64 {
     table.tick(Timestamp::MAX, flows);
     while table.finish(1000, flows) {}
     assert_eq!(table.stats().flows, 0);
-    flows.iter().map(|update| update.new_out.packets + update.new_back.packets).sum()
+    flows
+        .iter()
+        .map(|update| update.new_out.packets + update.new_back.packets)
+        .sum()
+}
+
+/// What a peer of the collector may send: what passes the checks goes back to the wire and passes again, unchanged.
+pub fn wire(data: &[u8]) {
+    use lynceus_proto::batch::{Batch, Content};
+    use lynceus_proto::session::{Hello, Welcome};
+    use lynceus_proto::v1;
+    if let Ok(batch) = v1::Batch::decode(data) {
+        let _ = Batch::try_from(batch);
+    }
+    if let Ok(hello) = v1::Hello::decode(data) {
+        let _ = Hello::try_from(hello);
+    }
+    if let Ok(welcome) = v1::Welcome::decode(data) {
+        let _ = Welcome::try_from(welcome);
+    }
+    // Without the checksum around it, so that the fuzzer gets to the content.
+    if let Ok(Ok(content)) = v1::Payload::decode(data).map(Content::try_from) {
+        let again = Content::try_from(v1::Payload::from(content.clone()));
+        assert_eq!(again, Ok(content));
+    }
 }
 
 /// Landmark files, measurement files and lists of anchors: what is taken can be written and read again.
@@ -279,8 +344,12 @@ pub fn know_your_ip(data: &[u8]) {
     }
     assert!(List::new(data).all(|line| line.is_ok()));
     let small = std::io::BufReader::with_capacity(3, data);
-    let pieces: Vec<IpAddr> = Extract::new(small).map(|address| address.expect("memory")).collect();
-    let whole: Vec<IpAddr> = Extract::new(data).map(|address| address.expect("memory")).collect();
+    let pieces: Vec<IpAddr> = Extract::new(small)
+        .map(|address| address.expect("memory"))
+        .collect();
+    let whole: Vec<IpAddr> = Extract::new(data)
+        .map(|address| address.expect("memory"))
+        .collect();
     assert_eq!(pieces, whole);
 }
 
@@ -289,8 +358,17 @@ pub fn table(data: &[u8]) {
     use lynceus_enrich::offline::asn::Systems;
     use lynceus_enrich::offline::container::Container;
     use lynceus_enrich::offline::vendor::Vendors;
-    let addresses = ["0.0.0.0", "1.2.3.4", "255.255.255.255", "::", "2001:db8::1", "ffff::"];
-    let Ok(container) = Container::open(data.to_vec()) else { return };
+    let addresses = [
+        "0.0.0.0",
+        "1.2.3.4",
+        "255.255.255.255",
+        "::",
+        "2001:db8::1",
+        "ffff::",
+    ];
+    let Ok(container) = Container::open(data.to_vec()) else {
+        return;
+    };
     if let Ok(systems) = Systems::open(container) {
         for address in addresses {
             let ip: IpAddr = address.parse().expect("an address");
@@ -310,7 +388,10 @@ pub fn table(data: &[u8]) {
 pub fn outside(data: &[u8]) {
     lynceus_enrich::provider::decode_all(data);
     lynceus_enrich::wire::dns::decode_all(data);
-    for scanner in [lynceus_enrich::scans::Scanner::ZMap, lynceus_enrich::scans::Scanner::ZGrab2] {
+    for scanner in [
+        lynceus_enrich::scans::Scanner::ZMap,
+        lynceus_enrich::scans::Scanner::ZGrab2,
+    ] {
         lynceus_enrich::scans::read(scanner, data, Some(80), 0, |_| Ok(())).expect("memory does not fail");
     }
 }

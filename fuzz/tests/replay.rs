@@ -19,7 +19,10 @@ impl Chance {
 fn seeds_and_their_neighbors() {
     for (name, target) in lynceus_fuzz::TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
-        let mut seeds: Vec<_> = fs::read_dir(&folder).expect("seeds").map(|file| file.expect("a seed").path()).collect();
+        let mut seeds: Vec<_> = fs::read_dir(&folder)
+            .expect("seeds")
+            .map(|file| file.expect("a seed").path())
+            .collect();
         seeds.sort();
         assert!(!seeds.is_empty(), "{name} has no seeds");
         let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
