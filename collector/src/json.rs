@@ -392,12 +392,16 @@ pub(crate) mod tests {
         ]
     }
 
+    fn schema(name: &str) -> jsonschema::Validator {
+        let path = format!("{}/../docs/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        jsonschema::validator_for(&schema).unwrap()
+    }
+
     #[test]
     fn lines_follow_their_schemas() {
         for (name, line) in lines() {
-            let path = format!("{}/../docs/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
-            let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-            let schema = jsonschema::validator_for(&schema).unwrap();
+            let schema = schema(name);
             let errors: Vec<String> = schema.iter_errors(&line).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{name}: {errors:?}");
             // The schema knows every field: one more or one less is an error.
@@ -410,6 +414,32 @@ pub(crate) mod tests {
                 assert!(!schema.is_valid(&less), "{name} without {field}");
             }
         }
+    }
+
+    #[test]
+    fn no_finite_number_is_null_in_line_and_schema() {
+        let mut odd = evidence(1);
+        let feature = &mut odd.explanation.features[0];
+        feature.value = f64::NAN;
+        feature.own = Some(OwnPast {
+            mean: f64::INFINITY,
+            surprisal: f64::NAN,
+            windows: 1,
+        });
+        let line = line(|out| write_evidence(out, &odd));
+        let feature = &line["explanation"]["features"][0];
+        for value in [
+            &feature["value"],
+            &feature["own"]["mean"],
+            &feature["own"]["surprisal"],
+        ] {
+            assert!(value.is_null(), "{line}");
+        }
+        let errors: Vec<String> = schema("evidence")
+            .iter_errors(&line)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{errors:?}");
     }
 
     #[test]

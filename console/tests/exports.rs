@@ -80,6 +80,41 @@ fn input(folder: &Path) {
     }
 }
 
+/// Every line that an analysis prints, as the schema of its kind says; evidence, an alert and the summary are among them.
+#[test]
+fn lines_of_an_analysis_follow_their_schemas() {
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_lynceus"))
+        // Short windows have a low threshold: the scan becomes an alert.
+        .args(["analyze", "-q", "--json", "--window", "1m"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let schemas = ["evidence", "alert", "summary"].map(|kind| {
+        let path = format!("{}/../docs/schema/{kind}.json", env!("CARGO_MANIFEST_DIR"));
+        let schema: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        (kind, jsonschema::validator_for(&schema).unwrap())
+    });
+    let mut seen = BTreeMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (kind, schema) = schemas
+            .iter()
+            .find(|(kind, _)| line["kind"] == *kind)
+            .unwrap_or_else(|| panic!("{line}"));
+        let errors: Vec<String> = schema.iter_errors(&line).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{line}: {errors:?}");
+        *seen.entry(*kind).or_insert(0) += 1;
+    }
+    assert_eq!(seen.len(), schemas.len(), "{seen:?}");
+}
+
 fn logs(folder: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
