@@ -145,5 +145,10 @@ async fn what_is_refused_is_named_and_counted() {
     assert!(metrics.contains("lynceus_collector_batches_total 1"), "{metrics}");
     assert!(metrics.contains("durability=\"durable\""), "{metrics}");
     assert!(daemon.http("/readyz").await.contains("ready"));
+    let health = daemon.http("/healthz").await;
+    assert!(
+        health.starts_with("HTTP/1.1 200") && health.ends_with("ok\n"),
+        "{health}"
+    );
     daemon.terminate();
 }
