@@ -7,6 +7,7 @@ mod system {
     mod alert_block;
     mod apps_parity;
     mod delivery;
+    mod demo;
     mod detections;
     mod exactly_once;
     mod file_truth;

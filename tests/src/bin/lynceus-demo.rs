@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use clap::Parser;
 use lynceus_tests::netns::{Pair, VethOptions};
 use lynceus_tests::program;
 use lynceus_tests::scenario::{self, TimedFrame};
@@ -20,11 +21,22 @@ use lynceus_tests::traffic::FrameSocket;
 const READY: &str = "capturing on";
 /// Time for the last window sweep and for profiles to reach the collector before the program is asked to stop.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Attaching takes a fraction of a second, on a machine that is busy with builds much more.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Sends made-up traffic through lynceus and shows profiles, evidence and alerts.
+#[derive(Parser)]
+struct Options {
+    /// New folder for what is found, in place of `demo` beside the program
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
 
 fn main() -> Result<ExitCode> {
+    let options = Options::parse();
     let frames = scenario::demo();
     let lynceus = program::built("lynceus")?;
-    let kept = kept(&lynceus)?;
+    let kept = kept(&lynceus, options.out)?;
     let status = match Pair::new(VethOptions::default()) {
         Ok(pair) => live(&lynceus, &pair, &frames, &kept)?,
         Err(reason) => {
@@ -41,8 +53,12 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An empty place beside the program for what the demo finds; that of an earlier demo goes.
-fn kept(lynceus: &Path) -> Result<PathBuf> {
+/// An empty place for what the demo finds. Beside the program, where nobody asked for another, that of an earlier demo
+/// goes.
+fn kept(lynceus: &Path, asked: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(folder) = asked {
+        return Ok(folder);
+    }
     let folder = lynceus
         .parent()
         .context("the program is in a folder")?
@@ -75,10 +91,10 @@ fn live(lynceus: &Path, pair: &Pair, frames: &[TimedFrame], kept: &Path) -> Resu
             }
         }
     });
-    let ready = told.recv_timeout(Duration::from_secs(30));
+    let ready = told.recv_timeout(PATIENCE);
     let sent = match ready {
         Ok(()) => pair.sender.run(|| send(frames)),
-        Err(_) => Err(anyhow::anyhow!("lynceus live was not ready within 30 s")),
+        Err(_) => Err(anyhow::anyhow!("lynceus live was not ready within {PATIENCE:?}")),
     };
     thread::sleep(SETTLE);
     interrupt(child.id())?;
