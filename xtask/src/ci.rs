@@ -1,11 +1,9 @@
 //! `cargo xtask lint` and `cargo xtask ci`: what CI checks, in the order in which a mistake is cheapest to find.
 
-use std::process::Stdio;
-
 use crate::shell::{command, execute};
 use crate::{ebpf, setup, test};
 
-/// Formatting, lints (those of the kernel programs with their own compiler), the lock of the fuzz targets and the agreement of the committed eBPF object with its source.
+/// Formatting, lints (those of the kernel programs with their own compiler) and the agreement of the committed eBPF object with its source.
 pub(crate) fn lint() -> anyhow::Result<()> {
     execute(command("cargo").args(["fmt", "--all", "--check"]))?;
     execute(command("cargo").args([
@@ -17,19 +15,6 @@ pub(crate) fn lint() -> anyhow::Result<()> {
         "-D",
         "warnings",
     ]))?;
-    // The fuzz targets have a lock of their own; the tests would refuse a stale one only at their end.
-    execute(
-        command("cargo")
-            .args([
-                "metadata",
-                "--locked",
-                "--format-version",
-                "1",
-                "--manifest-path",
-                "fuzz/Cargo.toml",
-            ])
-            .stdout(Stdio::null()),
-    )?;
     setup::run(&setup::Options::default())?;
     ebpf::build::lint()?;
     ebpf::run(&ebpf::Options {

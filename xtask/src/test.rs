@@ -56,20 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         tests.env("LYNCEUS_SOAK", "1");
     }
     let mut sum = Sum::default();
-    let mut success = sum.follow(tests)?;
-    if options.filter.is_none() {
-        // What fuzzing found and the seeds, through every parser; its own workspace, because libFuzzer needs a nightly.
-        let mut replay = command("cargo");
-        replay.args(["test", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
-        replay.args([
-            "--no-default-features",
-            "--target-dir",
-            "target",
-            "--",
-            "--show-output",
-        ]);
-        success &= sum.follow(replay)?;
-    }
+    let success = sum.follow(tests)?;
     for reason in &sum.skipped {
         println!("{reason}");
     }
