@@ -14,15 +14,19 @@ mod redis_server;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lynceus_model::flow::Endpoint;
 use lynceus_proto::v1;
 use lynceus_proto::v1::query_client::QueryClient;
 
 use daemon::Daemon;
 use redis_server::RedisServer;
-use traffic::{batches, beacon, updates};
+use traffic::{batches, beacon, get, sighting, updates};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is moved out: one detector by its name, and a group.
@@ -34,8 +38,13 @@ struct Module(Child);
 
 impl Module {
     fn start(name: &str, store: &str) -> Self {
+        Self::start_with(name, store, &[])
+    }
+
+    fn start_with(name: &str, store: &str, options: &[&OsStr]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_lynceus-collector"))
             .args(["module", name, "--store", store])
+            .args(options)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::null())
             .spawn();
@@ -217,6 +226,87 @@ async fn the_stream_is_bounded_and_what_it_loses_is_counted() {
     .await;
     module.end();
     collector.terminate();
+}
+
+/// An outside service is asked by the process that has the detector; the collector itself asks nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_asks_outside_services_itself() {
+    let Some(redis) = RedisServer::start("always") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!("engine = \"redis\"\nredis_url = \"{}\"\n", redis.tcp_url());
+    let sections = "[modules]\nexternal = [\"young_domain\"]\n";
+    let collector = Daemon::start_with(directory.path(), &settings, sections).await;
+    let state = directory.path().join("outside");
+    let file = directory.path().join("module.toml");
+    let config = format!(
+        "[store]\ndirectory = \"{}\"\n[knowledge]\nstate = \"{}\"\n[knowledge.rdap]\nenabled = true\nurl = \"{}\"\n",
+        directory.path().join("module").display(),
+        state.display(),
+        registry()
+    );
+    std::fs::write(&file, config).unwrap();
+    let _module = Module::start_with(
+        "young_domain",
+        &redis.tcp_url(),
+        &["--config".as_ref(), file.as_ref()],
+    );
+    let server = Endpoint {
+        ip: "93.184.216.34".parse().unwrap(),
+        port: 80,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let (mut sealed, mut acknowledged) = (Vec::new(), 0);
+    // Asked at the first sighting, known at a later one.
+    let found = loop {
+        assert!(
+            Instant::now() < deadline,
+            "nothing after {} sightings",
+            sealed.len()
+        );
+        let hour = i64::try_from(sealed.len()).unwrap() + 1;
+        sealed.push(daemon::seal(&sighting(hour, server, get("www.example.com", "/"))));
+        collector.send(&sealed, &mut acknowledged).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let evidence = collector.evidence().await;
+        if let Some(found) = evidence.into_iter().find(|found| found.kind == "YOUNG_DOMAIN") {
+            break found;
+        }
+    };
+    assert!(
+        found.description.contains("registered 10 days before"),
+        "{}",
+        found.description
+    );
+    assert!(
+        state.join("young_domain/probes.jsonl").is_file(),
+        "who was asked is on record"
+    );
+    collector.terminate();
+}
+
+/// A registry that says of every domain that it was registered ten days before the epoch, in which the sightings are.
+fn registry() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
+            // The head ends with an empty line; whoever goes away before it gets no answer.
+            if !request.any(|line| line.is_ok_and(|line| line.is_empty())) {
+                continue;
+            }
+            let body = r#"{"objectClassName":"domain","events":[{"eventAction":"registration","eventDate":"1969-12-22T00:00:00Z"}]}"#;
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/rdap+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    url
 }
 
 #[test]

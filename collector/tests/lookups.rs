@@ -23,58 +23,15 @@ use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
 use lynceus_collector::store::{MemoryStore, Store};
 use lynceus_detect::context::{Indicator, Knowledge as _};
-use lynceus_model::app::{AppEvent, AppRecord, Dns, DnsAnswer, DnsData, File, HttpRequest, TlsServer};
+use lynceus_model::app::{AppEvent, Dns, DnsAnswer, DnsData, File, TlsServer};
 use lynceus_model::evidence::{Evidence, EvidenceType, ThreatLevel};
-use lynceus_model::flow::{Endpoint, FiveTuple};
-use lynceus_model::profiler::{Profiler, ProfilerConfig};
+use lynceus_model::flow::Endpoint;
 use lynceus_model::time::Timestamp;
-use lynceus_proto::batch::{Batch, BatchId, BootId, Content, StreamId};
+use lynceus_proto::batch::Batch;
 use state::State;
-use traffic::{PLAN, SENSOR};
+use traffic::{PLAN, SENSOR, get, sighting};
 
-const CLIENT: &str = "10.0.0.7";
 const SERVER: &str = "93.184.216.34";
-
-/// A message of the client in the window that begins at that hour.
-fn sighting(hour: i64, server: Endpoint, event: AppEvent) -> Batch {
-    let mut profiler = Profiler::new(ProfilerConfig {
-        sensor: SENSOR,
-        plan: PLAN,
-        ..ProfilerConfig::default()
-    });
-    let from_responder = matches!(event, AppEvent::TlsServer(_));
-    profiler.observe_app(AppRecord {
-        time: Timestamp::from_secs(hour * 3600 + 60),
-        tuple: FiveTuple {
-            originator: Endpoint {
-                ip: CLIENT.parse().unwrap(),
-                port: 40_000,
-            },
-            responder: server,
-            protocol: 6,
-        },
-        community_id: None,
-        from_responder,
-        event,
-    });
-    profiler.finish();
-    let mut updates = Vec::new();
-    profiler.drain(&mut updates);
-    let stream = StreamId {
-        boot: BootId([9; 16]),
-        stream: 1,
-    };
-    let id = BatchId {
-        sensor: SENSOR,
-        stream,
-        seq: u64::try_from(hour).unwrap(),
-    };
-    let content = Content {
-        updates,
-        gaps: Vec::new(),
-    };
-    Batch::local(id, content)
-}
 
 fn server() -> Endpoint {
     Endpoint {
@@ -180,16 +137,6 @@ fn dns(name: &str, answer: &str) -> AppEvent {
             data: DnsData::Address(answer.parse().unwrap()),
         }],
         ..Dns::default()
-    })
-}
-
-fn get(host: &str, uri: &str) -> AppEvent {
-    AppEvent::HttpRequest(HttpRequest {
-        method: "GET".to_owned(),
-        host: Some(host.to_owned()),
-        uri: uri.to_owned(),
-        user_agent: None,
-        content_length: None,
     })
 }
 

@@ -21,6 +21,7 @@ use super::windows::{Opening, Windows};
 use crate::config::Config;
 use crate::feeds::Keeper;
 use crate::knowledge::Facts;
+use crate::lookups::Lookups;
 use crate::modules::{Group, Modules};
 use crate::store::{RedisOptions, StoreError};
 
@@ -30,7 +31,7 @@ pub struct ModuleOptions {
     /// As in `modules.external` of the collector.
     pub name: String,
     pub redis: RedisOptions,
-    /// Feeds and their copies, for detectors that ask them; everything else comes from the collector.
+    /// Feeds and outside services, for detectors that ask them; everything else comes from the collector.
     pub config: Config,
 }
 
@@ -115,6 +116,8 @@ fn serve(
         return Ok(());
     }
     *said_waiting = false;
+    // Not before: what was asked of the services so far is read from what the last one that worked has left.
+    ask_outside(options, facts)?;
     let engine = crate::dispatch::EngineOptions {
         facts: Arc::clone(facts),
         ..settings.engine()?
@@ -127,6 +130,7 @@ fn serve(
     let heartbeat = Heartbeat::start(second, text, modules.board()).context("no thread")?;
     let turn = Turn {
         name: options.name.clone(),
+        facts: Arc::clone(facts),
         group: engine.group,
         windows: Windows::new(engine.plan, engine.max_window_bytes),
         modules,
@@ -141,8 +145,21 @@ fn serve(
     worked
 }
 
+/// Quotas are of this module's processes on this machine: two that worked with one file would lose each other's counts.
+fn ask_outside(options: &ModuleOptions, facts: &Facts) -> anyhow::Result<()> {
+    if facts.lookups().is_some() {
+        return Ok(());
+    }
+    let state = options.config.knowledge_state().join(&options.name);
+    if let Some(lookups) = Lookups::start(&options.config.knowledge, &state)? {
+        facts.set_lookups(lookups);
+    }
+    Ok(())
+}
+
 struct Turn {
     name: String,
+    facts: Arc<Facts>,
     group: SensorId,
     windows: Windows,
     modules: Modules,
@@ -251,7 +268,11 @@ impl Turn {
         });
         let found = self.modules.inspect(&group).context("the modules' thread")?;
         let found = found.into_iter().flat_map(|found| found.evidence);
-        Ok(found.chain(self.modules.late()).collect())
+        let found: Vec<Evidence> = found.chain(self.modules.late()).collect();
+        for evidence in &found {
+            self.facts.note_evidence(evidence);
+        }
+        Ok(found)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use lynceus_model::app::{AppEvent, AppRecord, HttpRequest};
 use lynceus_model::flow::{CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Totals};
 use lynceus_model::profiler::{Profiler, ProfilerConfig};
 use lynceus_model::time::{Timestamp, WindowPlan};
@@ -219,4 +220,61 @@ fn flow(
         part: 0,
         end: FlowEnd::Closed,
     }
+}
+
+/// Who sees what [`sighting`] says.
+#[allow(dead_code, reason = "only some tests want it")]
+pub(crate) const CLIENT: &str = "10.0.0.7";
+
+/// A message of the client in the window that begins at that hour.
+#[allow(dead_code, reason = "only some tests want it")]
+pub(crate) fn sighting(hour: i64, server: Endpoint, event: AppEvent) -> Batch {
+    let mut profiler = Profiler::new(ProfilerConfig {
+        sensor: SENSOR,
+        plan: PLAN,
+        ..ProfilerConfig::default()
+    });
+    let from_responder = matches!(event, AppEvent::TlsServer(_));
+    profiler.observe_app(AppRecord {
+        time: Timestamp::from_secs(hour * 3600 + 60),
+        tuple: FiveTuple {
+            originator: Endpoint {
+                ip: CLIENT.parse().unwrap(),
+                port: 40_000,
+            },
+            responder: server,
+            protocol: 6,
+        },
+        community_id: None,
+        from_responder,
+        event,
+    });
+    profiler.finish();
+    let mut updates = Vec::new();
+    profiler.drain(&mut updates);
+    let stream = StreamId {
+        boot: BootId([9; 16]),
+        stream: 1,
+    };
+    let id = BatchId {
+        sensor: SENSOR,
+        stream,
+        seq: u64::try_from(hour).unwrap(),
+    };
+    let content = Content {
+        updates,
+        gaps: Vec::new(),
+    };
+    Batch::local(id, content)
+}
+
+#[allow(dead_code, reason = "only some tests want it")]
+pub(crate) fn get(host: &str, uri: &str) -> AppEvent {
+    AppEvent::HttpRequest(HttpRequest {
+        method: "GET".to_owned(),
+        host: Some(host.to_owned()),
+        uri: uri.to_owned(),
+        user_agent: None,
+        content_length: None,
+    })
 }
