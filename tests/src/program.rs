@@ -12,9 +12,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::fixtures::repository;
 
+/// Set where `cargo test --workspace` has built the programs together with the tests, as `cargo xtask test` does. Another
+/// selection of packages has other features of the dependencies, so `cargo build` would build half of them again.
+const ALL_BUILT: &str = "LYNCEUS_PROGRAMS_BUILT";
+
 /// Path of a program of this workspace, built with the profile of the test.
 ///
-/// `cargo test` builds only the libraries of other packages, so the first call for a program runs `cargo build`.
+/// `cargo test` of this package alone builds only the libraries of others, so the first call for a program runs `cargo
+/// build`, unless [`ALL_BUILT`] says that it is there.
 ///
 /// # Errors
 /// The build failed.
@@ -31,12 +36,22 @@ pub fn built(name: &str) -> Result<PathBuf> {
         .skip(1)
         .find(|folder| !folder.ends_with("deps"))
         .with_context(|| format!("{} is not in a target folder", own.display()))?;
+    if std::env::var_os(ALL_BUILT).is_none() {
+        build(name, folder.ends_with("release"))?;
+    }
+    let path = folder.join(name);
+    ensure!(path.is_file(), "cargo built no {}", path.display());
+    built.insert(name.to_owned(), path.clone());
+    Ok(path)
+}
+
+fn build(name: &str, release: bool) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(repository())
         .args(["build", "--quiet", "--bin", name])
         .stdin(Stdio::null());
-    if folder.ends_with("release") {
+    if release {
         command.arg("--release");
     }
     // What cargo tells a test of its package; the build script of ring asks for them, so that a cargo that inherited
@@ -49,10 +64,7 @@ pub fn built(name: &str) -> Result<PathBuf> {
     }
     let status = command.status().context("start cargo")?;
     ensure!(status.success(), "cargo build --bin {name}: {status}");
-    let path = folder.join(name);
-    ensure!(path.is_file(), "cargo built no {}", path.display());
-    built.insert(name.to_owned(), path.clone());
-    Ok(path)
+    Ok(())
 }
 
 /// A running program; killed with SIGKILL when the guard goes.
