@@ -4,6 +4,7 @@
 //! script first compares the shard's epoch: a collector that was replaced by another one is fenced off. When a call
 //! fails half way, the next append takes back what it left (nobody was told that it was stored).
 
+mod begin;
 pub(crate) mod link;
 mod reader;
 mod scripts;
@@ -14,10 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use self::begin::{load, take_over};
 use self::link::{Link, reply};
 use self::reader::{ShardReader, read_block};
 use self::scripts::Scripts;
-use super::codec::{decode_mark, encode_mark, mark_key};
+use super::codec::{encode_mark, mark_key};
 use super::marks::{self, Mark, Marks, Pending};
 use super::redis_keys::{Keys, SHARDS};
 use super::segment::{self, BlockWriter};
@@ -449,39 +451,6 @@ impl Store for RedisStore {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn take_over(link: &mut Link, keys: &Keys) -> Result<String, StoreError> {
-    // One number for all shards, above every earlier one.
-    let all: Vec<String> = (0..keys.shards()).map(|shard| keys.epoch(shard)).collect();
-    link.run(|connection| {
-        let mut highest = 0_u64;
-        for key in &all {
-            highest = highest.max(redis::cmd("INCR").arg(key).query(connection)?);
-        }
-        for key in &all {
-            redis::cmd("SET").arg(key).arg(highest).exec(connection)?;
-        }
-        Ok(highest.to_string())
-    })
-}
-
-fn load(link: &mut Link, keys: &Keys) -> Result<(Marks, u64), StoreError> {
-    let mut marks = Marks::default();
-    let mut last = 0;
-    for shard in 0..keys.shards() {
-        let (rows, id): (Vec<Vec<u8>>, u64) = link.run(|connection| {
-            let rows = redis::cmd("HVALS").arg(keys.marks(shard)).query(connection)?;
-            Ok((rows, link::last_id(connection, &keys.log(shard))?))
-        })?;
-        for row in rows {
-            let (stream, mark) =
-                decode_mark(&row).ok_or_else(|| link::engine("a sequence mark is not readable"))?;
-            marks.set(stream, mark);
-        }
-        last = last.max(id);
-    }
-    Ok((marks, last))
 }
 
 /// The bound in the notation of ZRANGEBYLEX.
