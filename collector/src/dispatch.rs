@@ -6,6 +6,7 @@
 //! rest: detectors see the same sequence again and say the same evidence under the same ids
 //! (`docs/decisions/0061-replay.md`).
 
+mod effects;
 mod engine;
 mod hot;
 mod left_out;
@@ -34,7 +35,8 @@ pub(crate) use live::is_whole;
 pub use options::EngineOptions;
 pub(crate) use rest::is_at_rest;
 
-use self::engine::{Effects, Engine};
+use self::effects::Effects;
+use self::engine::Engine;
 use self::live::{REPLAY_FROM, WHOLE_TO, position, put_position};
 use self::patient::Patient;
 use crate::external::External;

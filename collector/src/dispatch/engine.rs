@@ -1,18 +1,18 @@
 //! From updates to windows, evidence and alerts. One thread, no clock: everything follows from the log.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use lynceus_detect::outlier::{Counters, Judged, Knows};
 use lynceus_detect::{History, ProfileUpdate};
-use lynceus_model::alert::{Accumulator, Alert, AlertPolicy};
-use lynceus_model::evidence::{Evidence, EvidenceId};
+use lynceus_model::alert::{Accumulator, AlertPolicy};
+use lynceus_model::evidence::Evidence;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, Stage, WindowId};
 use lynceus_proto::batch::Content;
 use lynceus_proto::v1;
 
+use super::effects::Effects;
 use super::hot::{Hot, HotWindows, Replay};
 use super::left_out::LeftOut;
 use super::options::EngineOptions;
@@ -23,69 +23,6 @@ use crate::knowledge::Facts;
 use crate::modules::Item;
 use crate::rows::{self, EvidenceRow};
 use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
-
-/// What one entry of the log brought about.
-#[derive(Debug, Default)]
-pub(super) struct Effects {
-    /// To be written before anything is said to anybody.
-    pub(super) changes: Vec<Change>,
-    /// New ones only: what the store knew already is not said again.
-    pub(super) evidence: Vec<Evidence>,
-    /// Known ones that grew, as they are now.
-    pub(super) grown: Vec<Evidence>,
-    pub(super) alerts: Vec<Alert>,
-    /// Evidence to be written, in the order in which it came; the last revision of each.
-    rows: Vec<Touched>,
-    places: HashMap<EvidenceId, usize>,
-}
-
-/// A row of evidence that is new or grew.
-#[derive(Debug)]
-struct Touched {
-    row: EvidenceRow,
-    /// Its last packet as it is in the store.
-    stored: Option<Timestamp>,
-}
-
-impl Effects {
-    fn touch(&mut self, row: EvidenceRow, stored: Option<Timestamp>) {
-        match self.places.get(&row.evidence.id) {
-            Some(at) => self.rows[*at].row = row,
-            None => {
-                self.places.insert(row.evidence.id, self.rows.len());
-                self.rows.push(Touched { row, stored });
-            }
-        }
-    }
-
-    fn touched(&self, id: EvidenceId) -> Option<&Touched> {
-        self.places.get(&id).map(|at| &self.rows[*at])
-    }
-
-    /// Adds the account of a window that is over to what is about it.
-    fn complete(&mut self, judged: &Judged) {
-        let window = judged.closed.window;
-        let rows = self.rows.iter_mut().map(|touched| &mut touched.row.evidence);
-        for evidence in rows.filter(|evidence| rows::window_of_evidence(evidence) == window) {
-            judged.complete(evidence);
-        }
-    }
-
-    /// No more comes: each row is written once, so no key is put and removed in one go.
-    pub(super) fn close(&mut self) {
-        self.places.clear();
-        for Touched { row, stored } in std::mem::take(&mut self.rows) {
-            let moved = stored.filter(|last| *last != row.evidence.last);
-            self.changes
-                .extend(moved.map(|last| rows::forget_time_of(&row, last)));
-            self.changes.extend(rows::put_evidence(&row));
-            match stored {
-                None => self.evidence.push(row.evidence),
-                Some(_) => self.grown.push(row.evidence),
-            }
-        }
-    }
-}
 
 pub(super) struct Engine {
     options: EngineOptions,
