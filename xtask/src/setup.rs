@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::shell::{command, execute, has, root};
-use crate::toolchain::{name, output, rustc, sysroot};
+use crate::toolchain::{minor, name, output, pinned, rustc, sysroot};
 
 /// The last version whose LLVM is that of the 1.97 nightly; newer ones need a system LLVM 23.
 const BPF_LINKER: &str = "0.10.3";
@@ -41,8 +41,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn nightly() -> anyhow::Result<()> {
-    if let Ok(version) = rustc(&["--version"]) {
-        println!("{}: {}", name(), version.trim());
+    let (pinned, version) = pinned()?;
+    if let Ok(here) = rustc(&["--version"]) {
+        let note = match minor(&here) == Some(version.as_str()) {
+            _ if name() == pinned => String::new(),
+            true => format!(" (of the version of {pinned}, which built the committed object)"),
+            false => format!(
+                " (the committed object was built by {pinned}; bpf-linker {BPF_LINKER} needs {version})"
+            ),
+        };
+        println!("{}: {}{note}", name(), here.trim());
         return Ok(());
     }
     ensure!(
@@ -51,9 +59,14 @@ fn nightly() -> anyhow::Result<()> {
         name()
     );
     // Clippy is for `cargo xtask lint`.
-    let install = ["toolchain", "install", &name(), "--profile", "minimal"];
-    execute(command("rustup").args(install).args(["--component", "clippy"]))
-        .context("the kernel programs need a nightly compiler, and rustup could not install one")
+    let install = ["toolchain", "install", name(), "--profile", "minimal"];
+    execute(command("rustup").args(install).args(["--component", "clippy"])).with_context(|| {
+        format!(
+            "the kernel programs need the compiler {}, and rustup could not install it; any nightly {version} will do: \
+             LYNCEUS_NIGHTLY names it",
+            name()
+        )
+    })
 }
 
 fn linker() -> anyhow::Result<()> {
@@ -78,7 +91,7 @@ fn core_sources(from: RustSource) -> anyhow::Result<()> {
         println!("core library: {}", place.display());
         return Ok(());
     }
-    let rustup = execute(command("rustup").args(["component", "add", "rust-src", "--toolchain", &name()]));
+    let rustup = execute(command("rustup").args(["component", "add", "rust-src", "--toolchain", name()]));
     if rustup.is_ok() && is_there() {
         return Ok(());
     }
@@ -131,7 +144,8 @@ fn from_distribution(place: &Path) -> anyhow::Result<()> {
         .lines()
         .find_map(|line| line.trim().strip_prefix("Candidate: "))
         .context("the archive has no package rust-src")?;
-    let wanted = minor(&rustc(&["--version"])?)?;
+    let version = rustc(&["--version"])?;
+    let wanted = minor(&version).with_context(|| format!("`{}` is no version", version.trim()))?;
     ensure!(
         candidate.starts_with(&format!("{wanted}.")),
         "the archive's rust-src is {candidate}, the nightly compiler needs {wanted}"
@@ -240,16 +254,6 @@ fn archive_in(text: &str) -> Option<(String, String)> {
     Some((line.to_owned(), KEYRING.to_owned()))
 }
 
-/// `1.97` of `rustc 1.97.0-nightly (…)`.
-fn minor(version: &str) -> anyhow::Result<String> {
-    let number = version.split(' ').nth(1).context("rustc states no version")?;
-    let mut parts = number.split('.');
-    match (parts.next(), parts.next()) {
-        (Some(major), Some(minor)) => Ok(format!("{major}.{minor}")),
-        _ => bail!("rustc's version `{number}` has no minor number"),
-    }
-}
-
 fn find(folder: &Path, wanted: impl Fn(&str) -> bool) -> anyhow::Result<PathBuf> {
     fs::read_dir(folder)
         .with_context(|| format!("failed to list {}", folder.display()))?
@@ -325,12 +329,5 @@ mod tests {
         execute(command("dpkg-deb").arg("--build").arg(&tree).arg(&package)).expect("a package");
         assert!(unpack(&package, &base.join("unpacked")).is_err());
         fs::remove_dir_all(&base).expect("removed");
-    }
-
-    #[test]
-    fn reads_the_minor_version() {
-        let version = minor("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)").expect("a version");
-        assert_eq!(version, "1.97");
-        assert!(minor("rustc").is_err());
     }
 }
