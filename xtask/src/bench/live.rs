@@ -7,7 +7,17 @@ use crate::test::install_packages;
 pub(crate) fn run() -> anyhow::Result<()> {
     install_packages(&[("iproute2", "ip"), ("tcpdump", "tcpdump")])?;
     println!("{}\n", report::machine());
-    execute(command("cargo").args(["build", "--release", "--locked", "--bin", "lynceus"]))?;
+    execute(command("cargo").args([
+        "build",
+        "--release",
+        "--locked",
+        "--bin",
+        "lynceus",
+        "--bin",
+        "lynceus-sensor",
+        "--bin",
+        "lynceus-collector",
+    ]))?;
     execute(command("cargo").args([
         "bench",
         "--locked",
