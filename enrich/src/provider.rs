@@ -32,6 +32,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::wire::Response;
+
 pub use abuseipdb::CATEGORIES as ABUSE_CATEGORIES;
 pub use dnsbl::{Verdict as DnsblVerdict, decode as decode_dnsbl};
 pub use facts::{facts, reason, unknowns};
@@ -191,6 +193,14 @@ impl Reply {
     #[must_use]
     pub const fn found(columns: Columns) -> Self {
         Self::Found { columns, range: None }
+    }
+
+    /// What most say in HTTP: 404 for "not found", otherwise a document.
+    fn read(response: Response, decode: fn(&[u8]) -> Result<Columns, Fault>) -> Result<Self, Fault> {
+        match response.body_or_not_found()? {
+            None => Ok(Self::NotFound),
+            Some(body) => Ok(Self::found(decode(&body)?)),
+        }
     }
 }
 

@@ -89,14 +89,7 @@ impl Provider for AbuseIpDbProvider {
         let request = Request::get(&url)
             .header("key", self.settings.api_key.text())
             .header("accept", "application/json");
-        match self
-            .wire
-            .http(Sender::of(&INFO, question.ip), request)?
-            .body_or_not_found()?
-        {
-            None => Ok(Reply::NotFound),
-            Some(body) => Ok(Reply::found(decode(&body)?)),
-        }
+        Reply::read(self.wire.http(Sender::of(&INFO, question.ip), request)?, decode)
     }
 }
 

@@ -61,14 +61,7 @@ impl Provider for CensysProvider {
                 format!("Bearer {}", self.settings.api_key.text()),
             )
             .header("accept", "application/vnd.censys.api.v3.host.v1+json");
-        match self
-            .wire
-            .http(Sender::of(&INFO, question.ip), request)?
-            .body_or_not_found()?
-        {
-            None => Ok(Reply::NotFound),
-            Some(body) => Ok(Reply::found(decode(&body)?)),
-        }
+        Reply::read(self.wire.http(Sender::of(&INFO, question.ip), request)?, decode)
     }
 }
 

@@ -50,14 +50,7 @@ impl Provider for CrowdSec {
             question.ip
         );
         let request = Request::get(&url).header("x-api-key", self.settings.api_key.text());
-        match self
-            .wire
-            .http(Sender::of(&INFO, question.ip), request)?
-            .body_or_not_found()?
-        {
-            None => Ok(Reply::NotFound),
-            Some(body) => Ok(Reply::found(decode(&body)?)),
-        }
+        Reply::read(self.wire.http(Sender::of(&INFO, question.ip), request)?, decode)
     }
 }
 

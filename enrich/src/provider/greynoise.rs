@@ -60,10 +60,7 @@ impl Provider for GreyNoise {
         if response.status == 404 {
             return Ok(decode(&response.body).map_or(Reply::NotFound, Reply::found));
         }
-        match response.body_or_not_found()? {
-            None => Ok(Reply::NotFound),
-            Some(body) => Ok(Reply::found(decode(&body)?)),
-        }
+        Reply::read(response, decode)
     }
 }
 

@@ -44,14 +44,7 @@ impl Provider for InternetDb {
             question.ip
         );
         let request = Request::get(&url);
-        match self
-            .wire
-            .http(Sender::of(&INFO, question.ip), request)?
-            .body_or_not_found()?
-        {
-            None => Ok(Reply::NotFound),
-            Some(body) => Ok(Reply::found(decode(&body)?)),
-        }
+        Reply::read(self.wire.http(Sender::of(&INFO, question.ip), request)?, decode)
     }
 }
 

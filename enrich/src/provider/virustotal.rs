@@ -56,11 +56,7 @@ impl Provider for VirusTotal {
             question.ip
         );
         let request = Request::get(&url).header("x-apikey", self.settings.api_key.text());
-        let sender = Sender::of(&INFO, question.ip);
-        match self.wire.http(sender, request)?.body_or_not_found()? {
-            None => Ok(Reply::NotFound),
-            Some(body) => Ok(Reply::found(decode(&body)?)),
-        }
+        Reply::read(self.wire.http(Sender::of(&INFO, question.ip), request)?, decode)
     }
 }
 
