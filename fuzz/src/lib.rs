@@ -19,11 +19,13 @@ use sensor_ebpf::flow::{FlowKey, FlowRecord, Handshake, HookDirection, Point, Si
 use sensor_ebpf::parse::{self, KERNEL_LEVELS, Link, Packet, Slice, USER_LEVELS};
 
 pub mod decode;
+#[cfg(feature = "collector")]
+mod outlier_state;
 
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets; `seeds/NAME` holds what each begins with.
+/// All targets but `outlier_state`, which the collector's tests replay; `seeds/NAME` holds what each begins with.
 pub const TARGETS: [Target; 23] = [
     ("decode_dhcp_arp", decode::dhcp_arp),
     ("decode_dns", decode::dns_message),
@@ -394,4 +396,10 @@ pub fn outside(data: &[u8]) {
     ] {
         lynceus_enrich::scans::read(scanner, data, Some(80), 0, |_| Ok(())).expect("memory does not fail");
     }
+}
+
+/// What the outlier detector remembers, as rows of a store.
+#[cfg(feature = "collector")]
+pub fn outlier_state(data: &[u8]) {
+    outlier_state::outlier_state(data);
 }

@@ -4,7 +4,7 @@ mod state;
 
 use std::net::IpAddr;
 
-use lynceus_detect::outlier::{Judged, Own, Warmth};
+use lynceus_detect::outlier::{Closed, Judged, Own, Warmth};
 use lynceus_model::outlier::score::likeness;
 use lynceus_model::outlier::{COUNT, FEATURES, FEATURES_VERSION, Past, features::place_of, past::Summary};
 use lynceus_model::time::Timestamp;
@@ -12,7 +12,7 @@ use lynceus_model::window::WindowId;
 use lynceus_proto::v1;
 
 pub(crate) use state::KEY as STATE_KEY;
-pub(crate) use state::{put_state, read_state};
+pub use state::{put_state, read_state};
 
 use super::{address_bytes, address_key, damaged, put, read, window_key, window_time_key};
 use crate::store::{Change, StoreError, Table};
@@ -77,6 +77,15 @@ struct StoredOwn {
     version: u32,
 }
 
+/// Attributes of a window as they travel and are stored.
+fn items_of(closed: &Closed) -> Vec<v1::OutlierItem> {
+    let items = closed.items.iter().map(|item| v1::OutlierItem {
+        attribute: item.attribute.clone(),
+        value: item.value.clone(),
+    });
+    items.collect()
+}
+
 /// The account of a window as it travels and is stored.
 #[must_use]
 pub fn outlier_of(judged: &Judged) -> v1::Outlier {
@@ -133,14 +142,7 @@ pub fn outlier_of(judged: &Judged) -> v1::Outlier {
             below: found.below,
         }),
         text: judged.text.clone(),
-        items: closed
-            .items
-            .iter()
-            .map(|item| v1::OutlierItem {
-                attribute: item.attribute.clone(),
-                value: item.value.clone(),
-            })
-            .collect(),
+        items: items_of(closed),
         flows: closed.flows.iter().map(|id| id.0.to_vec()).collect(),
         warming: match judged.warmth {
             Warmth::Warm => None,

@@ -162,12 +162,12 @@ struct StoredSaid {
     evidence: Option<v1::Evidence>,
 }
 
-/// Windows that a generation can have seen: what is larger was not counted, and sums of such would overflow.
-const MAX_WINDOWS: u64 = 1 << 48;
+/// Windows, names or updates that can have been seen: what is larger was not counted, and sums of such would overflow.
+const MAX_COUNT: u64 = 1 << 48;
 
 /// Writes the state as it is after `position`. `said`: evidence that a replay would pass again.
 #[must_use]
-pub(crate) fn put_state(position: Position, state: &State, said: &[(Position, Evidence)]) -> Change {
+pub fn put_state(position: Position, state: &State, said: &[(Position, Evidence)]) -> Change {
     let generations = state.baselines.iter().flat_map(|(role, current, previous)| {
         [
             stored_generation(*role, true, current),
@@ -200,7 +200,7 @@ pub(crate) type Read = (Position, State, Vec<(Position, Evidence)>);
 
 /// # Errors
 /// The value is not a state.
-pub(crate) fn read_state(value: &[u8]) -> Result<Read, StoreError> {
+pub fn read_state(value: &[u8]) -> Result<Read, StoreError> {
     let stored: StoredState = read(Table::OutlierState, value)?;
     let mut baselines: Vec<(Role, Generation, Generation)> = Vec::new();
     for pair in stored.generations.chunks(2) {
@@ -211,6 +211,10 @@ pub(crate) fn read_state(value: &[u8]) -> Result<Read, StoreError> {
         let role = role.ok_or_else(|| wrong("an unknown role"))?;
         if current.role != previous.role || !current.current || previous.current {
             return Err(wrong("generations in disorder"));
+        }
+        let weeks = Generation::of(Timestamp::MIN)..=Generation::of(Timestamp::MAX);
+        if !weeks.contains(&current.index) {
+            return Err(wrong("a week that no window is in"));
         }
         // A window belongs to one of two weeks in a row.
         if current.index.checked_sub(1) != Some(previous.index) {
@@ -313,7 +317,7 @@ fn stored_generation(role: Role, current: bool, generation: &Generation) -> Stor
 }
 
 fn read_generation(stored: &StoredGeneration) -> Result<Generation, StoreError> {
-    if stored.windows.max(stored.flags) > MAX_WINDOWS {
+    if stored.windows.max(stored.flags) > MAX_COUNT {
         return Err(wrong("more windows than a week has"));
     }
     let mut generation = Generation::new(stored.index);
@@ -397,6 +401,9 @@ fn stored_open((window, open): &(WindowId, Open)) -> StoredOpen {
 }
 
 fn read_open(stored: StoredOpen) -> Result<(WindowId, Open), StoreError> {
+    if stored.names.max(stored.new_fingerprints).max(stored.updates) > MAX_COUNT {
+        return Err(wrong("more than a window says"));
+    }
     let open = Open {
         names: stored.names,
         entropy: if stored.entropy.is_finite() {
@@ -438,14 +445,7 @@ fn stored_closed(closed: &Closed) -> StoredClosed {
                 value,
             })
             .collect(),
-        items: closed
-            .items
-            .iter()
-            .map(|item| v1::OutlierItem {
-                attribute: item.attribute.clone(),
-                value: item.value.clone(),
-            })
-            .collect(),
+        items: super::items_of(closed),
         types: names_of(closed.types),
         flows: closed.flows.iter().map(|id| id.0.to_vec()).collect(),
     }
