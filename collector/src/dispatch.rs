@@ -376,7 +376,7 @@ impl Dispatch {
     fn flush(&mut self, whole: bool) -> Result<(), StoreError> {
         let store = &self.store;
         let mut write = |changes: &[Change]| store.write(changes, Flush::Buffered);
-        let flushed = lock(&self.engine).flush(self.applied, whole, &mut write)?;
+        let flushed = lock(&self.engine).flush(self.applied, self.replay_from, whole, &mut write)?;
         if whole && flushed.replay_from > self.replay_from {
             self.replay_from = flushed.replay_from;
             let row = put_position(REPLAY_FROM, self.replay_from);

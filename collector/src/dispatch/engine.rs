@@ -31,6 +31,8 @@ pub(super) struct Engine {
     replay: Replay,
     left_out: LeftOut,
     outliers: Outliers,
+    /// Earlier windows of the profile that is looked at, once they were asked for.
+    earlier: Option<LookBack>,
     /// Newest event time.
     now: Timestamp,
 }
@@ -43,6 +45,7 @@ impl Engine {
             windows: HotWindows::default(),
             left_out: LeftOut::new(Arc::clone(&options.facts)),
             outliers: Outliers::new(&options),
+            earlier: None,
             replay: Replay {
                 from: replay_from,
                 run,
@@ -85,9 +88,13 @@ impl Engine {
             flows: &update.flows,
             apps: &update.apps,
         };
-        let (found, judged) = self
-            .outliers
-            .inspect(position, &shown, item, store, &mut effects.changes)?;
+        let now = (update.stage == Stage::Closed && self.outliers.is_new(position))
+            .then(|| earlier(&mut self.earlier, &self.windows, item.profile.window, store))
+            .transpose()?;
+        let history = now.map_or_else(History::default, |now| History::new(now));
+        let (found, judged) =
+            self.outliers
+                .inspect(position, &shown, (item, &history), store, &mut effects.changes)?;
         for evidence in found {
             self.take_evidence(evidence, position, store, effects)?;
         }
@@ -124,7 +131,8 @@ impl Engine {
         item: &Item,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let history = History::new(&item.history);
+        let history = earlier(&mut self.earlier, &self.windows, item.profile.window, store)?;
+        let history = History::new(history);
         self.outliers.explain(evidence, &item.profile, &history, store)
     }
 
@@ -134,10 +142,11 @@ impl Engine {
         evidence: &mut Evidence,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        match self.windows.get(rows::window_of_evidence(evidence)) {
+        let id = rows::window_of_evidence(evidence);
+        match self.windows.get(id) {
             Some(hot) => {
-                let history = LookBack::new(Arc::clone(&hot.history));
-                let history = History::new(&history);
+                let mut history = None;
+                let history = History::new(earlier(&mut history, &self.windows, id, store)?);
                 self.outliers.explain(evidence, &hot.row.profile, &history, store)
             }
             None => Ok(()),
@@ -192,15 +201,17 @@ impl Engine {
 
     /// What the whitelist knows of addresses grows with the updates, so that it does not depend on how they were grouped.
     pub(super) fn learn(&mut self, item: &Item) {
+        self.earlier = None;
         let update = item.update();
         self.left_out.learn(&update.apps, &update.flows);
     }
 
     /// Writes what changed since the last call: summaries, and with `whole` also the windows themselves; then windows
-    /// at rest leave memory.
+    /// at rest leave memory. A replay begins after `durable` until this has been written.
     pub(super) fn flush(
         &mut self,
         applied: Position,
+        durable: Position,
         whole: bool,
         write: &mut dyn FnMut(&[Change]) -> Result<(), StoreError>,
     ) -> Result<Flushed, StoreError> {
@@ -208,6 +219,12 @@ impl Engine {
         let mut summaries = Vec::new();
         let mut changes = Vec::new();
         let mut bytes = 0;
+        if whole {
+            let remembered = self.outliers.flush(applied, durable);
+            if !remembered.is_empty() {
+                write(&remembered)?;
+            }
+        }
         for hot in self.windows.iter_mut() {
             if whole && hot.dirty {
                 let change = rows::put_window(&hot.row);
@@ -248,10 +265,6 @@ impl Engine {
             }
             let earliest = self.windows.iter().map(|hot| hot.row.since).min();
             replay_from = earliest.map_or(applied, |since| Position(since.0.saturating_sub(1)).min(applied));
-            let remembered = self.outliers.flush(applied, replay_from);
-            if !remembered.is_empty() {
-                write(&remembered)?;
-            }
         }
         Ok(Flushed {
             summaries,
@@ -298,7 +311,7 @@ impl Engine {
 
     /// What the baselines of the outlier detector know.
     pub(super) fn warmths(&self) -> Vec<Knows> {
-        self.outliers.warmths(self.now)
+        self.outliers.warmths()
     }
 
     /// Adds up a finding.
@@ -426,6 +439,21 @@ fn add_up_again(hot: &Hot, accumulator: &mut Accumulator, store: &dyn Store) -> 
         let _ = accumulator.add_weighing(&row.evidence, row.weight);
     }
     Ok(())
+}
+
+/// Earlier windows of a profile as they are now, asked for once an update. Those that a window keeps from its opening are
+/// not the same after a restart: the store has them as they became.
+fn earlier<'a>(
+    known: &'a mut Option<LookBack>,
+    windows: &HotWindows,
+    id: WindowId,
+    store: &dyn Store,
+) -> Result<&'a LookBack, StoreError> {
+    let found = match known.take() {
+        Some(found) => found,
+        None => LookBack::new(Arc::new(windows.history(id, store)?)),
+    };
+    Ok(known.insert(found))
 }
 
 fn summary(hot: &Hot, plan: &WindowPlan, accumulator: &Accumulator, threshold: f64) -> v1::WindowSummary {

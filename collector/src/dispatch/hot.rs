@@ -149,8 +149,8 @@ impl HotWindows {
         self.bytes
     }
 
-    /// Earlier windows of the profile, newest first: those in memory as they are, the others from the store.
-    fn history(&self, id: WindowId, store: &dyn Store) -> Result<Packed, StoreError> {
+    /// Earlier windows of the profile as they are now, newest first: those in memory, the others from the store.
+    pub(super) fn history(&self, id: WindowId, store: &dyn Store) -> Result<Packed, StoreError> {
         let earlier = self
             .windows
             .range((id.profile, Timestamp::MIN)..(id.profile, id.start))

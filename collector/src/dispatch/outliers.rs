@@ -12,7 +12,6 @@ use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier};
 use lynceus_detect::{Context, Detector, History, ProfileUpdate};
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::profile::ProfileDelta;
-use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
 use crate::modules::Item;
@@ -80,12 +79,17 @@ impl Outliers {
         Ok(())
     }
 
-    /// Shows an update; gives what is to be said and what was judged, and puts accounts among the changes.
+    /// Whether what stands at a place of the log is still to be shown.
+    pub(super) fn is_new(&self, position: Position) -> bool {
+        self.detector.is_some() && position > self.known
+    }
+
+    /// Shows an update and the earlier windows of its profile, which only a window that is over needs; gives what is to be said and what was judged, and puts accounts among the changes.
     pub(super) fn inspect(
         &mut self,
         position: Position,
         update: &ProfileUpdate<'_>,
-        item: &Item,
+        (item, history): (&Item, &History<'_>),
         store: &dyn Store,
         changes: &mut Vec<Change>,
     ) -> Result<(Vec<Evidence>, Vec<Judged>), StoreError> {
@@ -104,8 +108,7 @@ impl Outliers {
         }
         let index = item.index.min(usize::from(u16::MAX)) as u64;
         detector.set_position(position.0 << 16 | index);
-        let history = History::new(&item.history);
-        let mut found = detector.inspect(update, &history);
+        let mut found = detector.inspect(update, history);
         if let Some(now) = item.tick {
             found.extend(detector.tick(now));
         }
@@ -147,6 +150,9 @@ impl Outliers {
     }
 
     /// Writes what changed, as it is after `applied`; a replay will not begin before `replay_from`.
+    ///
+    /// It must be in the store before the windows of this moment: those that are at rest are not built again by a replay,
+    /// so they must not be ahead of what this detector was shown.
     pub(super) fn flush(&mut self, applied: Position, replay_from: Position) -> Vec<Change> {
         let Some(detector) = &mut self.detector else {
             return Vec::new();
@@ -175,10 +181,10 @@ impl Outliers {
     }
 
     /// What the baselines know now.
-    pub(super) fn warmths(&self, now: Timestamp) -> Vec<Knows> {
+    pub(super) fn warmths(&self) -> Vec<Knows> {
         self.detector
             .as_ref()
-            .map_or_else(Vec::new, |detector| detector.warmths(now).collect())
+            .map_or_else(Vec::new, |detector| detector.warmths().collect())
     }
 
     /// What was refused.

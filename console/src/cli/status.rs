@@ -1,6 +1,7 @@
 //! `lynceus status`: where every packet went, how full everything is, what was lost.
 
 use clap::Args;
+use lynceus_model::outlier::sentence;
 use lynceus_model::status::{Gap, SensorStatus};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
@@ -78,27 +79,16 @@ fn report(status: &StatusView, clock: &Clock) -> Vec<Line> {
 /// What the outlier detector knows of a role.
 fn of_outliers(known: &v1::OutlierWarmth) -> Line {
     let role = human::printable(&known.role, 60);
-    let (tone, text) = if known.warm {
-        (
-            Tone::Plain,
-            format!(
-                "{role} baseline is warm: {} windows over {:.1} hours",
-                human::count(known.windows),
-                known.hours
-            ),
-        )
+    let (state, tone, end) = if known.warm {
+        ("warm", Tone::Plain, "")
     } else {
-        (
-            Tone::Warning,
-            format!(
-                "{role} baseline is warming up: {} of {} windows, {:.1} of {:.1} hours; nothing is raised yet",
-                human::count(known.windows),
-                human::count(known.wanted_windows),
-                known.hours,
-                known.wanted_hours
-            ),
-        )
+        ("warming up", Tone::Warning, "; nothing is raised yet")
     };
+    let progress = sentence::progress(
+        (known.windows, known.wanted_windows),
+        (known.hours, known.wanted_hours),
+    );
+    let text = format!("{role} baseline is {state}: {progress}{end}");
     Line::toned(Tone::Quiet, "  outlier ").and(tone, text)
 }
 
@@ -279,4 +269,34 @@ fn gaps(gaps: &[(Option<SensorId>, Gap)], total: u64, clock: &Clock) -> Vec<Line
         )));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_says_how_warm_it_is_and_that_nothing_is_raised_yet() {
+        let mut known = v1::OutlierWarmth {
+            role: "client".to_owned(),
+            windows: 144,
+            hours: 12.0,
+            wanted_windows: 200,
+            wanted_hours: 24.0,
+            warm: false,
+        };
+        let text = of_outliers(&known).plain();
+        assert!(
+            text.ends_with(
+                "client baseline is warming up: 144 of 200 windows over 12.0 of 24.0 hours; nothing is raised yet"
+            ),
+            "{text}"
+        );
+        (known.windows, known.hours, known.warm) = (2_880, 240.0, true);
+        let text = of_outliers(&known).plain();
+        assert!(
+            text.ends_with("client baseline is warm: 2,880 windows over 240.0 hours"),
+            "{text}"
+        );
+    }
 }

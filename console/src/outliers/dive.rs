@@ -12,7 +12,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::{SensorId, WindowId};
 use serde::Serialize;
 
-use super::{AROUND, Account, Alike, Attribute, NEAR, Pattern, seconds};
+use super::{AROUND, Account, Alike, Attribute, NEAR, Pattern, seconds, value};
 use crate::query::{Query, Wanted};
 use crate::service;
 
@@ -180,11 +180,7 @@ fn found(evidence: &Evidence) -> Found {
 
 fn why(account: &Account) -> String {
     account.terms.first().map_or_else(String::new, |term| {
-        format!(
-            "{} = {}",
-            term.feature,
-            lynceus_model::outlier::sentence::number(term.value)
-        )
+        format!("{} = {}", term.feature, value(&term.feature, term.value))
     })
 }
 

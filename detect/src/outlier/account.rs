@@ -185,15 +185,15 @@ impl Number {
         let peers = self.peers.as_ref().map(|peers| {
             format!(
                 "peers' median {}, p99 {}, {}",
-                sentence::number(peers.median),
-                sentence::number(peers.p99),
+                sentence::bare(self.feature, peers.median),
+                sentence::bare(self.feature, peers.p99),
                 sentence::odds(peers.nats, peers.extrapolated)
             )
         });
         let own = self.own.map(|own| {
             format!(
                 "own mean {} in {}, {}",
-                sentence::number(own.mean),
+                sentence::bare(self.feature, own.mean),
                 sentence::windows(own.windows.into()),
                 sentence::odds(own.surprisal, false)
             )

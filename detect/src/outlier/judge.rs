@@ -194,15 +194,18 @@ impl Outlier {
         }
     }
 
-    /// What the baseline of each role knows, by the names of the roles.
-    pub fn warmths(&self, now: Timestamp) -> impl Iterator<Item = Knows> {
-        self.baselines.iter().map(move |(role, baseline)| Knows {
-            role: self.name_of(*role),
-            windows: baseline.windows(),
-            span: baseline.span(now),
-            wanted_windows: self.config.warm_windows,
-            wanted_span: self.config.warm_after,
-            warm: self.warmth(baseline, now) == Warmth::Warm,
+    /// What the baseline of each role knows, as of the latest window that was judged, by the names of the roles.
+    pub fn warmths(&self) -> impl Iterator<Item = Knows> {
+        self.baselines.iter().map(move |(role, baseline)| {
+            let now = baseline.current.last.max(baseline.previous.last);
+            Knows {
+                role: self.name_of(*role),
+                windows: baseline.windows(),
+                span: baseline.span(now),
+                wanted_windows: self.config.warm_windows,
+                wanted_span: self.config.warm_after,
+                warm: self.warmth(baseline, now) == Warmth::Warm,
+            }
         })
     }
 
@@ -398,13 +401,15 @@ fn limit(scores: &Reference, needed: f64) -> f64 {
 }
 
 fn cold(warmth: Warmth, config: &super::Config) -> String {
+    let hours = |span: Duration| span.as_secs_f64() / 3600.0;
     match warmth {
         Warmth::Warm => String::new(),
         Warmth::Cold { windows, span } => format!(
-            "(warming up: the baseline knows {windows} of {} windows over {:.1} of {:.1} hours, so nothing is raised)",
-            config.warm_windows,
-            span.as_secs_f64() / 3600.0,
-            config.warm_after.as_secs_f64() / 3600.0
+            "(warming up: the baseline knows {}, so nothing is raised)",
+            sentence::progress(
+                (windows, config.warm_windows),
+                (hours(span), hours(config.warm_after))
+            )
         ),
     }
 }

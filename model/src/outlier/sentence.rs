@@ -37,12 +37,16 @@ pub fn of(account: &Account, peers: &[Reference], own: Option<&Past>) -> Option<
 pub fn term(term: &Term, peers: &[Reference], own: Option<&Past>) -> String {
     let mut known = Vec::new();
     if let Some((median, p99)) = peers.get(term.feature).and_then(Reference::usual) {
-        known.push(format!("peers' median {}, p99 {}", number(median), number(p99)));
+        known.push(format!(
+            "peers' median {}, p99 {}",
+            bare(term.feature, median),
+            bare(term.feature, p99)
+        ));
     }
     if let Some(summary) = own.and_then(|own| own.summary(term.feature)) {
         known.push(format!(
             "own mean {} in {}",
-            number(summary.center(term.feature)),
+            bare(term.feature, summary.center(term.feature)),
             windows(summary.count.into()),
         ));
     }
@@ -76,6 +80,21 @@ pub fn windows(count: u64) -> String {
     format!("{} {word}", number(count as f64))
 }
 
+/// "12 of 200 windows over 3.0 of 24.0 hours", how warm a baseline is; what is reached already is said without its goal.
+#[must_use]
+pub fn progress((known, wanted): (u64, u64), (hours, wanted_hours): (f64, f64)) -> String {
+    let windows = if known < wanted {
+        format!("{} of {}", number(known as f64), windows(wanted))
+    } else {
+        windows(known)
+    };
+    if hours < wanted_hours {
+        format!("{windows} over {hours:.1} of {wanted_hours:.1} hours")
+    } else {
+        format!("{windows} over {hours:.1} hours")
+    }
+}
+
 /// That so few windows of peers say nothing.
 #[must_use]
 pub fn few_peers(count: u64, role: &str) -> String {
@@ -101,10 +120,20 @@ pub fn odds(nats: f64, extrapolated: bool) -> String {
 /// A value with its unit, where that is not what the name says already.
 #[must_use]
 pub fn quantity(feature: usize, value: f64) -> String {
+    let text = bare(feature, value);
     match FEATURES.get(feature).map_or("", |info| info.unit) {
-        "ratio" => format!("{:.1} %", 100.0 * value),
-        unit @ ("seconds" | "bits" | "bytes" | "nats" | "flows/min") => format!("{} {unit}", number(value)),
-        _ => number(value),
+        unit @ ("seconds" | "bits" | "bytes" | "nats" | "flows/min") => format!("{text} {unit}"),
+        _ => text,
+    }
+}
+
+/// A value beside one that has its unit: only ratios, which are percentages, need theirs again.
+#[must_use]
+pub fn bare(feature: usize, value: f64) -> String {
+    if FEATURES.get(feature).is_some_and(|info| info.unit == "ratio") {
+        format!("{:.1} %", 100.0 * value)
+    } else {
+        number(value)
     }
 }
 
@@ -170,8 +199,18 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+        let text = progress((0, 200), (0.0, 24.0));
+        assert_eq!(text, "0 of 200 windows over 0.0 of 24.0 hours");
+        let text = progress((2_556, 200), (23.0, 24.0));
+        assert_eq!(text, "2,556 windows over 23.0 of 24.0 hours");
+        assert_eq!(
+            progress((150, 200), (30.0, 24.0)),
+            "150 of 200 windows over 30.0 hours"
+        );
         assert_eq!(odds(3.0, false), "1 in 20");
         assert_eq!(odds(13.8, true), "about 1 in 10^6");
         assert_eq!(quantity(2, 0.125), "12.5 %");
+        assert_eq!(bare(2, 1.0), "100.0 %");
+        assert_eq!(bare(0, 1.0), "1");
     }
 }
