@@ -18,14 +18,13 @@ use lynceus_console::outliers::dive::Dive;
 use lynceus_console::query::Query;
 use lynceus_detect::outlier::{Config, Judged, Outlier};
 use lynceus_detect::{Context, context};
-use lynceus_model::flow::{
-    CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Service, Totals,
-};
+use lynceus_model::flow::{ConnState, FlowEnd, FlowUpdate};
 use lynceus_model::profiler::{Profiler, ProfilerConfig};
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::{SensorId, WindowId};
 use lynceus_proto::batch::BootId;
 use lynceus_proto::v1;
+use lynceus_view::examples;
 
 /// Windows of an hour, two weeks of them; `LYNCEUS_BENCH_WINDOWS` asks for another number.
 const USUAL_WINDOWS: usize = 1_000_000;
@@ -206,42 +205,16 @@ fn traffic(local: &mut Local) {
 }
 
 fn flow(number: u64, first: Timestamp, host: u8, call: u32) -> FlowUpdate {
-    let mut community_id = [0; 20];
-    community_id[..8].copy_from_slice(&number.to_be_bytes());
-    let totals = |packets: u64| Totals {
-        packets,
-        bytes: packets * 700,
-        wire_bytes: packets * 714,
-        ..Totals::default()
-    };
-    let (out, back) = (totals(4 + number % 40), totals(3 + number % 90));
-    let end = |ip: [u8; 4], port| Endpoint {
-        ip: IpAddr::V4(Ipv4Addr::from(ip)),
-        port,
-    };
+    let to = format!("151.101.{}.{}", host % 7, call * u32::from(host) % 90);
+    let from = format!("10.9.0.{host}");
+    let mut flow = examples::flow(first.0 / 1_000_000_000, &from, &to, 443, 6, ConnState::Sf);
+    flow.community_id.0[..8].copy_from_slice(&number.to_be_bytes());
+    flow.tuple.originator.port += (call % 20_000) as u16;
+    flow.out.bytes += number % 40 * 700;
     FlowUpdate {
-        flow: Flow {
-            tuple: FiveTuple {
-                originator: end([10, 9, 0, host], 40_000 + (call % 20_000) as u16),
-                responder: end([151, 101, host % 7, (call * u32::from(host) % 90) as u8], 443),
-                protocol: 6,
-            },
-            community_id: CommunityId(community_id),
-            first,
-            last: first.saturating_add(Duration::from_millis(20 + number % 4_000)),
-            out,
-            back,
-            state: ConnState::Sf,
-            icmp: None,
-            vlan: Vec::new(),
-            tunnel: None,
-            rtt: None,
-            seen_at: Vec::new(),
-            service: Service::Unseen,
-            reported: None,
-        },
-        new_out: out,
-        new_back: back,
+        new_out: flow.out,
+        new_back: flow.back,
+        flow,
         part: 0,
         end: FlowEnd::Closed,
     }

@@ -40,7 +40,7 @@ const fn log(name: &'static str, hosts: &'static [&'static str], best: Option<us
 /// Address of the attacked machine, which is public: without this its peers are the scanners of the Internet.
 const OWN: &str = "[detect.network]\nclients = [\"147.32.83.234/32\"]\n";
 
-const LOGS: [Log; 11] = [
+const LOGS: [Log; 15] = [
     Log {
         labels: Some("ctu-njrat/labeled-conn.log"),
         ..log("ctu-njrat/conn.log", &["192.168.1.115"], Some(1))
@@ -70,6 +70,15 @@ const LOGS: [Log; 11] = [
         )
     },
     log("slips-scan-horizontal/conn.log", &["10.0.2.112"], None),
+    log(
+        "slips-test1-nfdump/test1-malicious.nfdump",
+        &["147.32.80.119"],
+        None,
+    ),
+    log("slips-test9-zeek", &["10.0.2.15"], None),
+    // Not labelled: a notice of Zeek's in it says that this one scans.
+    log("slips-test10-zeek", &["147.32.83.156"], Some(6)),
+    log("slips-test14-zeek", &["10.0.2.15", "10.1.11.101"], None),
     Log {
         labels: Some("slips-test18-labelled/zeek-labeled/conn.log.labeled"),
         ..log("slips-test18-labelled/zeek-labeled", &["192.168.1.107"], None)
@@ -248,4 +257,44 @@ fn of_flows(accounts: &[Value], flows: &BTreeMap<String, String>, host: &str) ->
         own.len(),
         ranks.join(", ")
     )
+}
+
+/// The README's examples are what the program prints.
+#[test]
+fn the_readme_says_what_why_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let captures = root.join("../shared/captures/files");
+    if !captures.exists() {
+        println!("skipped: no ../shared");
+        return;
+    }
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let examples: Vec<(&str, String)> = readme
+        .split("$ lynceus why ")
+        .skip(1)
+        .map(|example| {
+            let (command, rest) = example.split_once(" | head -2\n").unwrap();
+            (command, rest.split('\n').take(2).collect::<Vec<_>>().join("\n"))
+        })
+        .collect();
+    assert_eq!(examples.len(), 3);
+    let running: Vec<_> = examples
+        .iter()
+        .map(|(command, _)| {
+            Command::new(env!("CARGO_BIN_EXE_lynceus"))
+                .arg("why")
+                .args(command.split(' '))
+                .current_dir(&captures)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for (program, (command, said)) in running.into_iter().zip(&examples) {
+        let output = program.wait_with_output().unwrap();
+        assert!(output.status.success(), "{command}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = text.lines().take(2).collect();
+        assert_eq!(&lines.join("\n"), said, "{command}");
+    }
 }

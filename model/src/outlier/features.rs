@@ -119,8 +119,8 @@ pub const FEATURES: [FeatureInfo; COUNT] = [
         "new_peers",
         "addresses",
         Side::Client,
-        "hosts that are in none of the profile's earlier windows at hand",
-        "no earlier window at hand",
+        "hosts that are in none of the profile's four windows before this one",
+        "no earlier window",
     ),
     real("bytes_out", "bytes", Side::Client, 1, "IP bytes sent", NEVER),
     real("bytes_in", "bytes", Side::Client, 1, "IP bytes received", NEVER),
@@ -339,6 +339,29 @@ mod tests {
             assert!(feature.scale > 0);
         }
         assert_eq!(place_of("dst_ips"), Some(3));
+    }
+
+    #[test]
+    fn the_documented_list_is_this_one() {
+        let page = include_str!("../../../docs/outliers.md");
+        assert!(page.contains(&format!("{COUNT} features (list version {FEATURES_VERSION})")));
+        let rows = page
+            .lines()
+            .skip_while(|line| !line.starts_with("| feature |"))
+            .skip(2);
+        let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), COUNT);
+        for (feature, row) in FEATURES.iter().zip(rows) {
+            let (name, unit, side) = (feature.name, feature.unit, feature.side.name());
+            assert!(
+                row.starts_with(&format!("| `{name}` | {unit} | {side} | ")),
+                "{row}"
+            );
+            assert!(
+                row.split('|').filter(|cell| !cell.trim().is_empty()).count() == 5,
+                "{row}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Snapshots of every screen, and that no size and no key breaks the drawing.
 
+mod dive;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use proptest::prelude::*;
 use ratatui::Terminal;
