@@ -121,7 +121,15 @@ impl Collector {
         }
         let query = self.query();
         let kept = self.store.keep_glance(&mut || match query.glance() {
-            Ok(glance) => glance,
+            Ok(Some(glance)) => Some(glance),
+            Ok(None) => {
+                let limit = lynceus_proto::glance::MAX_BODY_BYTES;
+                tracing::warn!(
+                    limit,
+                    "the list of profiles is too long: nothing is kept for the next reader"
+                );
+                None
+            }
             Err(status) => {
                 tracing::warn!(reason = status.message(), "nothing is kept for the next reader");
                 None

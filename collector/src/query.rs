@@ -22,7 +22,6 @@ use tonic::{Request, Response, Status};
 
 pub use self::collect::Collected;
 use self::dossier::Dossiers;
-pub use self::glance::Glance;
 use crate::dispatch::Live;
 use crate::rows;
 use crate::shared::Shared;

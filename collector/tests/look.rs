@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
-use lynceus_collector::query::{Glance, QueryService};
+use lynceus_collector::query::QueryService;
 use lynceus_collector::retention::Retention;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store};
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store, read_glance};
 use lynceus_proto::v1;
 use prost::Message;
 use traffic::{PLAN, SENSOR, batches, updates};
@@ -83,14 +83,20 @@ fn a_closed_store_is_glanced_at_until_it_changes() {
         collector
     };
     let collector = run(others);
-    assert!(Glance::read(folder.path()).is_none(), "it is open and changes");
+    assert!(
+        read_glance(folder.path()).unwrap().is_none(),
+        "it is open and changes"
+    );
     collector.shutdown();
     let profiles = |query: &QueryService| query.profiles(&v1::ListProfilesRequest::default()).unwrap();
-    let kept = Glance::read(folder.path()).unwrap();
+    let kept = read_glance(folder.path()).unwrap().unwrap();
     assert_eq!(kept.profiles, profiles(&look(folder.path()).unwrap()));
-    assert!(Glance::read(folder.path()).is_some(), "looking changes nothing");
+    assert!(
+        read_glance(folder.path()).unwrap().is_some(),
+        "looking changes nothing"
+    );
     drop(run(std::slice::from_ref(last)));
-    let grown = Glance::read(folder.path()).unwrap();
+    let grown = read_glance(folder.path()).unwrap().unwrap();
     assert_eq!(grown.profiles, profiles(&look(folder.path()).unwrap()));
     assert_ne!(grown.profiles, kept.profiles);
 }

@@ -226,7 +226,9 @@ fn first_picture(folder: &Path, size: (u16, u16)) -> [Duration; 7] {
     let mut reader = Reader::new(size, Connection::Finished);
     reader.draw();
     let waiting = start.elapsed();
-    let glance = kept::glance(folder).expect("the store was closed in order");
+    let glance = kept::glance(folder)
+        .unwrap()
+        .expect("the store was closed in order");
     assert_eq!(glance.profiles.len() as u64, PROFILES);
     reader.take(Input::Overview(glance));
     let kept = start.elapsed();

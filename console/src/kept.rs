@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
-use lynceus_collector::query::{Glance, QueryService};
+use lynceus_collector::query::QueryService;
 use lynceus_collector::retention::Retention;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store};
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store, read_glance};
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::SensorId;
 use lynceus_proto::v1::query_server::QueryServer;
@@ -19,9 +19,11 @@ use crate::view::Overview;
 
 /// The profiles of a store as it was closed, without opening it; `None` where they were not kept: an older store, one
 /// whose collector died, or one with very many profiles.
-#[must_use]
-pub fn glance(store: &Path) -> Option<Overview> {
-    query::overview(Glance::read(store)?).ok()
+///
+/// # Errors
+/// What is wrong with the file that they were kept in. The store opens without it.
+pub fn glance(store: &Path) -> anyhow::Result<Option<Overview>> {
+    read_glance(store)?.map(query::overview).transpose()
 }
 
 /// A store that nobody else has open.

@@ -26,7 +26,7 @@ mod outlier_state;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets but `outlier_state`, which the collector's tests replay; `seeds/NAME` holds what each begins with.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     ("decode_dhcp_arp", decode::dhcp_arp),
     ("decode_dns", decode::dns_message),
     ("decode_http", decode::http_head),
@@ -45,6 +45,7 @@ pub const TARGETS: [Target; 23] = [
     ("nfdump", nfdump),
     ("netflow", netflow),
     ("flight", flight),
+    ("glance", glance),
     ("dialogue", dialogue),
     ("table", table),
     ("landmarks", landmarks),
@@ -314,6 +315,16 @@ pub fn wire(data: &[u8]) {
     if let Ok(Ok(content)) = v1::Payload::decode(data).map(Content::try_from) {
         let again = Content::try_from(v1::Payload::from(content.clone()));
         assert_eq!(again, Ok(content));
+    }
+}
+
+/// The list of profiles that a closed store keeps: a whole file, or what stands behind its checksum. What is taken is
+/// written and taken again, unchanged.
+pub fn glance(data: &[u8]) {
+    use lynceus_proto::glance::Glance;
+    for glance in [Glance::read(data), Glance::body(data)].into_iter().flatten() {
+        let bytes = glance.to_bytes().expect("no longer than what was read");
+        assert_eq!(Glance::read(&bytes), Ok(glance));
     }
 }
 

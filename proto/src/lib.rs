@@ -12,6 +12,7 @@ pub mod block;
 mod evidence;
 mod field;
 mod flow;
+pub mod glance;
 pub mod module;
 mod profile;
 pub mod session;

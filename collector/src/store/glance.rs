@@ -2,22 +2,16 @@
 //! reads its whole journal before it answers anything (decision 0230), this file is read in milliseconds.
 //!
 //! It is a kept answer, not a second truth: it is written when the store closes in order, and taken away, for good,
-//! before the next change.
-//!
-//! ```text
-//! magic "LYG1" | crc32c of the body u32 (little endian) | body
-//! ```
+//! before the next change. What stands in it: [`lynceus_proto::glance`].
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::StoreError;
+use lynceus_proto::glance::{Glance, MAX_BYTES};
 
-const MAGIC: [u8; 4] = *b"LYG1";
-/// A list of some 100 thousand profiles with a window or two each. Whoever has more waits for the engine.
-pub(crate) const MAX_BYTES: usize = 16 << 20;
+use super::StoreError;
 
 /// The file, and whether it may be there.
 pub(super) struct GlanceFile {
@@ -58,18 +52,16 @@ impl GlanceFile {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let path = path(&self.directory);
-        if *kept && path.is_file() {
+        if *kept && matches!(read(&self.directory), Ok(Some(_))) {
             return Ok(());
         }
-        let Some(body) = make().filter(|body| body.len() <= MAX_BYTES) else {
+        let Some(bytes) = make() else {
             return Ok(());
         };
         let new = path.with_extension("new");
         let write = || {
             let mut file = File::create(&new)?;
-            file.write_all(&MAGIC)?;
-            file.write_all(&crc32c::crc32c(&body).to_le_bytes())?;
-            file.write_all(&body)?;
+            file.write_all(&bytes)?;
             file.sync_data()?;
             fs::rename(&new, &path)
         };
@@ -79,18 +71,27 @@ impl GlanceFile {
     }
 }
 
-/// What was kept beside the tables of the store in `directory`; `None` where there is nothing, or nothing whole. Needs no
-/// lock: whoever changes the store takes the file away first.
-#[must_use]
-pub(crate) fn read(directory: &Path) -> Option<Vec<u8>> {
-    let file = File::open(path(directory)).ok()?;
+/// What was kept beside the tables of the store in `directory`; `None` where there is nothing. Needs no lock: whoever
+/// changes the store takes the file away first.
+///
+/// # Errors
+/// What is wrong with the file, which is named; its store opens without it.
+pub fn read(directory: &Path) -> Result<Option<Glance>, StoreError> {
+    let path = path(directory);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::io(&path, source)),
+    };
     let mut bytes = Vec::new();
-    let most = MAX_BYTES + MAGIC.len() + 4;
-    file.take(most as u64 + 1).read_to_end(&mut bytes).ok()?;
-    let (magic, rest) = bytes.split_first_chunk::<4>()?;
-    let (crc, body) = rest.split_first_chunk::<4>()?;
-    let whole = *magic == MAGIC && bytes.len() <= most && u32::from_le_bytes(*crc) == crc32c::crc32c(body);
-    whole.then(|| body.to_vec())
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| StoreError::io(&path, source))?;
+    let damaged = |error: lynceus_proto::glance::Refused| StoreError::Damaged {
+        place: path.display().to_string(),
+        what: error.to_string(),
+    };
+    Glance::read(&bytes).map(Some).map_err(damaged)
 }
 
 fn path(directory: &Path) -> PathBuf {
@@ -103,52 +104,59 @@ fn sync(directory: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use lynceus_proto::glance::MAX_BODY_BYTES;
+    use lynceus_proto::v1;
 
     use super::*;
 
-    fn keep(file: &GlanceFile, body: &[u8]) {
-        file.keep(&mut || Some(body.to_vec())).unwrap();
+    fn glance(page: &[u8]) -> Glance {
+        Glance {
+            profiles: v1::ListProfilesResponse {
+                next_page: page.to_vec(),
+                ..v1::ListProfilesResponse::default()
+            },
+            ..Glance::default()
+        }
+    }
+
+    fn keep(file: &GlanceFile, page: &[u8]) {
+        file.keep(&mut || glance(page).to_bytes()).unwrap();
     }
 
     #[test]
     fn it_lives_from_closing_to_the_next_change() {
         let folder = tempfile::tempdir().unwrap();
         let file = GlanceFile::new(folder.path());
-        assert_eq!(read(folder.path()), None);
+        assert_eq!(read(folder.path()).unwrap(), None);
         keep(&file, b"one");
-        assert_eq!(read(folder.path()).unwrap(), b"one");
+        assert_eq!(read(folder.path()).unwrap(), Some(glance(b"one")));
         // Nothing changed: what was kept holds.
         keep(&GlanceFile::new(folder.path()), b"two");
-        assert_eq!(read(folder.path()).unwrap(), b"one");
+        assert_eq!(read(folder.path()).unwrap(), Some(glance(b"one")));
         let later = GlanceFile::new(folder.path());
         later.forget().unwrap();
-        assert_eq!(read(folder.path()), None);
+        assert_eq!(read(folder.path()).unwrap(), None);
         later.forget().unwrap();
         keep(&later, b"three");
-        assert_eq!(read(folder.path()).unwrap(), b"three");
+        assert_eq!(read(folder.path()).unwrap(), Some(glance(b"three")));
     }
 
     #[test]
-    fn too_much_is_not_kept() {
+    fn what_is_not_whole_is_refused_by_name_and_what_is_too_long_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
-        keep(&GlanceFile::new(folder.path()), &vec![0; MAX_BYTES + 1]);
-        assert_eq!(read(folder.path()), None);
-    }
-
-    proptest! {
-        #[test]
-        fn damage_is_seen(body in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0u32..8) {
-            let folder = tempfile::tempdir().unwrap();
-            keep(&GlanceFile::new(folder.path()), &body);
-            let mut bytes = fs::read(path(folder.path())).unwrap();
-            let at = at.index(bytes.len());
-            bytes[at] ^= 1u8 << bit;
-            fs::write(path(folder.path()), &bytes).unwrap();
-            prop_assert_eq!(read(folder.path()), None);
-            bytes.truncate(at);
-            fs::write(path(folder.path()), &bytes).unwrap();
-            prop_assert_eq!(read(folder.path()), None);
-        }
+        let long = vec![0; MAX_BODY_BYTES];
+        keep(&GlanceFile::new(folder.path()), &long);
+        assert_eq!(read(folder.path()).unwrap(), None);
+        fs::write(path(folder.path()), vec![0; MAX_BYTES + 2]).unwrap();
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("glance: it has more than"), "{error}");
+        // What is damaged is written anew, though nothing changed.
+        keep(&GlanceFile::new(folder.path()), b"page");
+        assert_eq!(read(folder.path()).unwrap(), Some(glance(b"page")));
+        let mut bytes = fs::read(path(folder.path())).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path(folder.path()), &bytes).unwrap();
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("glance: byte 4: the checksum"), "{error}");
     }
 }

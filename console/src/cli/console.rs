@@ -60,7 +60,14 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     // A store that is not there is told before the screen opens; a large one is opened behind the first picture.
     let desk: Box<dyn Desk> = match place.store()? {
         None => Box::new(place.open()?),
-        Some(store) => Box::new(Later::new(false, kept::glance(&store), move || place.open())),
+        Some(store) => {
+            let glance = kept::glance(&store).unwrap_or_else(|error| {
+                // Still there when the screen is gone.
+                super::say(&format!("the kept list of profiles is not taken: {error:#}"));
+                None
+            });
+            Box::new(Later::new(false, glance, move || place.open()))
+        }
     };
     let look = options.look.options(options.zone, None);
     tui::run(options.place.title(), desk, look)?;

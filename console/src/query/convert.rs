@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use lynceus_collector::query::Glance;
 use lynceus_model::status::{Gap, SensorStatus};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::SensorId;
+use lynceus_proto::glance::Glance;
 use lynceus_proto::{Invalid, v1};
 
 use crate::view::{Overview, ProfileView, WindowView};
