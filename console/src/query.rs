@@ -184,24 +184,16 @@ impl Query {
         &self,
         mut visit: impl FnMut(ProfileView) -> ControlFlow<()>,
     ) -> anyhow::Result<bool> {
-        let mut page = Vec::new();
-        loop {
+        let ask = |page| {
             let request = v1::ListProfilesRequest {
                 page_size: PAGE,
                 page,
                 with_evidence: false,
             };
             let answer = self.ask(async |mut client| client.list_profiles(request).await)?;
-            for profile in answer.profiles {
-                if visit(convert::profile(&profile, &self.me)?).is_break() {
-                    return Ok(true);
-                }
-            }
-            page = answer.next_page;
-            if page.is_empty() {
-                return Ok(false);
-            }
-        }
+            Ok((answer.profiles, answer.next_page))
+        };
+        each(ask, |profile| Ok(visit(convert::profile(&profile, &self.me)?)))
     }
 
     /// Shows evidence until `visit` breaks; tells whether it broke.
@@ -213,8 +205,7 @@ impl Query {
         wanted: &Wanted,
         mut visit: impl FnMut(Evidence) -> ControlFlow<()>,
     ) -> anyhow::Result<bool> {
-        let mut page = Vec::new();
-        loop {
+        let ask = |page| {
             let request = v1::ListEvidenceRequest {
                 profile: wanted.profile.map(address_bytes),
                 window_start: wanted.window.map(|start| start.0),
@@ -224,16 +215,10 @@ impl Query {
                 newest_first: false,
             };
             let answer = self.ask(async |mut client| client.list_evidence(request).await)?;
-            for evidence in answer.evidence {
-                if visit(Evidence::try_from(evidence).with_context(|| self.bad_answer())?).is_break() {
-                    return Ok(true);
-                }
-            }
-            page = answer.next_page;
-            if page.is_empty() {
-                return Ok(false);
-            }
-        }
+            Ok((answer.evidence, answer.next_page))
+        };
+        let read = |wire| Evidence::try_from(wire).with_context(|| self.bad_answer());
+        each(ask, |wire| Ok(visit(read(wire)?)))
     }
 
     /// Shows alerts until `visit` breaks; tells whether it broke.
@@ -245,8 +230,7 @@ impl Query {
         wanted: &Wanted,
         mut visit: impl FnMut(Alert) -> ControlFlow<()>,
     ) -> anyhow::Result<bool> {
-        let mut page = Vec::new();
-        loop {
+        let ask = |page| {
             let request = v1::ListAlertsRequest {
                 profile: wanted.profile.map(address_bytes),
                 window_start: wanted.window.map(|start| start.0),
@@ -256,16 +240,10 @@ impl Query {
                 newest_first: false,
             };
             let answer = self.ask(async |mut client| client.list_alerts(request).await)?;
-            for alert in answer.alerts {
-                if visit(Alert::try_from(alert).with_context(|| self.bad_answer())?).is_break() {
-                    return Ok(true);
-                }
-            }
-            page = answer.next_page;
-            if page.is_empty() {
-                return Ok(false);
-            }
-        }
+            Ok((answer.alerts, answer.next_page))
+        };
+        let read = |wire| Alert::try_from(wire).with_context(|| self.bad_answer());
+        each(ask, |wire| Ok(visit(read(wire)?)))
     }
 
     /// What the collector knows of an address.
@@ -365,6 +343,27 @@ impl Query {
 
     fn bad_answer(&self) -> String {
         format!("{} gave an answer that makes no sense", self.place)
+    }
+}
+
+/// Shows the items of page after page until `visit` breaks; tells whether it broke. `ask` answers with items and the next
+/// page, which is empty at the end.
+fn each<W>(
+    ask: impl Fn(Vec<u8>) -> anyhow::Result<(Vec<W>, Vec<u8>)>,
+    mut visit: impl FnMut(W) -> anyhow::Result<ControlFlow<()>>,
+) -> anyhow::Result<bool> {
+    let mut page = Vec::new();
+    loop {
+        let (items, next) = ask(page)?;
+        for item in items {
+            if visit(item)?.is_break() {
+                return Ok(true);
+            }
+        }
+        if next.is_empty() {
+            return Ok(false);
+        }
+        page = next;
     }
 }
 

@@ -48,6 +48,13 @@ pub(super) struct Index {
 #[derive(Default)]
 pub(super) struct Cached(Mutex<Option<(Instant, Arc<Index>)>>);
 
+impl Index {
+    /// Profiles with an alert.
+    pub(super) fn flagged(&self) -> usize {
+        self.profiles.iter().filter(|profile| profile.alerts > 0).count()
+    }
+}
+
 impl Web {
     /// The index, at most a few seconds old. Blocks.
     pub(super) fn index(&self) -> Result<Arc<Index>, Refusal> {
