@@ -57,7 +57,8 @@ fn certificate_note(certificate: &Certificate) -> String {
     let trust = match (certificate.self_signed, &certificate.validation) {
         (Some(true), _) => ", signed by itself".to_owned(),
         (_, Some(verdict)) => format!(", chain: {}", clean(verdict)),
-        _ => String::new(),
+        // Nobody looked: that is no trust and no distrust.
+        _ => ", chain not checked".to_owned(),
     };
     format!(
         "certificate of {}, issued by {}{trust}",
