@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::human;
 use crate::text::{fit, pad};
@@ -95,10 +96,12 @@ fn profile_line(app: &App, theme: Theme, profile: &ProfileView, width: usize) ->
         .names
         .get(&profile.ip)
         .map_or_else(String::new, |name| format!(" {name}"));
-    let evidence = match profile.evidence() {
-        0 => name,
-        found if name.is_empty() => format!(" {} evidence", human::short_count(found)),
-        _ => name,
+    let quiet = match profile.evidence() {
+        found if found > 0 && name.is_empty() => {
+            let found = human::short_count(found);
+            vec![format!(" {found} evidence"), format!(" {found} ev.")]
+        }
+        _ => vec![name],
     };
     let right = measure(profile.flagged(), profile.threat(), profile.flows());
     let style = if profile.flagged() {
@@ -107,7 +110,7 @@ fn profile_line(app: &App, theme: Theme, profile: &ProfileView, width: usize) ->
         Default::default()
     };
     let address = format!("{}{me}", profile.ip);
-    columns(theme, fold, &address, style, &evidence, right, width)
+    columns(theme, fold, &address, style, &quiet, right, width)
 }
 
 fn window_line(app: &App, theme: Theme, window: &WindowView, width: usize) -> Line<'static> {
@@ -118,7 +121,7 @@ fn window_line(app: &App, theme: Theme, window: &WindowView, width: usize) -> Li
         Default::default()
     };
     let label = human::window(window.number);
-    let when = format!(" {}", app.clock.date_minute(window.start));
+    let when = [format!(" {}", app.clock.date_minute(window.start))];
     let right = measure(flagged, window.threat, window.flows);
     columns(theme, "    ", &label, style, &when, right, width)
 }
@@ -139,23 +142,26 @@ fn measure(flagged: bool, threat: f64, flows: u64) -> (String, bool) {
     }
 }
 
-/// Left part, quiet part and right part on `width` columns; the quiet part gives way first.
+/// Left part, quiet part and right part on `width` columns; the quiet part gives way first: to its shorter forms, then it is
+/// cut.
 fn columns(
     theme: Theme,
     lead: &'static str,
     label: &str,
     style: ratatui::style::Style,
-    quiet: &str,
+    quiet: &[String],
     (right, flagged): (String, bool),
     width: usize,
 ) -> Line<'static> {
     let right = format!(" {right}");
     let room = width.saturating_sub(lead.chars().count() + right.chars().count());
     let label = fit(label, room);
-    let quiet = pad(
-        quiet,
-        room.saturating_sub(unicode_width::UnicodeWidthStr::width(label.as_str())),
-    );
+    let room = room.saturating_sub(label.width());
+    let quiet = quiet
+        .iter()
+        .find(|form| form.width() <= room)
+        .or_else(|| quiet.last())
+        .map_or_else(String::new, |form| pad(form, room));
     let right_style = if flagged { theme.alert() } else { theme.quiet() };
     Line::from(vec![
         Span::styled(lead, theme.quiet()),
