@@ -71,12 +71,7 @@ impl Web {
     fn make_report(&self) -> Result<String, super::error::Refusal> {
         let data = self.overview()?;
         let clock = &self.0.clock;
-        let flagged = data
-            .index
-            .profiles
-            .iter()
-            .filter(|profile| profile.alerts > 0)
-            .count();
+        let flagged = data.index.flagged();
         let (headline, verdict) = page::headline(&data, flagged);
         let (start, width, slices) = svg::buckets(&data.evidence_times, &data.alert_times, 60);
         let telling = data.index.profiles.iter().filter(|profile| profile.evidence > 0);
@@ -101,7 +96,7 @@ impl Web {
             style,
             headline,
             verdict,
-            cards: page::cards(&data, &[], flagged),
+            cards: page::cards(self, &data, &[], flagged),
             chart: if slices.is_empty() {
                 String::new()
             } else {
@@ -113,7 +108,7 @@ impl Web {
                 .health
                 .sensors
                 .iter()
-                .map(|sensor| page::block(sensor, &rates::Line::default(), clock))
+                .map(|sensor| page::block(sensor, &rates::Line::default(), clock, self.0.options.live))
                 .collect(),
             made: format!("lynceus {}", env!("CARGO_PKG_VERSION")),
         };

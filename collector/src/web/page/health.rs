@@ -39,7 +39,7 @@ pub(super) async fn sensors(State(web): State<Web>, visit: Visit) -> Result<Resp
         sensors: health
             .sensors
             .iter()
-            .map(|sensor| block(sensor, &web.0.rates.line(sensor.id), clock))
+            .map(|sensor| block(sensor, &web.0.rates.line(sensor.id), clock, web.0.options.live))
             .collect(),
         gaps: gaps(&health, clock),
         shell: visit.shell("Sensors", "Sensors"),
@@ -51,7 +51,8 @@ pub(super) fn of_files(status: &SensorStatus) -> bool {
     status.points.iter().all(|point| point.hook == "file")
 }
 
-pub(in super::super) fn block(sensor: &Sensor, line: &rates::Line, clock: &Clock) -> SensorBlock {
+/// `live`: whether sensors can be connected here at all.
+pub(in super::super) fn block(sensor: &Sensor, line: &rates::Line, clock: &Clock, live: bool) -> SensorBlock {
     let status = &sensor.status;
     let kernel = status
         .kernel
@@ -74,6 +75,7 @@ pub(in super::super) fn block(sensor: &Sensor, line: &rates::Line, clock: &Clock
     let (state, class) = match (sensor.connected, file) {
         (true, _) => ("connected", "good"),
         (false, true) => ("read from files", "quiet"),
+        (false, false) if !live => ("as it was when the store was closed", "quiet"),
         (false, false) => ("not connected", "bad"),
     };
     SensorBlock {

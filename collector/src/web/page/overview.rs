@@ -59,19 +59,14 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
         .await?;
     let clock = &web.0.clock;
     let (start, width, slices) = svg::buckets(&data.evidence_times, &data.alert_times, SLICES);
-    let flagged = data
-        .index
-        .profiles
-        .iter()
-        .filter(|profile| profile.alerts > 0)
-        .count();
+    let flagged = data.index.flagged();
     let (headline, verdict) = headline(&data, flagged);
     let top = &data.index.profiles[..data.index.profiles.len().min(TOP)];
     Ok(html(&OverviewPage {
         headline,
         verdict,
         trail: trail(&data),
-        cards: cards(&data, &lines, flagged),
+        cards: cards(&web, &data, &lines, flagged),
         chart: if slices.is_empty() {
             String::new()
         } else {
@@ -127,7 +122,12 @@ pub(in super::super) fn headline(data: &Overview, flagged: usize) -> (String, &'
     }
 }
 
-pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: usize) -> Vec<Card> {
+pub(in super::super) fn cards(
+    web: &Web,
+    data: &Overview,
+    lines: &[rates::Line],
+    flagged: usize,
+) -> Vec<Card> {
     let health = &data.health;
     // Who read files is done and has nothing to be connected for.
     let watching: Vec<_> = health
@@ -221,7 +221,8 @@ pub(in super::super) fn cards(data: &Overview, lines: &[rates::Line], flagged: u
     if packets.len() > 1 {
         cards[2].drawing = svg::spark(&packets, "packets a second over the last minutes");
     }
-    if watching.is_empty() && !health.sensors.is_empty() {
+    // Nobody is connected to a store that is only looked at.
+    if !web.0.options.live || watching.is_empty() && !health.sensors.is_empty() {
         cards.pop();
     }
     cards

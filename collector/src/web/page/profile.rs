@@ -142,7 +142,7 @@ pub(super) async fn show(
                 .into_iter()
                 .cloned()
                 .collect();
-            let mut table = evidence_rows(&shown, clock, "gravest evidence of this window");
+            let mut table = evidence_rows(&shown, clock, "Gravest evidence of this window");
             if data.evidence.len() > shown.len() {
                 let more = (data.evidence.len() - shown.len()) as u64;
                 table.note = format!("and {} more under Evidence", human::count(more));

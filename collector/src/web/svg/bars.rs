@@ -110,12 +110,21 @@ pub fn time_bars(start: Timestamp, width: i64, slices: &[Bucket], clock: &Clock)
     let end = start.saturating_add(std::time::Duration::from_secs(
         (slices.len() as u64).saturating_mul(width.unsigned_abs()),
     ));
-    drawing.text("axis", (LEFT, H - 8.0), "start", &clock.date_minute(start));
+    // Within some minutes both ends would read the same.
+    let short = end.since(start) < std::time::Duration::from_secs(600);
+    let ends = |time| {
+        if short {
+            clock.date_time(time)
+        } else {
+            clock.date_minute(time)
+        }
+    };
+    drawing.text("axis", (LEFT, H - 8.0), "start", &ends(start));
     drawing.text(
         "axis",
         (W, H - 8.0),
         "end",
-        &format!("{} {}", clock.date_minute(end), clock.label()),
+        &format!("{} {}", ends(end), clock.label()),
     );
     drawing.finish()
 }

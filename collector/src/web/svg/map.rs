@@ -56,6 +56,11 @@ pub fn world(points: &[Point]) -> String {
             );
         }
     }
+    if points.is_empty() {
+        svg.push_str(
+            r#"<text class="quiet" x="720" y="320" text-anchor="middle">no peer whose place is known</text>"#,
+        );
+    }
     svg.push_str("</svg>");
     svg
 }
@@ -76,7 +81,8 @@ mod tests {
         };
         let svg = world(&[point]);
         assert!(svg.contains(r#"cx="777.6" cy="159.6""#), "{svg}");
-        assert!(svg.contains("Prague &lt;CZ&gt;"));
+        assert!(svg.contains("Prague &lt;CZ&gt;") && !svg.contains("no peer"));
+        assert!(world(&[]).contains("no peer whose place is known"));
     }
 
     #[test]
