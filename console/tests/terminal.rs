@@ -5,101 +5,16 @@
     clippy::print_stdout,
     reason = "tests say what failed and what they skipped"
 )]
+#[path = "terminal/remote.rs"]
+mod remote;
+#[path = "terminal/tmux.rs"]
+mod tmux;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Longest wait for a picture; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A tmux server of its own, gone with the test.
-struct Tmux {
-    name: String,
-    folder: tempfile::TempDir,
-}
-
-impl Tmux {
-    /// `None` (and a word about it) where there is no tmux.
-    fn start(width: u16, height: u16, environment: &[(&str, &str)], command: &str) -> Option<Self> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            println!("skipped: tmux is not installed");
-            return None;
-        }
-        let tmux = Self {
-            name: format!("lynceus-test-{}-{width}", std::process::id()),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        let mut start = tmux.command(&["-f", "/dev/null", "new-session", "-d", "-s", "t"]);
-        start.args(["-x", &width.to_string(), "-y", &height.to_string()]);
-        start.arg("-c").arg(tmux.folder.path());
-        for (key, value) in environment {
-            start.args(["-e", &format!("{key}={value}")]);
-        }
-        // The shell tells how it ended, on a terminal that must be as it was.
-        let output = start
-            .arg(format!("{command}; echo \"ended with $?\"; sleep 600"))
-            .env_remove("TMUX")
-            .env_remove("NO_COLOR")
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Some(tmux)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("tmux");
-        command.args(["-L", &self.name]).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command(arguments).output().unwrap();
-        assert!(
-            status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&stderr)
-        );
-        String::from_utf8(stdout).unwrap()
-    }
-
-    fn press(&self, key: &str) {
-        self.run(&["send-keys", "-t", "t", key]);
-    }
-
-    fn picture(&self) -> String {
-        self.run(&["capture-pane", "-p", "-t", "t"])
-    }
-
-    /// Waits until all of these stand on the screen.
-    fn wait_for(&self, texts: &[&str]) -> String {
-        let begin = Instant::now();
-        loop {
-            let picture = self.picture();
-            if texts.iter().all(|text| picture.contains(text)) {
-                return picture;
-            }
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "no {texts:?} on the screen:\n{picture}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        let _ = self.command(&["kill-server"]).output();
-    }
-}
+use tmux::{PATIENCE, Tmux};
 
 /// Packets with a correct header and nothing else: a client that tries port 23 of many hosts, and one that answers.
 fn capture() -> Vec<u8> {

@@ -6,21 +6,27 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use crate::shell::{command, execute, has, root};
 use crate::test::install_packages;
 
-/// Name of a picture, and the keys that lead to it.
-const SHOWN: [(&str, &[&str]); 3] = [("main", &["!"]), ("why", &["!", "w"]), ("peers", &["!", "c"])];
+/// Name of a picture, the keys that lead to it, and what it must show.
+const SHOWN: [(&str, &[&str], &str); 3] = [
+    ("main", &["!"], "ALERT"),
+    ("why", &["!", "w"], "terms of the sum"),
+    ("peers", &["!", "c"], "192.168.77.100"),
+];
 const COLUMNS: usize = 120;
 const LINES: usize = 36;
 /// Size of a cell, pixels.
 const CELL: (f64, f64) = (8.4, 18.0);
 /// Between two keys: a picture is drawn in a fraction of it.
 const SETTLE: Duration = Duration::from_millis(700);
-/// The screen must show this before keys are pressed.
-const READY: &str = "Profiles";
+/// The screen must show this before keys are pressed: the window is there, not only the list.
+const READY: &str = "ALERT";
+/// Longest wait for what must be on the screen.
+const PATIENCE: Duration = Duration::from_secs(60);
 const SESSION: &str = "lynceus-pictures";
 /// Paths of this machine do not belong into a picture.
 const PROGRAM: &str = "target/debug/lynceus console --from target/debug/demo";
@@ -33,8 +39,8 @@ pub(crate) fn pictures() -> anyhow::Result<()> {
     execute(command("cargo").args(demo))?;
     let images = root().join("docs/images");
     fs::create_dir_all(&images).with_context(|| format!("failed to create {}", images.display()))?;
-    for (name, keys) in SHOWN {
-        let screen = screen(keys)?;
+    for (name, keys, shown) in SHOWN {
+        let screen = screen(keys, shown)?;
         let path = images.join(format!("console-{name}.svg"));
         fs::write(&path, svg(&screen)).with_context(|| format!("failed to write {}", path.display()))?;
         println!("{}", path.display());
@@ -43,13 +49,13 @@ pub(crate) fn pictures() -> anyhow::Result<()> {
 }
 
 /// The screen after these keys, with its colors as escape sequences.
-fn screen(keys: &[&str]) -> anyhow::Result<String> {
+fn screen(keys: &[&str], shown: &str) -> anyhow::Result<String> {
     let (columns, lines) = (COLUMNS.to_string(), LINES.to_string());
     let mut start = tmux();
     start.args(["-f", "/dev/null", "new-session", "-d", "-s", SESSION]);
     start.args(["-x", &columns, "-y", &lines, PROGRAM]);
     execute(start.env_remove("TMUX").env_remove("NO_COLOR"))?;
-    let taken = keyed(keys);
+    let taken = keyed(keys, shown);
     execute(tmux().arg("kill-server"))?;
     taken
 }
@@ -61,19 +67,29 @@ fn tmux() -> Command {
     tmux
 }
 
-fn keyed(keys: &[&str]) -> anyhow::Result<String> {
-    let begin = Instant::now();
-    while !capture()?.contains(READY) {
-        if begin.elapsed() > Duration::from_secs(60) {
-            bail!("the terminal UI showed no {READY} within a minute");
-        }
-        thread::sleep(SETTLE);
-    }
+fn keyed(keys: &[&str], shown: &str) -> anyhow::Result<String> {
+    wait_for(READY)?;
     for key in keys {
         execute(tmux().args(["send-keys", "-t", SESSION, key]))?;
         thread::sleep(SETTLE);
     }
-    capture()
+    wait_for(shown)
+}
+
+/// The screen as soon as it shows a text.
+fn wait_for(text: &str) -> anyhow::Result<String> {
+    let begin = Instant::now();
+    loop {
+        let screen = capture()?;
+        if screen.contains(text) {
+            return Ok(screen);
+        }
+        ensure!(
+            begin.elapsed() < PATIENCE,
+            "the terminal UI showed no {text:?} within {PATIENCE:?}"
+        );
+        thread::sleep(SETTLE);
+    }
 }
 
 fn capture() -> anyhow::Result<String> {

@@ -20,7 +20,7 @@ pub const DEFAULT_COLLECTOR: &str = "127.0.0.1:7443";
 
 #[derive(Args, Clone, Debug)]
 pub struct Place {
-    /// Collector to ask: HOST:PORT (TLS unless loopback), http://…, https://… or unix:PATH
+    /// Collector to ask: HOST:PORT (TLS unless loopback without --ca and --cert), http://…, https://… or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_COLLECTOR, env = "LYNCEUS_COLLECTOR")]
     connect: String,
     /// Result folder of `lynceus analyze --out`, or the store of a collector that does not run, instead of a collector
@@ -138,7 +138,7 @@ impl Place {
     }
 
     fn channel(&self) -> anyhow::Result<Channel> {
-        let uri = uri(&self.connect);
+        let uri = uri(&self.connect, self.ca.is_some() || self.cert.is_some());
         let endpoint = Endpoint::from_shared(uri.clone())
             .with_context(|| format!("--connect {}: not an address", self.connect))?
             .connect_timeout(Duration::from_secs(5))
@@ -175,15 +175,22 @@ pub(crate) fn runtime() -> anyhow::Result<Arc<Runtime>> {
     Ok(Arc::new(runtime))
 }
 
-/// Plain HTTP only to this machine.
-fn uri(address: &str) -> String {
+/// Plain HTTP only to this machine, and only where no certificate was given: behind a tunnel there may be another one.
+fn uri(address: &str, certificates: bool) -> String {
     if address.contains("://") || address.starts_with("unix:") {
         return address.to_owned();
     }
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    format!("{}://{address}", if loopback { "http" } else { "https" })
+    format!(
+        "{}://{address}",
+        if loopback && !certificates {
+            "http"
+        } else {
+            "https"
+        }
+    )
 }
 
 #[cfg(test)]
@@ -201,7 +208,8 @@ mod tests {
             ("http://10.0.0.1:7443", "http://10.0.0.1:7443"),
             ("unix:/run/lynceus/query.sock", "unix:/run/lynceus/query.sock"),
         ] {
-            assert_eq!(uri(address), expected);
+            assert_eq!(uri(address, false), expected);
         }
+        assert_eq!(uri("127.0.0.1:7443", true), "https://127.0.0.1:7443");
     }
 }
