@@ -254,7 +254,7 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
         at..at,
         whose([alert.profile].into_iter().chain(alert.peers.iter().copied())),
     );
-    for term in &alert.terms {
+    for term in alert.terms.iter().filter(|term| term.weight != 0.0) {
         let weight = format!("{:>7} ", format!("{:.2}", term.weight));
         let line = Line::toned(Tone::Heading, weight);
         lines.push(match known.iter().find(|evidence| evidence.id == term.evidence) {
@@ -270,6 +270,14 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
                 ),
             None => line.and(Tone::Quiet, format!(" evidence {}", term.evidence)),
         });
+    }
+    let nothing = alert.terms.iter().filter(|term| term.weight == 0.0).count() as u64;
+    if nothing > 0 {
+        let what = human::plural(nothing, "piece", "pieces");
+        lines.push(
+            Line::toned(Tone::Heading, "   0.00 ")
+                .and(Tone::Quiet, format!(" {what} of evidence that only tells")),
+        );
     }
     lines.push(
         Line::toned(Tone::Heading, format!("{:>7} ", format!("{:.2}", alert.sum))).and(Tone::Plain, " sum"),

@@ -104,6 +104,8 @@ for (const [path, heading] of [
   ["sensors", /Sensors/],
   ["modules", /Modules/],
   ["blocks", /Blocks/],
+  ["outliers", /Outliers/],
+  ["patterns", /Patterns/],
   ["ip/93.184.216.34", /93\.184/],
 ]) {
   await page.goto(url + path);
@@ -124,7 +126,7 @@ await page.goto(url);
 assert.equal(await back(), dark);
 await shot(page, "dark");
 const phone = await open({ viewport: { width: 390, height: 844 }, colorScheme: "light", isMobile: true });
-for (const path of ["", "profile/10.0.0.66", "search"]) {
+for (const path of ["", "profiles", "profile/10.0.0.66", "search", "sensors", "modules", "outliers", "ip/93.184.216.34"]) {
   await phone.goto(url + path);
   const width = await phone.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= 390, `/${path} is ${width} wide on a phone`);

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter};
+use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
@@ -45,12 +45,40 @@ fn main() -> Result<ExitCode> {
         }
     };
     ensure!(status.success(), "lynceus ended with {status}");
-    let (lynceus, kept) = (lynceus.display(), kept.display());
     println!(
-        "\nLook at it again, with what is known of every address, in the terminal:\n  {lynceus} console --from \
-         {kept}\nor in the browser:\n  {lynceus} web --from {kept}"
+        "\nLook at it again, with what is known of every address, in the terminal:\n  {program} console --from \
+         {found}\nor in the browser:\n  {program} web --from {found}",
+        program = lynceus.display(),
+        found = kept.display()
     );
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        look(&lynceus, &kept)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens what was found, where somebody sits at the terminal, until nothing more is wanted.
+fn look(lynceus: &Path, kept: &Path) -> Result<()> {
+    loop {
+        print!("\nEnter: open it in the terminal    b Enter: in the browser    q Enter: quit > ");
+        std::io::stdout().flush().context("write to the terminal")?;
+        let mut line = String::new();
+        if std::io::stdin()
+            .read_line(&mut line)
+            .context("read the terminal")?
+            == 0
+        {
+            return Ok(());
+        }
+        let view = match line.trim() {
+            "" => "console",
+            "b" => "web",
+            "q" => return Ok(()),
+            _ => continue,
+        };
+        let status = Command::new(lynceus).arg(view).arg("--from").arg(kept).status();
+        status.with_context(|| format!("start lynceus {view}"))?;
+    }
 }
 
 /// An empty place for what the demo finds. Beside the program, where nobody asked for another, that of an earlier demo

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use lynceus_tests::{need_root, program, scenario};
 
@@ -27,11 +28,72 @@ fn demo_goes_through_the_kernel_and_loses_nothing() {
     assert!(text.contains("none behind the hooks"), "{text}");
 }
 
+/// Where somebody sits at a terminal, one key opens what was found, and the terminal UI shows who, why and how to go on.
+#[test]
+fn demo_leads_into_the_terminal_ui() {
+    let folder = tempfile::tempdir().unwrap();
+    program::built("lynceus").expect("lynceus builds");
+    let tmux = |arguments: &[&str]| {
+        let name = format!("lynceus-demo-{}", std::process::id());
+        let mut command = Command::new("tmux");
+        command
+            .env_remove("TMUX")
+            .args(["-L", &name, "-f", "/dev/null"])
+            .args(arguments);
+        command.output()
+    };
+    if tmux(&["-V"]).is_err() {
+        println!("skipped: tmux is not installed");
+        return;
+    }
+    // The file's way: no network of its own, and as quick as the machine is.
+    let found = folder.path().join("found");
+    let without = if is_root() {
+        "setpriv --bounding-set -sys_admin,-net_admin "
+    } else {
+        ""
+    };
+    let demo = format!(
+        "{without}{DEMO} --out {}; echo \"ended with $?\"; sleep 600",
+        found.display()
+    );
+    tmux(&["new-session", "-d", "-s", "t", "-x", "100", "-y", "30", &demo]).expect("tmux starts");
+    let press = |key: &str| tmux(&["send-keys", "-t", "t", key]).expect("a key is sent");
+    let wait_for = |texts: &[&str]| {
+        let begin = Instant::now();
+        loop {
+            let output = tmux(&["capture-pane", "-p", "-t", "t"]).expect("tmux answers");
+            let picture = String::from_utf8_lossy(&output.stdout).into_owned();
+            if texts.iter().all(|text| picture.contains(text)) {
+                return;
+            }
+            if begin.elapsed() > Duration::from_secs(300) {
+                let _ = tmux(&["kill-server"]);
+                panic!("no {texts:?} on the screen:\n{picture}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait_for(&["Enter: open it in the terminal"]);
+    press("Enter");
+    // Who; and the keys that lead to why and to the peers.
+    wait_for(&["1 flagged", "192.168.77.66", "ALERT", "w why", "c peers"]);
+    press("w");
+    wait_for(&["terms of the sum", "Horizontal port scan of port 21/tcp"]);
+    press("c");
+    wait_for(&["destination IPs, profile as client", "192.168.77.100"]);
+    press("q");
+    wait_for(&["q Enter: quit"]);
+    press("q");
+    press("Enter");
+    wait_for(&["ended with 0"]);
+    tmux(&["kill-server"]).expect("tmux ends");
+}
+
 #[test]
 fn demo_goes_through_a_file_where_namespaces_are_not_allowed() {
     let folder = tempfile::tempdir().unwrap();
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    let without: &[&str] = if unsafe { libc::geteuid() } == 0 {
+    let without: &[&str] = if is_root() {
         // Root as in a container that may not administer the network.
         &["setpriv", "--bounding-set", "-sys_admin,-net_admin"]
     } else {
@@ -45,6 +107,11 @@ fn demo_goes_through_a_file_where_namespaces_are_not_allowed() {
     assert_found(&text);
     let packets = scenario::demo().len();
     assert!(text.contains(&format!("{packets} packets")), "{text}");
+}
+
+fn is_root() -> bool {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() == 0 }
 }
 
 /// Runs the demo to its end, which nobody has to ask for; returns what it printed.
