@@ -40,7 +40,7 @@ pub(crate) fn pictures() -> anyhow::Result<()> {
     let images = root().join("docs/images");
     fs::create_dir_all(&images).with_context(|| format!("failed to create {}", images.display()))?;
     for (name, keys, shown) in SHOWN {
-        let screen = screen(keys, shown)?;
+        let screen = Terminal(name).screen(keys, shown)?;
         let path = images.join(format!("console-{name}.svg"));
         fs::write(&path, svg(&screen)).with_context(|| format!("failed to write {}", path.display()))?;
         println!("{}", path.display());
@@ -48,57 +48,63 @@ pub(crate) fn pictures() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The screen after these keys, with its colors as escape sequences.
-fn screen(keys: &[&str], shown: &str) -> anyhow::Result<String> {
-    let (columns, lines) = (COLUMNS.to_string(), LINES.to_string());
-    let mut start = tmux();
-    start.args(["-f", "/dev/null", "new-session", "-d", "-s", SESSION]);
-    start.args(["-x", &columns, "-y", &lines, PROGRAM]);
-    execute(start.env_remove("TMUX").env_remove("NO_COLOR"))?;
-    let taken = keyed(keys, shown);
-    execute(tmux().arg("kill-server"))?;
-    taken
-}
+/// A tmux server for one picture: one that ends would take the next session with it, and what else runs in tmux here is
+/// left alone.
+struct Terminal(&'static str);
 
-/// A server of its own: what else runs in tmux here is left alone.
-fn tmux() -> Command {
-    let mut tmux = command("tmux");
-    tmux.args(["-L", SESSION]);
-    tmux
-}
-
-fn keyed(keys: &[&str], shown: &str) -> anyhow::Result<String> {
-    wait_for(READY)?;
-    for key in keys {
-        execute(tmux().args(["send-keys", "-t", SESSION, key]))?;
-        thread::sleep(SETTLE);
+impl Terminal {
+    /// The screen after these keys, with its colors as escape sequences.
+    fn screen(&self, keys: &[&str], shown: &str) -> anyhow::Result<String> {
+        let (columns, lines) = (COLUMNS.to_string(), LINES.to_string());
+        let mut start = self.tmux();
+        start.args(["-f", "/dev/null", "new-session", "-d", "-s", SESSION]);
+        start.args(["-x", &columns, "-y", &lines, PROGRAM]);
+        execute(start.env_remove("TMUX").env_remove("NO_COLOR"))?;
+        let taken = self.keyed(keys, shown);
+        execute(self.tmux().arg("kill-server"))?;
+        taken
     }
-    wait_for(shown)
-}
 
-/// The screen as soon as it shows a text.
-fn wait_for(text: &str) -> anyhow::Result<String> {
-    let begin = Instant::now();
-    loop {
-        let screen = capture()?;
-        if screen.contains(text) {
-            return Ok(screen);
+    fn tmux(&self) -> Command {
+        let mut tmux = command("tmux");
+        tmux.args(["-L", &format!("{SESSION}-{}", self.0)]);
+        tmux
+    }
+
+    fn keyed(&self, keys: &[&str], shown: &str) -> anyhow::Result<String> {
+        self.wait_for(READY)?;
+        for key in keys {
+            execute(self.tmux().args(["send-keys", "-t", SESSION, key]))?;
+            thread::sleep(SETTLE);
         }
-        ensure!(
-            begin.elapsed() < PATIENCE,
-            "the terminal UI showed no {text:?} within {PATIENCE:?}"
-        );
-        thread::sleep(SETTLE);
+        self.wait_for(shown)
     }
-}
 
-fn capture() -> anyhow::Result<String> {
-    let output = tmux()
-        .args(["capture-pane", "-e", "-p", "-t", SESSION])
-        .output()
-        .context("failed to start tmux")?;
-    ensure!(output.status.success(), "tmux gave no screen");
-    String::from_utf8(output.stdout).context("the screen is no text")
+    /// The screen as soon as it shows a text.
+    fn wait_for(&self, text: &str) -> anyhow::Result<String> {
+        let begin = Instant::now();
+        loop {
+            let screen = self.capture()?;
+            if screen.contains(text) {
+                return Ok(screen);
+            }
+            ensure!(
+                begin.elapsed() < PATIENCE,
+                "the terminal UI showed no {text:?} within {PATIENCE:?}"
+            );
+            thread::sleep(SETTLE);
+        }
+    }
+
+    fn capture(&self) -> anyhow::Result<String> {
+        let output = self
+            .tmux()
+            .args(["capture-pane", "-e", "-p", "-t", SESSION])
+            .output()
+            .context("failed to start tmux")?;
+        ensure!(output.status.success(), "tmux gave no screen");
+        String::from_utf8(output.stdout).context("the screen is no text")
+    }
 }
 
 /// How a character looks.
