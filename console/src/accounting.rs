@@ -22,8 +22,7 @@ pub fn summary(sensors: &[SensorStatus]) -> Line {
         human::count(sum(|point| point.resident)),
         human::count(refused),
     );
-    let missing: i128 = points.iter().map(|point| point.unaccounted()).sum();
-    let (tone, verdict) = verdict(missing);
+    let (tone, verdict) = verdict(points.iter().copied());
     let line = Line::from(law).and(tone, verdict);
     match lost(sensors) {
         0 => line,
@@ -84,7 +83,7 @@ fn points(points: &[PointStatus]) -> Vec<Line> {
         ("refused", Align::Right),
     ]);
     for point in points {
-        let (tone, verdict) = verdict(point.unaccounted());
+        let (tone, verdict) = verdict([point]);
         table.row(vec![
             place(point).into(),
             point.hook.clone().into(),
@@ -186,12 +185,26 @@ fn place(point: &PointStatus) -> String {
     )
 }
 
-fn verdict(unaccounted: i128) -> (Tone, String) {
+/// What the law says of some points. What one misses is not made good by another that has too many.
+fn verdict<'a>(points: impl IntoIterator<Item = &'a PointStatus>) -> (Tone, String) {
     let count = |n: i128| human::count(u64::try_from(n.unsigned_abs()).unwrap_or(u64::MAX));
-    match unaccounted {
-        0 => (Tone::Good, "balanced".to_owned()),
-        missing if missing > 0 => (Tone::Bad, format!("{} missing", count(missing))),
-        surplus => (Tone::Bad, format!("{} too many", count(surplus))),
+    let (mut missing, mut surplus, mut moving) = (0, 0, 0);
+    for point in points {
+        match point.missing() {
+            0 => moving += point.unaccounted().abs(),
+            some if some > 0 => missing += some,
+            some => surplus += some,
+        }
+    }
+    match (missing, surplus, moving) {
+        (0, 0, 0) => (Tone::Good, "balanced".to_owned()),
+        (0, 0, moving) => (Tone::Good, format!("balanced, {} in motion", count(moving))),
+        (0, surplus, _) => (Tone::Bad, format!("{} too many", count(surplus))),
+        (missing, 0, _) => (Tone::Bad, format!("{} missing", count(missing))),
+        (missing, surplus, _) => (
+            Tone::Bad,
+            format!("{} missing, {} too many", count(missing), count(surplus)),
+        ),
     }
 }
 
@@ -252,6 +265,35 @@ mod tests {
         let bad = summary(&sensors(|status| status.points[0].seen += 7));
         assert!(bad.plain().ends_with("refused 10 7 missing"), "{}", bad.plain());
         assert!(bad.0.iter().any(|(tone, _)| *tone == Tone::Bad));
+    }
+
+    #[test]
+    fn what_moved_while_it_was_read_is_not_missing() {
+        let moving = |more: u64| {
+            sensors(|status| {
+                status.points[0].seen += more;
+                status.points[0].moved.seen = 7;
+            })
+        };
+        let good = summary(&moving(7));
+        assert!(
+            good.plain().ends_with("refused 10 balanced, 7 in motion"),
+            "{}",
+            good.plain()
+        );
+        assert!(good.0.iter().all(|(tone, _)| *tone != Tone::Bad));
+        assert!(summary(&moving(9)).plain().ends_with("refused 10 2 missing"));
+    }
+
+    #[test]
+    fn a_surplus_does_not_hide_what_is_missing() {
+        let both = sensors(|status| {
+            let mut other = status.points[0].clone();
+            other.seen -= 3;
+            status.points[0].seen += 3;
+            status.points.push(other);
+        });
+        assert!(summary(&both).plain().ends_with("3 missing, 3 too many"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Sensor status and gaps on the wire.
 
 use lynceus_model::block::BlockStatus;
-use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, Position, SensorStatus};
+use lynceus_model::status::{
+    Counter, Fill, Gap, GapReason, Loss, Moved, PointStatus, Position, SensorStatus,
+};
 use lynceus_model::time::Timestamp;
 
 use crate::field::{Checked, Invalid, Problem, cut_name, finite, known, limits, list, name, nested_optional};
@@ -100,6 +102,10 @@ impl TryFrom<v1::PointStatus> for PointStatus {
             refused: list("refused", wire.refused, limits::COUNTERS, Counter::try_from)?,
             degraded: list("degraded", wire.degraded, limits::COUNTERS, Counter::try_from)?,
             blocked: wire.blocked,
+            moved: Moved {
+                seen: wire.moved_seen,
+                recorded: wire.moved_recorded,
+            },
         })
     }
 }
@@ -116,6 +122,8 @@ impl From<PointStatus> for v1::PointStatus {
             refused: counters(point.refused),
             degraded: counters(point.degraded),
             blocked: point.blocked,
+            moved_seen: point.moved.seen,
+            moved_recorded: point.moved.recorded,
         }
     }
 }

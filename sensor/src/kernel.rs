@@ -7,6 +7,8 @@ mod cost;
 pub mod counters;
 mod deltas;
 pub mod drain;
+pub mod heads;
+pub mod hints;
 pub mod interfaces;
 pub mod load;
 pub mod log;

@@ -66,6 +66,10 @@ pub fn render(status: &SensorStatus, export: &Counters) -> String {
         ("packets_recorded_total", "counter"),
         ("packets_resident", "gauge"),
         ("packets_blocked_total", "counter"),
+        // What seen − recorded − resident − refused may be off by: more than was seen meanwhile, or more than was
+        // recorded meanwhile to the other side, is a loss without a name.
+        ("packets_moved_seen", "gauge"),
+        ("packets_moved_recorded", "gauge"),
     ] {
         page.family(name, kind);
         for point in &status.points {
@@ -73,6 +77,8 @@ pub fn render(status: &SensorStatus, export: &Counters) -> String {
                 "packets_seen_total" => point.seen,
                 "packets_recorded_total" => point.recorded,
                 "packets_blocked_total" => point.blocked,
+                "packets_moved_seen" => point.moved.seen,
+                "packets_moved_recorded" => point.moved.recorded,
                 _ => point.resident,
             };
             page.sample(name, &labels_of(point), value);

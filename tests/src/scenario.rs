@@ -211,7 +211,7 @@ fn session(
 }
 
 /// A question for the A record of `name`, or the answer to it.
-pub(crate) fn dns(id: u16, name: &str, answer: Option<Ipv4Addr>) -> Vec<u8> {
+pub fn dns(id: u16, name: &str, answer: Option<Ipv4Addr>) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend(if answer.is_some() {
         [0x81, 0x80]

@@ -261,7 +261,7 @@ fn close(query: Query, status: &SensorStatus, options: &Session) -> anyhow::Resu
         lines.extend(law);
         output::lines(&lines)?;
     }
-    let balanced = status.points.iter().all(|point| point.unaccounted() == 0);
+    let balanced = status.points.iter().all(|point| point.missing() == 0);
     Ok(if balanced { Outcome::Done } else { Outcome::Damaged })
 }
 

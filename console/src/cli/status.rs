@@ -17,7 +17,7 @@ use crate::text::{Line, Tone};
 /// Shows the accounting law of every interface and direction, fills, cost per packet, and losses by reason
 ///
 /// The law: packets seen by a hook = packets in flow records + packets resident in the kernel table + packets refused
-/// by a named reason. Exit code 1 when it does not hold.
+/// by a named reason; under load but for the packets that moved while it was read. Exit code 1 when it does not hold.
 #[derive(Args)]
 #[command(after_help = "Examples:
   lynceus status
@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         .sensors
         .iter()
         .flat_map(|sensor| &sensor.status.points)
-        .all(|point| point.unaccounted() == 0);
+        .all(|point| point.missing() == 0);
     Ok(if balanced { Outcome::Done } else { Outcome::Damaged })
 }
 

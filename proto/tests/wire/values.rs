@@ -16,7 +16,9 @@ use lynceus_model::flow::{
     CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, SeenAt, Service,
     Totals, Tunnel, TunnelKind,
 };
-use lynceus_model::status::{Counter, Fill, Gap, GapReason, Loss, PointStatus, Position, SensorStatus};
+use lynceus_model::status::{
+    Counter, Fill, Gap, GapReason, Loss, Moved, PointStatus, Position, SensorStatus,
+};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowUpdate};
 use lynceus_proto::batch::Content;
@@ -334,21 +336,27 @@ fn point_status() -> impl Strategy<Value = PointStatus> {
         name(),
         any::<bool>(),
         name(),
-        any::<(u64, u64, u64, u64)>(),
+        any::<([u64; 4], [u64; 2])>(),
         counter(),
         counter(),
     )
         .prop_map(
-            |(interface, egress, hook, (seen, recorded, resident, blocked), refused, degraded)| PointStatus {
-                interface,
-                egress,
-                hook,
-                seen,
-                recorded,
-                resident,
-                refused,
-                degraded,
-                blocked,
+            |(interface, egress, hook, ([seen, recorded, resident, blocked], moved), refused, degraded)| {
+                PointStatus {
+                    interface,
+                    egress,
+                    hook,
+                    seen,
+                    recorded,
+                    resident,
+                    refused,
+                    degraded,
+                    blocked,
+                    moved: Moved {
+                        seen: moved[0],
+                        recorded: moved[1],
+                    },
+                }
             },
         )
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lynceus_model::status::{Counter, Fill, Loss, PointStatus};
+use lynceus_model::status::{Counter, Fill, Loss, Moved, PointStatus};
 use sensor_ebpf::counters::{FRAGMENT_UNKNOWN, PointCounters, RefusedPacket, Tally};
 use sensor_ebpf::flow::{HookDirection, Point};
 use sensor_ebpf::heads::HeadRefused;
@@ -10,13 +10,13 @@ use sensor_ebpf::parse::Degraded;
 
 use super::attach::Mechanism;
 
-/// Everything that one sweep read. Exact when no packet came meanwhile; under load off by the packets that did.
+/// Everything that one sweep read. Exact when no packet came meanwhile; under load within [`Counted::moved`].
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// `CLOCK_MONOTONIC`, nanoseconds; 0 before the first sweep.
     pub read_at: u64,
-    /// Slot and counters, summed over the CPUs, of every slot that counted something.
-    pub counters: Vec<(u32, PointCounters)>,
+    /// Every slot that counted something.
+    pub counted: Vec<Counted>,
     /// What is in the entries of the flow cache.
     pub resident: HashMap<Point, Tally>,
     /// Times that a program interrupted another one on its CPU: must stay 0.
@@ -25,6 +25,21 @@ pub struct Snapshot {
     pub cache: Filled,
     /// Slots of the fullest record ring since the sweep before.
     pub fullest_ring: Filled,
+    /// Bytes of payload heads that were found in their ring at once since the sweep before.
+    pub head_ring: Filled,
+    /// Fragmented datagrams whose ports are remembered.
+    pub fragments: Filled,
+    /// Sources of payload heads whose credit is remembered.
+    pub head_sources: Filled,
+}
+
+/// Counters of a slot, summed over the CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub slot: u32,
+    pub counters: PointCounters,
+    /// While the entries were read.
+    pub moved: Moved,
 }
 
 /// Fill of a bounded store; orders by how much is used.
@@ -51,12 +66,9 @@ impl Snapshot {
         let mut points: Vec<PointStatus> = Vec::new();
         for observed in observed {
             let egress = observed.point.direction == HookDirection::Egress;
-            let of_slot = |counted: &&(u32, PointCounters)| counted.0 == observed.slot;
-            let counters = self
-                .counters
-                .iter()
-                .find(of_slot)
-                .map_or_else(PointCounters::default, |found| found.1);
+            let of_slot = |counted: &&Counted| counted.slot == observed.slot;
+            let found = self.counted.iter().find(of_slot).copied();
+            let Counted { counters, moved, .. } = found.unwrap_or_default();
             let resident = self
                 .resident
                 .get(&observed.point)
@@ -70,6 +82,7 @@ impl Snapshot {
                 before.recorded += counters.recorded.packets;
                 before.resident += resident;
                 before.blocked += counters.blocked.packets;
+                before.moved.add(moved);
                 merge(&mut before.refused, refused(&counters));
                 merge(&mut before.degraded, degraded(&counters));
             } else {
@@ -83,6 +96,7 @@ impl Snapshot {
                     refused: refused(&counters),
                     degraded: degraded(&counters),
                     blocked: counters.blocked.packets,
+                    moved,
                 });
             }
         }
@@ -93,8 +107,8 @@ impl Snapshot {
     #[must_use]
     pub fn losses(&self) -> Vec<Loss> {
         let mut sum = PointCounters::default();
-        for (_, counters) in &self.counters {
-            sum.add(counters);
+        for counted in &self.counted {
+            sum.add(&counted.counters);
         }
         let heads = HeadRefused::ALL
             .into_iter()
@@ -126,6 +140,9 @@ impl Snapshot {
         vec![
             fill("flow cache", self.cache, "entries"),
             fill("fullest record ring", self.fullest_ring, "slots"),
+            fill("head ring", self.head_ring, "bytes"),
+            fill("fragments", self.fragments, "datagrams"),
+            fill("head sources", self.head_sources, "addresses"),
         ]
     }
 }
@@ -197,13 +214,18 @@ mod tests {
         }
     }
 
-    fn counters(seen: u64, recorded: u64, arp: u64) -> PointCounters {
+    fn counted(slot: u32, seen: u64, recorded: u64, arp: u64) -> Counted {
         let mut counters = PointCounters::default();
         counters.seen.packets = seen;
         counters.recorded.packets = recorded;
         let reason = RefusedPacket::Parse(sensor_ebpf::parse::Refused::Arp);
         counters.refused[reason.index()].packets = arp;
-        counters
+        let moved = Moved { seen: 2, recorded: 1 };
+        Counted {
+            slot,
+            counters,
+            moved,
+        }
     }
 
     #[test]
@@ -213,7 +235,7 @@ mod tests {
             observed(9, 2, Mechanism::Tcx),
         ];
         let snapshot = Snapshot {
-            counters: vec![(1, counters(100, 60, 3)), (2, counters(10, 0, 4))],
+            counted: vec![counted(1, 100, 60, 3), counted(2, 10, 0, 4)],
             resident: HashMap::from([
                 (
                     points[0].point,
@@ -241,6 +263,8 @@ mod tests {
         );
         assert_eq!(statuses[0].hook, "tcx");
         assert_eq!(statuses[0].unaccounted(), 0);
+        let moved = Moved { seen: 4, recorded: 2 };
+        assert_eq!(statuses[0].moved, moved);
     }
 
     #[test]

@@ -313,12 +313,15 @@ impl Worker {
             ..self.fullest
         };
         let fullest = std::mem::replace(&mut self.fullest, fullest);
-        let snapshot = self.sweeper.sweep(&mut self.readers, &mut self.deltas, fullest);
-        *self
-            .shared
-            .snapshot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = snapshot;
+        let swept = self.sweeper.sweep(&mut self.readers, &mut self.deltas, fullest);
+        // Without one the last stands, and its time says how old it is.
+        if let Some(snapshot) = swept {
+            *self
+                .shared
+                .snapshot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = snapshot;
+        }
     }
 
     fn count(&self, records: u64, packets: u64) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::AsFd;
 
-use aya::maps::{HashMap as KernelMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{HashMap as KernelMap, LpmTrie, Map, MapData, PerCpuArray, ProgramArray};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -21,8 +21,10 @@ use sensor_ebpf::settings::{POINT_SLOTS, global, map};
 pub use self::error::LoadError;
 pub use self::options::Options;
 use super::block::BlockMaps;
+use super::heads::HeadRing;
+use super::hints::{self, Hints};
 use super::log::KernelLog;
-use super::maps::{Cache, Counters, Descriptors, HeadRing, RecordRing, Sizes, map_all};
+use super::maps::{Cache, Counters, Descriptors, RecordRing, Sizes, map_all};
 
 /// The programs as an ELF file, built by `cargo xtask ebpf` (aya wants it aligned); `build.rs` names the file.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LYNCEUS_OBJECT"));
@@ -81,6 +83,7 @@ pub struct Readers {
     pub cache: Cache,
     pub counters: Counters,
     pub heads: HeadRing,
+    pub hints: Hints,
     /// `None` unless [`Options::log`] was set.
     pub log: Option<KernelLog>,
 }
@@ -169,7 +172,12 @@ impl Kernel {
             map_all(&descriptors, sizes).map_err(LoadError::Map)?
         };
         let heads = take(&mut ebpf, map::HEADS)?;
-        let heads = RingBuf::try_from(heads).map_err(|source| open_map(map::HEADS, source))?;
+        let heads = HeadRing::new(heads).map_err(|source| open_map(map::HEADS, source))?;
+        let (fragments, sources) = (
+            take(&mut ebpf, hints::FRAGMENTS)?,
+            take(&mut ebpf, hints::SOURCES)?,
+        );
+        let hints = Hints::new(fragments, sources).map_err(|source| open_map(hints::FRAGMENTS, source))?;
         let points = take(&mut ebpf, map::POINTS)?;
         let points = KernelMap::try_from(points).map_err(|source| open_map(map::POINTS, source))?;
         let xdp_next = program_array(&mut ebpf, map::XDP_NEXT)?;
@@ -190,7 +198,8 @@ impl Kernel {
             rings,
             cache,
             counters,
-            heads: HeadRing::new(heads),
+            heads,
+            hints,
             log: log.map(KernelLog),
         };
         Ok((kernel, readers))

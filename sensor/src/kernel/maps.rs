@@ -1,4 +1,4 @@
-//! The maps of the kernel programs, read in place: record rings, flow cache, counters, payload heads.
+//! The maps of the kernel programs, read in place: record rings, flow cache, counters.
 //!
 //! The one file of the sensor with `unsafe`: it maps the descriptors of the array maps (`BPF_F_MMAPABLE`, Linux 5.5)
 //! and reads memory that the kernel writes at the same time. The order of stores that the programs promise is in
@@ -8,17 +8,19 @@
     reason = "memory shared with the kernel; each block says why it holds"
 )]
 
-use std::fmt;
+mod found;
+
 use std::io;
 use std::mem::transmute;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::thread;
+use std::time::Duration;
 
-use aya::maps::{MapData, RingBuf};
+use lynceus_model::status::Moved;
 use sensor_ebpf::counters::PointCounters;
-use sensor_ebpf::event::Head;
 use sensor_ebpf::flow::FlowRecord;
 use sensor_ebpf::layout::{
     COLD_RECORD, ColdEntry, CpuBlock, EntryBody, EntryHead, FlowSet, HOT_RECORD, SLOT_BYTES, Slot, WAYS, meta,
@@ -26,8 +28,14 @@ use sensor_ebpf::layout::{
 use sensor_ebpf::record::{Clock, RawEntry};
 use sensor_ebpf::settings::POINT_SLOTS;
 
-/// Readings of an entry that the kernel keeps changing, before it is left for the next sweep.
+pub use self::found::{Drained, Sizes, Swept};
+
+/// Readings of an entry that the kernel keeps changing, before a pause.
 const ATTEMPTS: u32 = 64;
+/// Pauses of one reading of a CPU, together 2 ms. A program runs for less than a microsecond and nothing of its own machine
+/// interrupts it for long; only a hypervisor that took the CPU away keeps it in the middle of a packet.
+const PAUSES: u32 = 40;
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock of the kernel programs.
 #[must_use]
@@ -117,16 +125,6 @@ unsafe fn copy_words<const N: usize>(from: *const u64) -> [u64; N] {
     words
 }
 
-/// Sizes that the maps were made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    pub cpus: u16,
-    /// Sets of two entries per CPU.
-    pub sets: u32,
-    /// Slots of 64 bytes per CPU.
-    pub ring_slots: u32,
-}
-
 /// Record ring of one CPU. The kernel writes evicted entries, this side takes them out.
 #[derive(Debug)]
 pub struct RecordRing {
@@ -136,14 +134,6 @@ pub struct RecordRing {
     ring: Arc<Mapping>,
     tail: u64,
     malformed: u64,
-}
-
-/// What one call of [`RecordRing::drain`] found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    pub records: usize,
-    /// Slots that were written and not yet taken when the call began: how full the ring was.
-    pub fill: u32,
 }
 
 impl RecordRing {
@@ -248,15 +238,6 @@ pub struct Cache {
     seen: Vec<u32>,
 }
 
-/// What one reading of the cache found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Entries handed out.
-    pub entries: usize,
-    /// Entries that the kernel kept changing; the next sweep reads them.
-    pub unsettled: usize,
-}
-
 #[allow(
     clippy::large_enum_variant,
     reason = "it lives for one step of a loop; a box would cost more"
@@ -292,9 +273,16 @@ impl Cache {
         assert!(cpu < self.sizes.cpus, "CPU {cpu} has no part of the cache");
         let entries = self.sizes.sets as usize * WAYS;
         let mut swept = Swept::default();
+        let mut pauses = PAUSES;
         for entry in usize::from(cpu) * entries..(usize::from(cpu) + 1) * entries {
             let known = if changed { Some(self.seen[entry]) } else { None };
-            match self.entry(entry, known) {
+            let mut reading = self.entry(entry, known);
+            while matches!(reading, Reading::Unsettled) && pauses > 0 {
+                pauses -= 1;
+                thread::sleep(PAUSE);
+                reading = self.entry(entry, known);
+            }
+            match reading {
                 Reading::Empty | Reading::Unchanged => {}
                 Reading::Unsettled => swept.unsettled += 1,
                 Reading::Whole(raw, sequence) => {
@@ -366,12 +354,62 @@ impl Counters {
     /// Counters of one slot on one CPU. Each word is read whole; the set of them is exact when the CPU is at rest.
     #[must_use]
     pub fn of_cpu(&self, slot: u32, cpu: u16) -> PointCounters {
-        assert!(cpu < self.cpus && slot < POINT_SLOTS, "no such counters");
-        let index = usize::from(cpu) * POINT_SLOTS as usize + slot as usize;
-        let place: *const PointCounters = self.counters.element(index);
+        let place = self.element(slot, cpu);
         const WORDS: usize = size_of::<PointCounters>() / 8;
         // SAFETY: an element of the mapping; PointCounters is 40 words of integers, the last of them padding.
         unsafe { transmute::<[u64; WORDS], PointCounters>(copy_words::<WORDS>(place.cast::<u64>())) }
+    }
+
+    /// What each slot of a CPU had counted when all of it was in its place: the law's side of a reading of the CPU's
+    /// part of the cache, taken before it. `None`: the CPU stood still in the middle of a packet.
+    #[must_use]
+    pub fn settled(&self, cpu: u16) -> Option<Vec<Moved>> {
+        let marks = (0..POINT_SLOTS).map(|slot| self.moved(slot, cpu)).collect();
+        fence(Ordering::Acquire);
+        let block: *mut CpuBlock = self.blocks.element(usize::from(cpu));
+        for attempt in 0..ATTEMPTS + PAUSES {
+            // SAFETY: an aligned word of the mapping that the kernel writes whole.
+            if unsafe { AtomicU64::from_ptr(&raw mut (*block).busy) }.load(Ordering::Acquire) == 0 {
+                return Some(marks);
+            }
+            if attempt < ATTEMPTS {
+                std::hint::spin_loop();
+            } else {
+                thread::sleep(PAUSE);
+            }
+        }
+        None
+    }
+
+    fn moved(&self, slot: u32, cpu: u16) -> Moved {
+        let place = self.element(slot, cpu);
+        // SAFETY: aligned words of the mapping that the kernel writes whole.
+        unsafe {
+            Moved {
+                seen: (&raw const (*place).seen.packets).read_volatile(),
+                recorded: (&raw const (*place).recorded.packets).read_volatile(),
+            }
+        }
+    }
+
+    /// The other side, taken after the reading: counters and what moved since `before`. What was seen is read last, so
+    /// every packet that is counted elsewhere is counted there too.
+    #[must_use]
+    pub fn since(&self, slot: u32, cpu: u16, before: Moved) -> (PointCounters, Moved) {
+        let mut counters = self.of_cpu(slot, cpu);
+        fence(Ordering::Acquire);
+        counters.seen.packets = self.moved(slot, cpu).seen;
+        let moved = Moved {
+            seen: counters.seen.packets.saturating_sub(before.seen),
+            recorded: counters.recorded.packets.saturating_sub(before.recorded),
+        };
+        (counters, moved)
+    }
+
+    fn element(&self, slot: u32, cpu: u16) -> *const PointCounters {
+        assert!(cpu < self.cpus && slot < POINT_SLOTS, "no such counters");
+        self.counters
+            .element(usize::from(cpu) * POINT_SLOTS as usize + slot as usize)
     }
 
     /// Sum over all CPUs of one slot.
@@ -394,47 +432,6 @@ impl Counters {
                 unsafe { AtomicU64::from_ptr(&raw mut (*block).nested) }.load(Ordering::Relaxed)
             })
             .sum()
-    }
-}
-
-/// The kernel's ring buffer of payload heads.
-pub struct HeadRing {
-    ring: RingBuf<MapData>,
-    malformed: u64,
-}
-
-impl fmt::Debug for HeadRing {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("HeadRing")
-            .field("malformed", &self.malformed)
-            .finish_non_exhaustive()
-    }
-}
-
-impl HeadRing {
-    pub(super) const fn new(ring: RingBuf<MapData>) -> Self {
-        Self { ring, malformed: 0 }
-    }
-
-    /// Takes out at most `limit` heads; returns how many.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Head<'_>)) -> usize {
-        let mut taken = 0;
-        while taken < limit {
-            let Some(event) = self.ring.next() else { break };
-            match Head::decode(&event) {
-                Some(head) => each(head),
-                None => self.malformed += 1,
-            }
-            taken += 1;
-        }
-        taken
-    }
-
-    /// Events that were no heads: 0 unless memory was damaged.
-    #[must_use]
-    pub const fn malformed(&self) -> u64 {
-        self.malformed
     }
 }
 

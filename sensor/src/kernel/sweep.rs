@@ -9,7 +9,7 @@ use sensor_ebpf::layout::{TIME_SHIFT, WAYS};
 use sensor_ebpf::record::Clock;
 use sensor_ebpf::settings::POINT_SLOTS;
 
-use super::counters::{Filled, Snapshot};
+use super::counters::{Counted, Filled, Snapshot};
 use super::deltas::Deltas;
 use super::load::Readers;
 use super::maps::monotonic_now;
@@ -42,13 +42,15 @@ impl Sweeper {
         self.pending.is_empty()
     }
 
-    /// Reads every entry and all counters. To be called only when the last sweep was delivered.
+    /// Reads every entry and all counters, CPU by CPU: counters, entries, counters again. To be called only when the last
+    /// sweep was delivered. `None`: a CPU stood still in the middle of a packet, so nobody can tell what is where; the
+    /// entries were read all the same.
     pub(super) fn sweep(
         &mut self,
         readers: &mut Readers,
         deltas: &mut Deltas,
         fullest_ring: Filled,
-    ) -> Snapshot {
+    ) -> Option<Snapshot> {
         let now = monotonic_now();
         let clock = Clock::at(now);
         let since = self.last.map(|last| last.wrapping_sub(COARSE_UNITS));
@@ -56,8 +58,16 @@ impl Sweeper {
         let sizes = readers.cache.sizes();
         let mut resident: HashMap<Point, Tally> = HashMap::new();
         let mut entries = 0;
+        let mut counted: Vec<Counted> = (0..POINT_SLOTS)
+            .map(|slot| Counted {
+                slot,
+                ..Counted::default()
+            })
+            .collect();
+        let mut whole = true;
         let pending = &mut self.pending;
         for cpu in 0..sizes.cpus {
+            let before = readers.counters.settled(cpu);
             let swept = readers.cache.sweep(cpu, false, |entry| {
                 resident
                     .entry(Point::unpack(entry.head.point))
@@ -80,15 +90,22 @@ impl Sweeper {
                 }
             });
             entries += swept.entries + swept.unsettled;
+            whole &= before.is_some() && swept.unsettled == 0;
+            for (sum, before) in counted.iter_mut().zip(before.into_iter().flatten()) {
+                let (counters, moved) = readers.counters.since(sum.slot, cpu, before);
+                sum.counters.add(&counters);
+                sum.moved.add(moved);
+            }
         }
         deltas.swept(now);
-        let counters = (0..POINT_SLOTS)
-            .map(|slot| (slot, readers.counters.of_slot(slot)))
-            .filter(|(_, counters)| *counters != PointCounters::default())
-            .collect();
-        Snapshot {
+        if !whole {
+            return None;
+        }
+        let [fragments, head_sources] = readers.hints.fills();
+        counted.retain(|counted| counted.counters != PointCounters::default());
+        Some(Snapshot {
             read_at: now,
-            counters,
+            counted,
             resident,
             nested: readers.counters.nested(),
             cache: Filled {
@@ -96,6 +113,9 @@ impl Sweeper {
                 limit: u64::from(sizes.sets) * WAYS as u64 * u64::from(sizes.cpus),
             },
             fullest_ring,
-        }
+            head_ring: readers.heads.take_fullest(),
+            fragments,
+            head_sources,
+        })
     }
 }

@@ -100,9 +100,17 @@ fn sensor(out: &mut Vec<u8>, sensor: &Sensor) {
             }
             object.value("refused", |out| write::counters(out, &point.refused));
             object.value("degraded", |out| write::counters(out, &point.degraded));
-            // Packets fit an i64 on any machine; JSON knows one kind of number.
-            let missing = i64::try_from(point.unaccounted()).unwrap_or(i64::MAX);
-            object.value("unaccounted", |out| number(out, missing));
+            object.value("moved", |out| {
+                let mut object = Object::bare(out);
+                object.value("seen", |out| number(out, point.moved.seen));
+                object.value("recorded", |out| number(out, point.moved.recorded));
+                object.close();
+            });
+            for (name, count) in [("unaccounted", point.unaccounted()), ("missing", point.missing())] {
+                // Packets fit an i64 on any machine; JSON knows one kind of number.
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                object.value(name, |out| number(out, count));
+            }
             object.close();
         });
     });

@@ -162,7 +162,8 @@ fn description() -> Value {
     let point = object(json!({
         "interface": text(), "direction": { "enum": ["ingress", "egress"] }, "hook": text(), "seen": count(),
         "recorded": count(), "resident": count(), "blocked": count(), "refused": counts(), "degraded": counts(),
-        "unaccounted": { "type": "integer" },
+        "moved": object(json!({ "seen": count(), "recorded": count() })),
+        "unaccounted": { "type": "integer" }, "missing": { "type": "integer" },
     }));
     let sensor = object(json!({
         "id": id(), "name": text(), "version": text(), "kernel": maybe("string"), "connected": flag(),

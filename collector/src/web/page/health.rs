@@ -115,9 +115,10 @@ fn law(status: &SensorStatus) -> Table {
     );
     for point in &status.points {
         let refused: u64 = point.refused.iter().map(|counter| counter.count).sum();
-        let (verdict, class) = match point.unaccounted() {
-            0 => ("holds".to_owned(), "good"),
-            missing => (format!("{missing} unaccounted"), "bad"),
+        let (verdict, class) = match (point.missing(), point.unaccounted().abs()) {
+            (0, 0) => ("holds".to_owned(), "good"),
+            (0, moving) => (format!("holds, {moving} in motion"), "good"),
+            (missing, _) => (format!("{missing} unaccounted"), "bad"),
         };
         let reasons: Vec<String> = (point.refused.iter().map(|counter| ("", counter)))
             .chain(point.degraded.iter().map(|counter| ("degraded ", counter)))

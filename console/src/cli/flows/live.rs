@@ -66,7 +66,7 @@ pub(super) fn run(options: &LiveOptions, table: FlowTableConfig, layer: Layer) -
         say(&line.plain());
     }
     result?;
-    let balanced = status.points.iter().all(|point| point.unaccounted() == 0);
+    let balanced = status.points.iter().all(|point| point.missing() == 0);
     Ok(if balanced { Outcome::Done } else { Outcome::Damaged })
 }
 

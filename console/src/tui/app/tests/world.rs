@@ -9,7 +9,7 @@ use lynceus_model::evidence::{
     AttackerSide, Confidence, EvidenceId, EvidenceType, Explanation, Feature, ThreatLevel,
 };
 use lynceus_model::flow::ConnState;
-use lynceus_model::status::{Counter, Fill, Loss, PointStatus, SensorStatus};
+use lynceus_model::status::{Counter, Fill, Loss, Moved, PointStatus, SensorStatus};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
@@ -78,6 +78,7 @@ pub(crate) fn status() -> SensorStatus {
             }],
             degraded: Vec::new(),
             blocked: 0,
+            moved: Moved::default(),
         }],
         losses: vec![Loss {
             stage: "queue".into(),
