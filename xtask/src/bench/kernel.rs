@@ -3,7 +3,7 @@
 use super::report;
 use crate::shell::{command, execute};
 
-/// Runs `tests/benches/kernel.rs`; needs root.
+/// Runs `tests/benches/kernel/`; needs root.
 pub(crate) fn run() -> anyhow::Result<()> {
     println!("{}\n", report::machine());
     execute(command("cargo").args([
