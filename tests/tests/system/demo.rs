@@ -59,20 +59,25 @@ fn demo_leads_into_the_terminal_ui() {
     );
     tmux(&["new-session", "-d", "-s", "t", "-x", "100", "-y", "30", &demo]).expect("tmux starts");
     let press = |key: &str| tmux(&["send-keys", "-t", "t", key]).expect("a key is sent");
-    let wait_for = |texts: &[&str]| {
+    let wait_until = |what: &str, wanted: &dyn Fn(&str) -> bool| {
         let begin = Instant::now();
         loop {
             let output = tmux(&["capture-pane", "-p", "-t", "t"]).expect("tmux answers");
             let picture = String::from_utf8_lossy(&output.stdout).into_owned();
-            if texts.iter().all(|text| picture.contains(text)) {
+            if wanted(&picture) {
                 return;
             }
             if begin.elapsed() > Duration::from_secs(300) {
                 let _ = tmux(&["kill-server"]);
-                panic!("no {texts:?} on the screen:\n{picture}");
+                panic!("not on the screen: {what}\n{picture}");
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    };
+    let wait_for = |texts: &[&str]| {
+        wait_until(&texts.join(", "), &|picture| {
+            texts.iter().all(|text| picture.contains(text))
+        });
     };
     wait_for(&["Enter: open it in the terminal"]);
     press("Enter");
@@ -83,7 +88,10 @@ fn demo_leads_into_the_terminal_ui() {
     press("c");
     wait_for(&["destination IPs, profile as client", "192.168.77.100"]);
     press("q");
-    wait_for(&["q Enter: quit"]);
+    // What is typed before it asks again might still go to the terminal UI.
+    wait_until("the second question", &|picture| {
+        picture.matches("q Enter: quit").count() == 2
+    });
     press("q");
     press("Enter");
     wait_for(&["ended with 0"]);
