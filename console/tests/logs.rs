@@ -364,6 +364,28 @@ fn nfdump_files_and_its_csv() {
     let summary = binary.last().unwrap();
     assert_eq!(summary["packets"], 4_652);
     let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    // Packed, and from a pipe, in which case it has no name.
+    let packed = folder.path().join("flows.nfdump.zst");
+    fs::write(&packed, zstd::encode_all(&bytes[..], 1).unwrap()).unwrap();
+    for output in [
+        analyze(&[&packed], None),
+        analyze(&[Path::new("-")], Some(&path)),
+        analyze(&[Path::new("-")], Some(&packed)),
+    ] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let found = lines(&output);
+        assert_eq!(found.len(), binary.len());
+        assert_eq!(found.last().unwrap()["packets"], 4_652);
+    }
+    // The program itself calls that a success.
+    let cut = folder.path().join("cut.nfdump");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let output = analyze(&[&cut], None);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cut.nfdump") && said.contains("nfdump: "), "{said}");
     let file = folder.path().join("flows.csv");
     // `-q` leaves out the header, which is what tells the columns.
     let header = "ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt,in,out,sas,das,smk,dmk,dtos,dir,nh,nhb,svln,\

@@ -12,7 +12,7 @@ use sensor_ebpf::heads::HeadLimits;
 use super::argus::Argus;
 use super::input::{self, Input, Place};
 use super::log::{Log, LogFault, LogSource, Parser};
-use super::nfdump::Nfdump;
+use super::nfdump::{Binary, Nfdump};
 use super::pcap::{Depth, PcapError, PcapSource};
 use super::recognize::{Format, recognize};
 use super::suricata::Suricata;
@@ -268,8 +268,7 @@ impl Collected {
         let format = recognize(&mut input, path);
         // A pipe cannot be opened again.
         let place = if format == Format::Nfdump {
-            anyhow::ensure!(path.is_file(), "nfdump's binary data is read from files only");
-            Place::Nfdump(path.to_owned())
+            Place::Nfdump(input::name(path), Binary::of(path, input))
         } else if path.is_file() {
             Place::File(path.to_owned())
         } else {

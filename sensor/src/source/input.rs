@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::nfdump::Binary;
+
 /// Large enough that system calls do not count, small enough to stay in the second-level cache.
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -29,8 +31,8 @@ pub(crate) enum Place {
     File(PathBuf),
     /// Opened already, as a pipe is when it was recognized.
     Open(String, Box<Input>),
-    /// A binary file of nfdump.
-    Nfdump(PathBuf),
+    /// A binary file of nfdump; its name for people.
+    Nfdump(String, Binary),
 }
 
 impl Place {
@@ -39,7 +41,7 @@ impl Place {
         match self {
             Self::Open(name, input) => (name, Ok(*input)),
             Self::File(path) => (name(&path), Input::open(&path)),
-            Self::Nfdump(path) => (name(&path), super::nfdump::open(&path)),
+            Self::Nfdump(name, binary) => (name, binary.open()),
         }
     }
 }

@@ -3,13 +3,16 @@
 //! A row is one direction of a flow. Rows go through the flow table, which joins directions, and parts of a flow that the
 //! exporter cut, as it does for packets.
 
+use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::net::IpAddr;
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::flow::{FlowRecord, Handshake, HookDirection, Point, SideCounters};
+use tempfile::TempPath;
 
 use super::input::Input;
 use super::log::facts::{self, Ends, ICMP, ICMPV6, TCP};
@@ -222,8 +225,56 @@ impl Half {
     }
 }
 
-/// The rows of a binary file, as `nfdump` prints them.
-pub(super) fn open(path: &Path) -> io::Result<Input> {
+/// A binary file, for the program `nfdump`, which reads plain files only.
+pub(crate) enum Binary {
+    Plain(PathBuf),
+    /// Packed, or from a pipe: copied into a temporary file first.
+    Stream(Box<Input>),
+}
+
+/// Bytes of a copy; more are not read. Such a file of nfdump holds some hundred million flows.
+const MAX_COPY: u64 = 16 << 30;
+/// Of what the program says about a fault.
+const MAX_SAID: usize = 4096;
+
+impl Binary {
+    pub(super) fn of(path: &Path, input: Input) -> Self {
+        let plain = || {
+            let mut first = [0; 2];
+            File::open(path)?.read_exact(&mut first)?;
+            io::Result::Ok(MAGICS.contains(&first))
+        };
+        // A pipe cannot be opened again, and what it would give is not what was recognized.
+        if path.is_file() && plain().unwrap_or(false) {
+            Self::Plain(path.to_owned())
+        } else {
+            Self::Stream(Box::new(input))
+        }
+    }
+
+    /// The rows, as `nfdump` prints them.
+    pub(crate) fn open(self) -> io::Result<Input> {
+        match self {
+            Self::Plain(path) => printed(&path, None, None),
+            Self::Stream(mut input) => {
+                let mut copy = tempfile::NamedTempFile::new()?;
+                let copied = io::copy(&mut (&mut input).take(MAX_COPY), &mut copy);
+                let fault = match copied {
+                    Ok(MAX_COPY) => Some(io::Error::other(
+                        "more than 16 GiB of nfdump's binary data in a stream",
+                    )),
+                    Ok(_) => None,
+                    Err(error) => Some(error),
+                };
+                let copy = copy.into_temp_path();
+                let path = copy.to_path_buf();
+                printed(&path, Some(copy), fault)
+            }
+        }
+    }
+}
+
+fn printed(path: &Path, copy: Option<TempPath>, fault: Option<io::Error>) -> io::Result<Input> {
     let child = Command::new("nfdump")
         .args(["-q", "-N", "-6", "-o", PRINTED, "-r"])
         .arg(path)
@@ -239,14 +290,38 @@ pub(super) fn open(path: &Path) -> io::Result<Input> {
         _ => error,
     })?;
     let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let printed = Printed { child, stdout };
+    let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let printed = Printed {
+        child,
+        stdout,
+        said: Some(std::thread::spawn(move || said(stderr))),
+        fault,
+        _copy: copy,
+    };
     Input::new(Cursor::new(HEADER).chain(printed))
 }
 
-/// What a running `nfdump` prints; its failure is an error at the end.
+/// What the program says beside its rows, to its end, so that it never waits for a reader.
+fn said(mut stderr: ChildStderr) -> String {
+    let mut kept = Vec::new();
+    let mut piece = [0; 1024];
+    while let Ok(count @ 1..) = stderr.read(&mut piece) {
+        let room = MAX_SAID.saturating_sub(kept.len());
+        kept.extend_from_slice(&piece[..count.min(room)]);
+    }
+    String::from_utf8_lossy(&kept).trim().to_owned()
+}
+
+/// What a running `nfdump` prints; its failure is an error at the end. It calls a file that ends too early a success, and
+/// says only beside the rows that it does.
 struct Printed {
     child: Child,
     stdout: ChildStdout,
+    said: Option<JoinHandle<String>>,
+    /// Of the stream that the file was copied from.
+    fault: Option<io::Error>,
+    /// Goes with us.
+    _copy: Option<TempPath>,
 }
 
 impl Read for Printed {
@@ -255,15 +330,15 @@ impl Read for Printed {
         if count > 0 || into.is_empty() {
             return Ok(count);
         }
-        let mut said = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            stderr.take(4096).read_to_string(&mut said)?;
-        }
+        let said = self.said.take().and_then(|said| said.join().ok());
         let status = self.child.wait()?;
-        if status.success() {
-            Ok(0)
-        } else {
-            Err(io::Error::other(format!("nfdump: {}", said.trim())))
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        match said.unwrap_or_default() {
+            said if status.success() && said.is_empty() => Ok(0),
+            said if said.is_empty() => Err(io::Error::other(format!("nfdump: {status}"))),
+            said => Err(io::Error::other(format!("nfdump: {said}"))),
         }
     }
 }

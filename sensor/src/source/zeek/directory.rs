@@ -102,7 +102,7 @@ mod tests {
                 .flatten()
                 .map(|place| match place {
                     Place::File(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
-                    Place::Open(..) | Place::Nfdump(_) => unreachable!(),
+                    Place::Open(..) | Place::Nfdump(..) => unreachable!(),
                 });
             files.collect()
         };
