@@ -28,6 +28,9 @@ const EXECUTABLE: &[&str] = &[
     "application/x-sharedlib",
     "application/x-mach-o-executable",
     "application/x-mach-binary",
+    "application/java-vm",
+    "application/java-archive",
+    "application/x-java-archive",
 ];
 
 /// One finding for each server and media type, by the header of the answer or by content where files were looked at.
