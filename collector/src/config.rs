@@ -109,7 +109,7 @@ pub struct Windows {
 pub struct Alerts {
     /// Accumulated threat per minute of window that is an alert.
     pub threshold_per_minute: f64,
-    /// A critical evidence with confidence 1 is an alert at once.
+    /// A critical evidence with a high confidence (0.8 or more) is an alert at once.
     pub single_critical: bool,
 }
 
@@ -210,6 +210,28 @@ impl Default for Alerts {
     }
 }
 
+impl Alerts {
+    /// `width`: of a window; `None` where all time is one.
+    #[must_use]
+    pub const fn policy(&self, width: Option<Duration>) -> AlertPolicy {
+        AlertPolicy {
+            threshold_per_minute: self.threshold_per_minute,
+            width,
+            single_critical: self.single_critical,
+        }
+    }
+
+    /// # Errors
+    /// A key cannot be used; the error names it.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.threshold_per_minute.is_finite() && self.threshold_per_minute > 0.0,
+            "alerts.threshold_per_minute: must be above 0"
+        );
+        Ok(())
+    }
+}
+
 impl Default for Intake {
     fn default() -> Self {
         Self { memory_mib: 64 }
@@ -298,11 +320,7 @@ impl Config {
             width,
         };
         EngineOptions {
-            policy: AlertPolicy {
-                threshold_per_minute: self.alerts.threshold_per_minute,
-                width: Some(width),
-                single_critical: self.alerts.single_critical,
-            },
+            policy: self.alerts.policy(Some(width)),
             detectors: self.detect.clone(),
             max_window_bytes: usize::try_from(self.windows.memory_mib << 20).unwrap_or(usize::MAX),
             ..EngineOptions::new(self.group(), plan)
@@ -389,11 +407,7 @@ impl Config {
             "block.lease: between 3 seconds and an hour"
         );
         ensure!(self.store.log_mib >= 1, "store.log_mib: at least 1");
-        let threshold = self.alerts.threshold_per_minute;
-        ensure!(
-            threshold.is_finite() && threshold > 0.0,
-            "alerts.threshold_per_minute: must be above 0"
-        );
+        self.alerts.check()?;
         for feed in &self.feeds {
             feed.options()?;
         }

@@ -136,7 +136,10 @@ fn analyze_all(sets: &[Set]) -> Vec<Vec<Found>> {
             });
         }
     });
-    given.into_iter().map(|given| given.into_inner().unwrap()).collect()
+    given
+        .into_iter()
+        .map(|given| given.into_inner().unwrap())
+        .collect()
 }
 
 #[test]

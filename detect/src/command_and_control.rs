@@ -76,8 +76,8 @@ struct Channel {
     window: WindowId,
     here: Length,
     before: Length,
-    /// Characters when it was last said, and how often it was.
-    said: u64,
+    /// Characters and flows when it was last said, and how often it was.
+    said: Length,
     times: u32,
 }
 
@@ -175,7 +175,7 @@ impl CommandAndControl {
                     flows: flows_in(letters, judged.first),
                 },
                 before: Length::default(),
-                said: 0,
+                said: Length::default(),
                 times: 0,
             };
             self.channels.insert(id, channel);
@@ -190,8 +190,12 @@ impl CommandAndControl {
         if let Some(judged) = judged {
             channel.grow(window, letters, judged);
         }
-        let all = channel.characters();
-        if all >= channel.said + channel.said / 2 || closed && all > channel.said {
+        if closed {
+            channel.go_on(window, letters);
+        }
+        let (all, said) = (channel.length(), channel.said);
+        let more = all.characters > said.characters || all.flows > said.flows;
+        if all.characters >= said.characters + said.characters / 2 || closed && more {
             found.extend(say(&self.config, update, &key, channel, letters));
         }
         found
@@ -214,8 +218,21 @@ impl Channel {
         self.score = self.score.max(judged.score);
     }
 
-    const fn characters(&self) -> u64 {
-        self.before.characters + self.here.characters
+    /// Letters have a bound, channels have none: where what could be read looks so to its end, the flows behind it count.
+    fn go_on(&mut self, window: WindowId, letters: &Letters) {
+        let length = letters.text.len();
+        let is_full = letters.version > flows_in(letters, length);
+        let last_judged = length - length % Reader::EVERY;
+        if window == self.window && is_full && self.here.characters == last_judged as u64 {
+            self.here.flows = letters.version;
+        }
+    }
+
+    const fn length(&self) -> Length {
+        Length {
+            characters: self.before.characters + self.here.characters,
+            flows: self.before.flows + self.here.flows,
+        }
     }
 }
 
@@ -278,9 +295,9 @@ fn say(
 ) -> [Evidence; 2] {
     let client = channel.home.profile;
     let (server, port) = (key.ip, key.port);
-    let (revision, characters) = (channel.times, channel.characters());
-    (channel.times, channel.said) = (revision + 1, characters);
-    let flows = channel.before.flows + channel.here.flows;
+    let revision = channel.times;
+    let Length { characters, flows } = channel.length();
+    (channel.times, channel.said) = (revision + 1, channel.length());
     let id_key = format!("{server}|{port}|{}", key.protocol);
     let there = WindowId {
         profile: server,
@@ -341,22 +358,24 @@ fn explain(config: &Config, channel: &Channel, letters: &Letters) -> Explanation
     let all = (strong + weak + other).max(1.0);
     let small = of(b"abcABCrstRST123") / all;
     let tail = String::from_utf8_lossy(&read[read.len().saturating_sub(48)..]);
+    let Length { characters, flows } = channel.length();
+    // Of a window that began anew nothing is read yet.
+    let which = if channel.here.flows > flows_in(letters, read.len()) {
+        format!("The first {} behavioral letters and marks", read.len())
+    } else {
+        "The behavioral letters".to_owned()
+    };
     Explanation {
         features: vec![
             feature("score of the letters", f64::from(channel.score), "of 1").threshold(config.min_score),
-            feature("letters", channel.characters() as f64, "characters")
-                .threshold(Reader::MIN_CHARACTERS as f64),
-            feature(
-                "flows",
-                (channel.before.flows + channel.here.flows) as f64,
-                "flows",
-            ),
+            feature("letters", characters as f64, "characters").threshold(Reader::MIN_CHARACTERS as f64),
+            feature("flows", flows as f64, "flows"),
             feature("strongly periodic", strong / all, "share of flows"),
             feature("weakly periodic", weak / all, "share of flows"),
             feature("at most 250 bytes", small, "share of flows"),
         ],
         text: format!(
-            "The behavioral letters of this tuple end with {tail}: {:.0} % of the flows came after gaps that differ by at \
+            "{which} of this tuple end with {tail}: {:.0} % of the flows came after gaps that differ by at \
              most 5 %, {:.0} % by at most 30 %. A sequence model trained on made-up channels and good programs gives \
              {:.4}; {} is the limit. Confidence is the number of characters over {}.",
             100.0 * strong / all,

@@ -71,7 +71,7 @@ pub struct AlertPolicy {
     pub threshold_per_minute: f64,
     /// Width of a window; `None` if all event time is one window, which then counts as one hour.
     pub width: Option<Duration>,
-    /// A critical evidence with confidence 1 raises an alert at once.
+    /// A critical evidence with a confidence of [`Self::HIGH_CONFIDENCE`] or more raises an alert at once.
     pub single_critical: bool,
 }
 
@@ -86,6 +86,9 @@ impl Default for AlertPolicy {
 }
 
 impl AlertPolicy {
+    /// From here on a confidence is called high.
+    pub const HIGH_CONFIDENCE: f64 = 0.8;
+
     /// The sum that raises an alert.
     #[must_use]
     pub fn threshold(&self) -> f64 {
@@ -211,7 +214,7 @@ impl Accumulator {
         let threshold = self.policy.threshold();
         let single = self.policy.single_critical
             && evidence.threat_level == ThreatLevel::Critical
-            && evidence.confidence.value() >= 1.0;
+            && evidence.confidence.value() >= AlertPolicy::HIGH_CONFIDENCE;
         // A sum of 75 × 0.2 must reach 15 whatever the rounding of the additions.
         let reached = window.sum >= threshold - 1e-9;
         if weight == 0.0 || !(reached || single) {
@@ -455,6 +458,17 @@ mod tests {
         };
         assert_eq!(needed(policy, ThreatLevel::Critical), Some(1));
         assert_eq!(needed(policy, ThreatLevel::High), Some(19));
+        let mut accumulator = accumulator(policy);
+        assert!(
+            accumulator
+                .add(&evidence(1, ThreatLevel::Critical, 0.79))
+                .is_none()
+        );
+        assert!(
+            accumulator
+                .add(&evidence(2, ThreatLevel::Critical, 0.8))
+                .is_some()
+        );
     }
 
     #[test]

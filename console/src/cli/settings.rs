@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use lynceus_collector::config::Alerts;
 use lynceus_collector::feeds::{FeedConfig, Keeper, load_once};
 use lynceus_collector::knowledge::Facts;
 use lynceus_detect::DetectConfig;
@@ -37,7 +38,7 @@ pub(super) struct Settings {
     /// Threat feed: a file of indicators (plain, CSV, JSON, STIX, MISP); may be given several times
     #[arg(long = "feed", value_name = "FILE")]
     feeds: Vec<PathBuf>,
-    /// TOML file with window, direction, home, whitelist, [[feeds]] and [detect]; flags win over it
+    /// TOML file with window, direction, home, whitelist, [[feeds]], [alerts] and [detect]; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -63,6 +64,7 @@ struct File {
     home: Vec<String>,
     whitelist: Option<PathBuf>,
     feeds: Vec<FeedConfig>,
+    alerts: Alerts,
     detect: DetectConfig,
 }
 
@@ -74,6 +76,7 @@ pub(super) struct Effective {
     home: Vec<Network>,
     whitelist: Option<PathBuf>,
     feeds: Vec<FeedConfig>,
+    alerts: Alerts,
     detect: DetectConfig,
 }
 
@@ -105,10 +108,12 @@ impl Settings {
             .map_err(fault)
             .context("home")?;
         let mut feeds = file.feeds;
+        file.alerts.check()?;
         feeds.extend(self.feeds.iter().map(|path| feed(path)));
         Ok(Effective {
             whitelist: self.whitelist.clone().or(file.whitelist),
             feeds,
+            alerts: file.alerts,
             detect: file.detect,
             window: self
                 .window
@@ -157,11 +162,8 @@ impl Effective {
     }
 
     #[must_use]
-    pub(super) fn policy(&self) -> AlertPolicy {
-        AlertPolicy {
-            width: self.fixed_width(),
-            ..AlertPolicy::default()
-        }
+    pub(super) const fn policy(&self) -> AlertPolicy {
+        self.alerts.policy(self.fixed_width())
     }
 
     #[must_use]

@@ -1,5 +1,6 @@
 //! IDMEFv2 (draft-lehmann-idmefv2, 2.0.3) with the fields that Slips fills.
 
+use lynceus_model::alert::AlertPolicy;
 use lynceus_model::evidence::{Evidence, EvidenceType, ThreatLevel};
 use serde_json::{Value, json};
 
@@ -122,7 +123,7 @@ const fn severity(level: ThreatLevel) -> &'static str {
 }
 
 const fn word(confidence: f64) -> &'static str {
-    if confidence >= 0.8 {
+    if confidence >= AlertPolicy::HIGH_CONFIDENCE {
         "High"
     } else if confidence >= 0.55 {
         "Medium"
