@@ -43,3 +43,20 @@ fn each_type_has_a_page_and_a_row_for_all_inputs() {
         }
     }
 }
+
+/// What a finding means, when it is wrong, and what an attacker does with it.
+#[test]
+fn each_page_says_why_it_matters_and_when_it_is_wrong() {
+    let (pages, _) = PAGE.split_once("## Not built").unwrap();
+    let pages: Vec<&str> = pages
+        .split("\n## ")
+        .filter(|page| page.contains("**Sees**"))
+        .collect();
+    assert!(pages.len() > 40, "{}", pages.len());
+    for page in pages {
+        for part in ["**Why**", "**Wrong when**", "ATT&CK"] {
+            let heading = page.lines().next().unwrap();
+            assert!(page.contains(part), "{heading}: no {part}");
+        }
+    }
+}

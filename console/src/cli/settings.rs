@@ -297,6 +297,7 @@ mod tests {
     #[test]
     fn the_only_window_holds_all_time_and_alerts_as_an_hour() {
         let settings = Effective {
+            alerts: Alerts::default(),
             window: Width::OnlyOne,
             direction: Side::Out,
             home: Vec::new(),
