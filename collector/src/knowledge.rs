@@ -120,9 +120,9 @@ impl Knowledge for Facts {
         Short::of(ip).country.map(|country| country.text().to_owned())
     }
 
-    /// By the published lists, if copies of all that could say *yes* are here.
-    fn hosting(&self, ip: IpAddr) -> Option<bool> {
-        self.published.get()?.is_hosting(ip.to_canonical())
+    /// By the published lists of AWS, Google Cloud and Oracle Cloud, if copies of all three are here.
+    fn in_clouds(&self, ip: IpAddr) -> Option<bool> {
+        self.published.get()?.in_clouds(ip.to_canonical())
     }
 
     /// By the registries of the IEEE, as the program's tables have them.

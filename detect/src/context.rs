@@ -71,8 +71,9 @@ pub trait Knowledge: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether the address is in a range that a cloud publishes.
-    fn hosting(&self, _ip: IpAddr) -> Option<bool> {
+    /// Whether the address is in a range that one of three clouds publishes (AWS, Google Cloud, Oracle Cloud). A fact about
+    /// these lists: *no* does not say that nobody hosts it.
+    fn in_clouds(&self, _ip: IpAddr) -> Option<bool> {
         None
     }
 

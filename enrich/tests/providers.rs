@@ -301,10 +301,17 @@ fn ranges_say_yes_no_and_unknown() {
     for unknown in ["ranges.is_cdn", "ranges.is_search_bot", "ranges.is_ai_bot"] {
         assert!(
             !cloud.contains_key(unknown),
-            "{unknown}: a list is missing, so it is not known"
+            "{unknown}: no list says yes, and nobody could say no"
         );
     }
-    assert_eq!(of("9.9.9.9")["ranges.is_tor_exit"], json!(true));
+    let exit = of("9.9.9.9");
+    assert_eq!(exit["ranges.is_tor_exit"], json!(true));
+    assert!(
+        !exit.contains_key("ranges.is_cloud"),
+        "in none of three lists of clouds is no word on the others"
+    );
+    let nowhere = Question::about("2001:db9::1".parse().unwrap());
+    assert!(matches!(ranges.ask(&nowhere), Ok(Reply::NotFound)));
     assert_eq!(
         of("2606:4700::1")["ranges.is_cdn"],
         json!(true),

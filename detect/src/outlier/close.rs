@@ -67,7 +67,7 @@ impl Outlier {
         let own = self.owns.get(&window.profile);
         let totals = &profile.totals;
         let knowledge = &self.context.knowledge;
-        let hosting: Vec<bool> = hosts.keys().filter_map(|ip| knowledge.hosting(*ip)).collect();
+        let hosting: Vec<bool> = hosts.keys().filter_map(|ip| knowledge.in_clouds(*ip)).collect();
         Values::of(
             profile,
             &Extras {
@@ -211,7 +211,7 @@ mod tests {
             Some(if system < 3 { "US" } else { "DE" }.to_owned())
         }
 
-        fn hosting(&self, ip: IpAddr) -> Option<bool> {
+        fn in_clouds(&self, ip: IpAddr) -> Option<bool> {
             let IpAddr::V4(ip) = ip else { return None };
             (!ip.is_private()).then(|| ip.octets()[3] < 10)
         }

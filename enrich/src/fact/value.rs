@@ -31,6 +31,8 @@ pub enum Reason {
     NoData(Cow<'static, str>),
     /// The table is here and has no entry for the address.
     NoEntry,
+    /// Not in the lists that are here, whose they are, while others exist: no *no* follows from that.
+    InNoneOf(Cow<'static, str>),
     /// Nobody can know it of an address that is not globally routed.
     NotRoutable,
     /// Nobody asked: asking would need what it says, a key, a flag or leave to send packets.
@@ -189,6 +191,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NoData(what) => write!(formatter, "no {what} here"),
             Self::NoEntry => formatter.write_str("no entry"),
+            Self::InNoneOf(whose) => write!(formatter, "in none of {whose}"),
             Self::NotRoutable => formatter.write_str("not globally routable"),
             Self::NotAsked(need) => write!(formatter, "not asked: {need}"),
             Self::Failed(error) => formatter.write_str(error),

@@ -10,20 +10,16 @@ use lynceus_model::time::Timestamp;
 use crate::dossier::Dossier;
 use crate::fact::{Fact, Field, Reason, Source};
 use crate::offline::special::is_routable;
-use crate::provider::ranges::{Lists, Says};
+use crate::provider::ranges::{Lists, Said, Says};
 
 const SOURCE: Source = Source::new("ranges");
 
 /// What the lists may say, and what they are for people.
 const QUESTIONS: [(Field, Says, &str); 4] = [
-    (Field::IsHosting, Says::Cloud, "complete lists of clouds"),
-    (Field::IsCdn, Says::Cdn, "complete lists of CDNs"),
+    (Field::IsHosting, Says::Cloud, "list of clouds"),
+    (Field::IsCdn, Says::Cdn, "list of CDNs"),
     (Field::IsTor, Says::TorExit, "list of Tor exits"),
-    (
-        Field::IsSearchBot,
-        Says::SearchBot,
-        "complete lists of search bots",
-    ),
+    (Field::IsSearchBot, Says::SearchBot, "list of search bots"),
 ];
 
 /// Where copies are kept: `$XDG_CACHE_HOME/lynceus/ranges`, else in `~/.cache`.
@@ -40,36 +36,23 @@ pub fn usual_folder() -> Option<PathBuf> {
 
 /// The copies of one folder.
 #[derive(Debug, Default)]
-pub struct Published {
-    lists: Lists,
-    /// Of the oldest list.
-    date: Option<Timestamp>,
-}
+pub struct Published(Lists);
 
 impl Published {
     /// Reads the copies; what is not there stays unknown.
     #[must_use]
     pub fn open(folder: &Path) -> Self {
-        let lists = Lists::load(folder);
-        let now = SystemTime::now();
-        let since = lists
-            .age(now)
-            .and_then(|age| now.checked_sub(age)?.duration_since(UNIX_EPOCH).ok());
-        Self {
-            date: since.and_then(|since| Some(Timestamp::from_secs(since.as_secs().try_into().ok()?))),
-            lists,
-        }
+        Self(Lists::load(folder))
     }
 
-    /// Whether an address is in a published range of a cloud; `None` where a list is missing that could say so, and of
-    /// addresses that nobody routes.
+    /// Whether an address is in a published range of AWS, Google Cloud or Oracle Cloud; that it is in none does not say that
+    /// it is in no cloud. `None` where one of their lists is missing, and of addresses that nobody routes.
     #[must_use]
-    pub fn is_hosting(&self, ip: IpAddr) -> Option<bool> {
-        let said = is_routable(ip).then(|| self.lists.says(Says::Cloud, ip))?;
-        said.map(|(yes, _)| yes)
+    pub fn in_clouds(&self, ip: IpAddr) -> Option<bool> {
+        is_routable(ip).then(|| self.0.has(Says::Cloud, ip))?
     }
 
-    /// Adds yes, no or unknown to each question. A *no* needs every list that could say *yes*.
+    /// Adds yes or unknown to each question; a *no* of Tor's exits alone, whose list names them all.
     pub fn describe(&self, dossier: &mut Dossier) {
         for (field, says, what) in QUESTIONS {
             let unknown = |reason| Fact::unknown(field, reason, SOURCE);
@@ -77,25 +60,38 @@ impl Published {
                 dossier.add(unknown(Reason::NotRoutable));
                 continue;
             }
-            let Some((yes, list)) = self.lists.says(says, dossier.ip) else {
-                dossier.add(unknown(Reason::NoData(what.into())));
-                continue;
-            };
-            dossier.add(Fact::new(field, yes, SOURCE).as_of(self.date));
-            let name = match says {
-                Says::Cloud | Says::Cdn => Field::HostingProvider,
-                _ => Field::BotName,
-            };
-            if let Some(list) = list.filter(|_| says != Says::TorExit) {
-                dossier.add(Fact::new(name, list.who, SOURCE).as_of(self.date));
+            match self.0.says(says, dossier.ip) {
+                Said::NoList => dossier.add(unknown(Reason::NoData(what.into()))),
+                Said::InNoneOf { whose, taken } => {
+                    let reason = Reason::InNoneOf(whose.join(", ").into());
+                    dossier.add(unknown(reason).as_of(time(taken)));
+                }
+                Said::No { taken } => dossier.add(Fact::new(field, false, SOURCE).as_of(time(taken))),
+                Said::Yes { who, taken } => {
+                    let name = match says {
+                        Says::Cloud | Says::Cdn => Some(Field::HostingProvider),
+                        Says::SearchBot | Says::AiBot => Some(Field::BotName),
+                        Says::TorExit => None,
+                    };
+                    dossier.add(Fact::new(field, true, SOURCE).as_of(time(taken)));
+                    if let Some(name) = name {
+                        dossier.add(Fact::new(name, who, SOURCE).as_of(time(taken)));
+                    }
+                }
             }
         }
     }
 }
 
+fn time(taken: SystemTime) -> Option<Timestamp> {
+    let since = taken.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_secs(since.as_secs().try_into().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::ranges::SOURCES;
 
     fn told(published: &Published, ip: &str) -> Vec<Option<bool>> {
         let mut dossier = Dossier::new(ip.parse().unwrap(), Timestamp(0));
@@ -114,15 +110,87 @@ mod tests {
         assert_eq!(told(&published, "8.8.8.8"), [None; 4]);
     }
 
+    fn why(published: &Published, ip: &str, field: Field) -> String {
+        let mut dossier = Dossier::new(ip.parse().unwrap(), Timestamp(0));
+        published.describe(&mut dossier);
+        let fact = dossier.facts().iter().find(|fact| fact.field == field);
+        fact.unwrap().value.to_string()
+    }
+
+    /// Copies of all lists, each with one network that no other has.
+    fn all_lists() -> (tempfile::TempDir, Published) {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, source) in (1..).zip(&SOURCES) {
+            let four = format!("198.51.{number}.0/24\n");
+            let six = format!("2a00:{number}::/32\n");
+            let text = format!(
+                "{}{}",
+                if source.v4 { four } else { String::new() },
+                if source.v6 { six } else { String::new() }
+            );
+            std::fs::write(folder.path().join(source.name), text).unwrap();
+        }
+        let published = Published::open(folder.path());
+        (folder, published)
+    }
+
+    /// Azure and Akamai publish no list that is read here, and many crawlers do not.
     #[test]
-    fn hosting_is_known_only_with_all_lists_of_clouds() {
+    fn in_none_of_the_lists_is_unknown_and_no_no() {
+        let (_folder, published) = all_lists();
+        for ip in ["20.42.0.1", "23.0.0.1", "2603:1030::1"] {
+            assert_eq!(told(&published, ip), [None, None, Some(false), None], "{ip}");
+        }
+        assert_eq!(
+            why(&published, "20.42.0.1", Field::IsHosting),
+            "unknown (in none of Amazon Web Services, Google Cloud, Oracle Cloud)"
+        );
+        assert_eq!(
+            why(&published, "20.42.0.1", Field::IsCdn),
+            "unknown (in none of Cloudflare, Fastly)"
+        );
+        assert_eq!(
+            why(&published, "2603:1030::1", Field::IsSearchBot),
+            "unknown (in none of Googlebot, Bingbot)"
+        );
+        assert_eq!(published.in_clouds("20.42.0.1".parse().unwrap()), Some(false));
+    }
+
+    #[test]
+    fn each_list_says_yes_for_its_own() {
+        let (_folder, published) = all_lists();
+        for (number, source) in (1..).zip(&SOURCES) {
+            let ip = match source.v4 {
+                true => format!("198.51.{number}.7"),
+                false => format!("2a00:{number}::7"),
+            };
+            let place = match source.says {
+                Says::Cloud => 0,
+                Says::Cdn => 1,
+                Says::TorExit => 2,
+                Says::SearchBot => 3,
+                // No field of the dossier asks it.
+                Says::AiBot => continue,
+            };
+            let told = told(&published, &ip);
+            assert_eq!(told[place], Some(true), "{}", source.name);
+            let others = told
+                .iter()
+                .enumerate()
+                .filter(|(at, said)| *at != place && **said == Some(true));
+            assert_eq!(others.count(), 0, "{}: {told:?}", source.name);
+        }
+    }
+
+    #[test]
+    fn ranges_of_clouds_are_known_only_with_all_their_lists() {
         let folder = tempfile::tempdir().unwrap();
         let aws = r#"{"prefixes":[{"ip_prefix":"3.0.0.0/9"}],"ipv6_prefixes":[]}"#;
         std::fs::write(folder.path().join("aws"), aws).unwrap();
-        let hosting = |ip: &str| Published::open(folder.path()).is_hosting(ip.parse().unwrap());
-        assert_eq!(hosting("3.1.2.3"), Some(true));
-        assert_eq!(hosting("8.8.8.8"), None, "two lists are missing");
-        assert_eq!(hosting("10.0.0.1"), None);
+        let inside = |ip: &str| Published::open(folder.path()).in_clouds(ip.parse().unwrap());
+        assert_eq!(inside("3.1.2.3"), Some(true));
+        assert_eq!(inside("8.8.8.8"), None, "two lists are missing");
+        assert_eq!(inside("10.0.0.1"), None);
         std::fs::write(
             folder.path().join("gcp"),
             r#"{"prefixes":[{"ipv4Prefix":"34.1.0.0/16"}]}"#,
@@ -130,21 +198,22 @@ mod tests {
         .unwrap();
         let oracle = r#"{"regions":[{"cidrs":[{"cidr":"129.146.0.0/21"}]}]}"#;
         std::fs::write(folder.path().join("oracle"), oracle).unwrap();
-        assert_eq!(hosting("8.8.8.8"), Some(false));
+        assert_eq!(inside("8.8.8.8"), Some(false));
     }
 
     #[test]
-    fn a_no_needs_every_list() {
+    fn a_no_is_of_tor_alone_with_the_age_of_its_list() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("tor4"), "198.41.0.4\n").unwrap();
         std::fs::write(folder.path().join("cloudflare4"), "104.16.0.0/13\n").unwrap();
+        let taken = UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join("tor4"));
+        file.unwrap().set_modified(taken).unwrap();
         let published = Published::open(folder.path());
         assert_eq!(told(&published, "198.41.0.4"), [None, None, Some(true), None]);
-        assert_eq!(
-            told(&published, "8.8.8.8"),
-            [None, None, Some(false), None],
-            "Fastly's is missing"
-        );
+        assert_eq!(told(&published, "8.8.8.8"), [None, None, Some(false), None]);
         assert_eq!(
             told(&published, "104.16.1.1"),
             [None, Some(true), Some(false), None]
@@ -155,5 +224,17 @@ mod tests {
             "the list of Tor has IPv4 alone"
         );
         assert_eq!(told(&published, "10.0.0.1"), [None; 4]);
+        assert_eq!(
+            why(&published, "8.8.8.8", Field::IsHosting),
+            "unknown (no list of clouds here)"
+        );
+        let mut dossier = Dossier::new("8.8.8.8".parse().unwrap(), Timestamp(0));
+        published.describe(&mut dossier);
+        let tor = dossier
+            .facts()
+            .iter()
+            .find(|fact| fact.field == Field::IsTor)
+            .unwrap();
+        assert_eq!(tor.as_of, Some(Timestamp::from_secs(1_700_000_000)));
     }
 }

@@ -1,7 +1,8 @@
 //! Address lists that cloud, CDN, Tor and search engines publish. Fetched as a whole, so nobody learns which address is
 //! looked at; kept in the publisher's own format, so that look-ups work without network.
 //!
-//! A *no* needs every list that could say *yes*, for this kind of address. Otherwise the answer is unknown, that is, absent.
+//! Clouds, CDNs and bots are more than publish a list, so that an address that is in none of these lists is unknown, that is,
+//! absent. Only the list of Tor's exits names all there are: of it alone there is a *no*, for the kind of address it covers.
 
 mod list;
 
@@ -41,6 +42,31 @@ pub enum Says {
     AiBot,
 }
 
+impl Says {
+    /// Whether the lists name every address of which this is true. Azure, Akamai and the crawlers of many others publish none
+    /// that is read here.
+    #[must_use]
+    pub const fn is_complete(self) -> bool {
+        matches!(self, Self::TorExit)
+    }
+}
+
+/// What the lists that are here say to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The first list that has the address.
+    Yes { who: &'static str, taken: SystemTime },
+    /// Not in lists that name all there are; when the oldest of them was fetched.
+    No { taken: SystemTime },
+    /// Not in the lists of these, who are not all there are.
+    InNoneOf {
+        whose: Vec<&'static str>,
+        taken: SystemTime,
+    },
+    /// The list that would tell is not here.
+    NoList,
+}
+
 /// A published list.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
@@ -62,6 +88,12 @@ const fn source(name: &'static str, url: &'static str, says: Says, who: &'static
         who,
         v4: true,
         v6: true,
+    }
+}
+
+impl Source {
+    const fn covers(&self, ip: IpAddr) -> bool {
+        if ip.is_ipv4() { self.v4 } else { self.v6 }
     }
 }
 
@@ -170,33 +202,56 @@ impl Lists {
         self.0.iter().all(Option::is_none)
     }
 
-    /// Age of the oldest list that is there.
+    /// What the lists say of an address; see [`Says::is_complete`].
     #[must_use]
-    pub fn age(&self, now: SystemTime) -> Option<Duration> {
-        let ages = self
-            .0
-            .iter()
-            .flatten()
-            .map(|list| now.duration_since(list.taken).unwrap_or_default());
-        ages.max()
-    }
-
-    /// Yes, no, or unknown (`None`), with the first list that says yes.
-    #[must_use]
-    pub fn says(&self, says: Says, ip: IpAddr) -> Option<(bool, Option<&'static Source>)> {
-        let mut complete = true;
+    pub fn says(&self, says: Says, ip: IpAddr) -> Said {
+        let mut missing = false;
+        let mut whose: Vec<&'static str> = Vec::new();
+        let mut oldest: Option<SystemTime> = None;
         for (source, list) in SOURCES.iter().zip(&self.0) {
-            let covers = if ip.is_ipv4() { source.v4 } else { source.v6 };
-            if source.says != says || !covers {
+            if source.says != says || !source.covers(ip) {
                 continue;
             }
-            match list {
-                Some(list) if list.spans.contains(ip) => return Some((true, Some(source))),
-                Some(_) => {}
-                None => complete = false,
+            let Some(list) = list else {
+                missing = true;
+                continue;
+            };
+            if list.spans.contains(ip) {
+                return Said::Yes {
+                    who: source.who,
+                    taken: list.taken,
+                };
             }
+            whose.push(source.who);
+            oldest = Some(oldest.map_or(list.taken, |oldest| oldest.min(list.taken)));
         }
-        complete.then_some((false, None))
+        match oldest {
+            Some(taken) if !says.is_complete() => Said::InNoneOf { whose, taken },
+            Some(taken) if !missing => Said::No { taken },
+            _ => Said::NoList,
+        }
+    }
+
+    /// Whether an address is in one of the lists that say this, which is no word on what others do who publish none.
+    /// `None`: one of these lists is not here.
+    #[must_use]
+    pub fn has(&self, says: Says, ip: IpAddr) -> Option<bool> {
+        let covering = || {
+            let all = SOURCES.iter().zip(&self.0);
+            all.filter(|(source, _)| source.says == says && source.covers(ip))
+        };
+        let is_in = |list: &Option<Loaded>| list.as_ref().is_some_and(|list| list.spans.contains(ip));
+        if covering().any(|(_, list)| is_in(list)) {
+            return Some(true);
+        }
+        let complete = covering().next().is_some() && covering().all(|(_, list)| list.is_some());
+        complete.then_some(false)
+    }
+
+    /// Whether any list is here for this kind of address.
+    fn covers(&self, ip: IpAddr) -> bool {
+        let mut all = SOURCES.iter().zip(&self.0);
+        all.any(|(source, list)| list.is_some() && source.covers(ip))
     }
 
     /// `ranges.is_cloud` and so on; what is unknown has no column.
@@ -211,16 +266,21 @@ impl Lists {
             ("is_search_bot", Says::SearchBot),
             ("is_ai_bot", Says::AiBot),
         ] {
-            let Some((yes, source)) = self.says(says, ip) else {
-                continue;
-            };
-            table.put(name, Some(yes));
-            match (says, source) {
-                (Says::Cloud | Says::Cdn, Some(source)) => {
-                    host.get_or_insert(source.who);
+            let who = match self.says(says, ip) {
+                Said::Yes { who, .. } => who,
+                Said::No { .. } => {
+                    table.put(name, Some(false));
+                    continue;
                 }
-                (Says::SearchBot | Says::AiBot, Some(source)) => table.put("bot_name", Some(source.who)),
-                _ => {}
+                Said::InNoneOf { .. } | Said::NoList => continue,
+            };
+            table.put(name, Some(true));
+            match says {
+                Says::Cloud | Says::Cdn => {
+                    host.get_or_insert(who);
+                }
+                Says::SearchBot | Says::AiBot => table.put("bot_name", Some(who)),
+                Says::TorExit => {}
             }
         }
         table.put("hosting_provider", host);
@@ -349,10 +409,14 @@ impl Provider for RangesProvider {
     }
 
     fn ask(&self, question: &Question) -> Result<Reply, Fault> {
-        let columns = self.lists(SystemTime::now())?.columns(question.ip);
-        if columns.is_empty() {
-            return Err(Fault::Server("no list covers this".to_owned(), None));
+        let lists = self.lists(SystemTime::now())?;
+        let columns = lists.columns(question.ip);
+        if !columns.is_empty() {
+            return Ok(Reply::found(columns));
         }
-        Ok(Reply::found(columns))
+        if lists.covers(question.ip) {
+            return Ok(Reply::NotFound);
+        }
+        Err(Fault::Server("no list covers this".to_owned(), None))
     }
 }

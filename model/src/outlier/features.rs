@@ -232,8 +232,8 @@ pub const FEATURES: [FeatureInfo; COUNT] = [
         "ratio",
         Side::Client,
         100,
-        "share of the hosts that are in published ranges of clouds",
-        "of no host it is known whether it is",
+        "share of the hosts that are in published ranges of AWS, Google Cloud or Oracle Cloud",
+        "one of these lists is not here, or no host is routed",
     ),
 ];
 
