@@ -1,20 +1,17 @@
 //! Dossiers: what the collector knows of an address. Put together when asked, kept for some minutes.
 
+mod files;
 mod seen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lynceus_enrich::discipline::{Folders, History};
 use lynceus_enrich::dossier::{Dossier, MAX_FACTS};
 use lynceus_enrich::fact::{Fact, Field, Item, Matched, Reason, Source, Value};
 use lynceus_enrich::latency;
-use lynceus_enrich::local::published::{self, Published};
-use lynceus_enrich::local::{self, Local};
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_enrich::provider;
 use lynceus_model::time::Timestamp;
@@ -24,6 +21,7 @@ use tonic::Status;
 use super::{QueryService, address};
 use crate::knowledge::Facts;
 use crate::rows;
+use files::Files;
 
 /// Dossiers that are kept: at about 8 kB each some 32 MiB.
 pub const MAX_KEPT: usize = 4096;
@@ -38,7 +36,7 @@ const FEEDS: Source = Source::new("feeds");
 #[derive(Debug, Default)]
 pub struct Dossiers {
     kept: Mutex<HashMap<IpAddr, Arc<Dossier>>>,
-    files: OnceLock<(Local, Published, History)>,
+    files: Files,
     pub hits: AtomicU64,
     pub misses: AtomicU64,
     /// Kept ones that made room for others, because they were old or too many.
@@ -71,22 +69,6 @@ impl Dossiers {
         }
         kept.insert(dossier.ip, dossier);
     }
-
-    fn files(&self) -> &(Local, Published, History) {
-        self.files.get_or_init(|| {
-            let home = std::env::var_os("HOME").map(PathBuf::from);
-            let local = Local::open(&local::usual_folders(home.as_deref()), &local::usual_ipfire());
-            for (path, fault) in &local.faults {
-                tracing::warn!(path = %path.display(), fault, "a file about addresses cannot be used");
-            }
-            let folder = published::usual_folder();
-            (
-                local,
-                folder.map_or_else(Published::default, |folder| Published::open(&folder)),
-                Folders::usual().history(),
-            )
-        })
-    }
 }
 
 impl QueryService {
@@ -101,16 +83,16 @@ impl QueryService {
             return Ok(dossier);
         }
         let mut dossier = Dossier::new(ip, now);
-        let (local, published, history) = self.dossiers.files();
-        local.describe(&mut dossier);
+        let known = self.dossiers.files.known(now);
+        known.local.describe(&mut dossier);
         match Tables::embedded() {
             Ok(tables) => {
                 tables.describe(&mut dossier);
-                published.describe(&mut dossier);
+                known.published.describe(&mut dossier);
                 let handshakes = self.seen(&mut dossier)?;
                 dossier.add(listed(&self.live.facts(), ip));
                 // Nobody is asked; what was said stands with its date.
-                match history.recall(ip, i64::MAX) {
+                match known.history.recall(ip, i64::MAX) {
                     Ok(answers) => dossier.extend(answers.iter().flat_map(provider::facts)),
                     Err(error) => tracing::warn!(%error, "the history of answers cannot be read"),
                 }
