@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lynceus_enrich::discipline::{History, Observation};
+use lynceus_enrich::provider::Status;
+
 /// Says the same ports of every address, slowly if told; remembers whom it was asked about.
 struct Vendor {
     address: SocketAddr,
@@ -178,6 +181,125 @@ fn history_looks_back_and_changes_are_told() {
     let today = text(&run(home.path(), &["--as-of", "2199-01-01", "--json", "8.8.8.8"]).stdout);
     assert!(today.contains("4444"), "{today}");
     assert_eq!(vendor.asked().len(), 2);
+}
+
+#[test]
+fn changes_are_told_of_a_list_too_and_logged() {
+    let vendor = Vendor::start(Duration::ZERO);
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "");
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("list.csv"), "8.8.8.8\n").unwrap();
+    let (list, table, log) = (path("list.csv"), path("table.csv"), path("run.log"));
+    let base = [
+        "--active",
+        "--file",
+        &list,
+        "--output",
+        &table,
+        "--log-file",
+        &log,
+    ];
+    let first = run(home.path(), &base);
+    assert!(!text(&first.stderr).contains("changed since"), "{first:?}");
+    *vendor.ports.lock().unwrap() = "[80,4444]";
+    std::thread::sleep(Duration::from_millis(1100));
+    let again = text(&run(home.path(), &[&base[..], &["--max-age", "0"]].concat()).stderr);
+    let change = r#"8.8.8.8 internetdb.ports: ["80"] → ["80","4444"]"#;
+    assert!(
+        again.contains("changed since") && again.contains(change),
+        "{again}"
+    );
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches(change).count(), 1, "{log}");
+}
+
+#[test]
+fn a_day_of_the_past_knows_nothing_of_today() {
+    let home = tempfile::tempdir().unwrap();
+    let zmap = home.path().join("scan.csv");
+    std::fs::write(&zmap, "saddr,sport,success\n8.8.8.8,53,1\n").unwrap();
+    run(home.path(), &["--import-zmap", zmap.to_str().unwrap()]);
+    let tidy = ["--shape", "tidy", "--format", "csv", "--no-header", "8.8.8.8"];
+    let before = run(home.path(), &[&["--as-of", "2020-01-01"], &tidy[..]].concat());
+    assert!(before.status.success(), "{}", text(&before.stderr));
+    let rows = text(&before.stdout);
+    for today in ["15169", "Google", "zmap", "US"] {
+        assert!(!rows.contains(today), "{today}: {rows}");
+    }
+    let said = text(&before.stderr);
+    assert!(said.contains("by the history alone"), "{said}");
+    let later = text(&run(home.path(), &[&["--as-of", "2199-01-01"], &tidy[..]].concat()).stdout);
+    assert!(later.contains("zmap") && !later.contains("15169"), "{later}");
+
+    let nothing = text(&run(home.path(), &["--as-of", "2020-01-01", "8.8.8.8"]).stdout);
+    assert!(nothing.contains("nothing was known on 2020-01-01"), "{nothing}");
+    let dossier = text(&run(home.path(), &["--as-of", "2199-01-01", "8.8.8.8"]).stdout);
+    assert!(
+        dossier.contains("53") && !dossier.contains("nothing was known"),
+        "{dossier}"
+    );
+}
+
+/// What others said of an address yesterday.
+fn judged(home: &Path, ip: &str, score: u32) {
+    let folder = home.join(".local/state/lynceus/history");
+    let columns = [("abuseipdb.abuse_confidence_score".to_owned(), score.into())];
+    let kept = Observation {
+        ip: ip.parse().unwrap(),
+        provider: "abuseipdb".to_owned(),
+        settings: String::new(),
+        observed: 1_700_000_000,
+        status: Status::Found,
+        range: None,
+        columns: columns.into(),
+    };
+    History::at(folder).append(&kept).unwrap();
+}
+
+#[test]
+fn who_is_suspicious_is_asked_about_first() {
+    let vendor = Vendor::start(Duration::ZERO);
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "[quotas.internetdb]\nper_day = 1000\n");
+    let feed = home.path().join("feed.txt");
+    std::fs::write(&feed, "8.8.8.6\n").unwrap();
+    let lists = home.path().join(".cache/lynceus/ranges");
+    std::fs::create_dir_all(&lists).unwrap();
+    std::fs::write(lists.join("tor4"), "8.8.8.3\n").unwrap();
+    judged(home.path(), "8.8.8.5", 90);
+    let mut arguments = vec!["--active", "--json", "--max-conn", "1", "--feed"];
+    arguments.push(feed.to_str().unwrap());
+    arguments.extend(["8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4", "8.8.8.5", "8.8.8.6"]);
+    let done = run(home.path(), &arguments);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    // In a feed, judged before, a Tor exit; then the rest as they stand.
+    let order = ["8.8.8.6", "8.8.8.5", "8.8.8.3", "8.8.8.1", "8.8.8.2", "8.8.8.4"];
+    assert_eq!(vendor.asked(), order);
+    assert_eq!(ports(&done).len(), 6);
+}
+
+#[test]
+fn of_a_list_the_suspicious_among_those_that_wait_is_asked_about_first() {
+    let vendor = Vendor::start(Duration::from_millis(200));
+    let home = tempfile::tempdir().unwrap();
+    vendor.config(home.path(), "[quotas.internetdb]\nper_day = 1000\n");
+    let addresses: Vec<String> = (1..=12).map(|last| format!("8.8.8.{last}")).collect();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("list.csv"), addresses.join("\n")).unwrap();
+    std::fs::write(path("feed.txt"), "8.8.8.12\n").unwrap();
+    let (list, feed) = (path("list.csv"), path("feed.txt"));
+    let arguments = ["--active", "--max-conn", "1", "--file", &list, "--feed", &feed];
+    let table = ["--output", "-", "--format", "csv", "--no-header"];
+    let done = run(home.path(), &[&arguments[..], &table].concat());
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let asked = vendor.asked();
+    let place = asked.iter().position(|ip| ip == "8.8.8.12").unwrap();
+    // The worker may have begun before the last line was read.
+    assert!(place < 6, "{asked:?}");
+    let rows = text(&done.stdout);
+    let rows: Vec<&str> = rows.lines().map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!(rows, addresses, "rows keep the order of the list");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod who;
 pub mod file;
 pub mod place_check;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,20 +88,21 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     }
     let tables = Tables::embedded().context("a table of this program")?;
     let local = files(&options.mmdb);
-    let offline = |ip: IpAddr| {
-        let published = Published::default();
-        dossier(tables, &local, &published, ip, &[], now())
-    };
-    // Lists of ranges may be fetched here, so they are read after.
-    let asked = options.asking.ask(&addresses, &offline)?;
-    let published =
-        published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
     let mut collector = Own::open(&options.place, &options.feeds)?;
     let now = now();
+    let mut own: HashMap<IpAddr, Vec<Fact>> = HashMap::new();
+    let published = copies();
+    let asked = options.asking.ask(&addresses, &mut |ip| {
+        // What the collector says for the order is not asked of it again.
+        let said = own.entry(ip).or_insert_with(|| collector.facts(ip));
+        dossier(tables, &local, &published, ip, said, now)
+    })?;
+    // Some may have been fetched just now.
+    let published = copies();
     let width = output::width();
     for (at, ip) in addresses.iter().enumerate() {
         let mut said = asked.get(ip).cloned().unwrap_or_default();
-        said.extend(collector.facts(*ip));
+        said.extend_from_slice(own.entry(*ip).or_insert_with(|| collector.facts(*ip)));
         let dossier = dossier(tables, &local, &published, *ip, &said, now);
         let located = options.whereabouts.find(&dossier, &options.place)?;
         if options.json {
@@ -136,8 +138,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
 fn table(options: &Options, addresses: &[IpAddr]) -> anyhow::Result<Outcome> {
     let tables = Tables::embedded().context("a table of this program")?;
     let local = files(&options.mmdb);
-    let published =
-        published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder));
+    let published = copies();
     let now = now();
     // In Know Your IP `--from` counts rows; a folder has no such name.
     let (from, place) = options.place.row();
@@ -243,6 +244,11 @@ fn files(more: &[PathBuf]) -> Local {
         say(&format!("{} MMDB files more than are opened", local.left_out));
     }
     local
+}
+
+/// The copies of published lists.
+fn copies() -> Published {
+    published::usual_folder().map_or_else(Published::default, |folder| Published::open(&folder))
 }
 
 fn now() -> Timestamp {

@@ -142,15 +142,15 @@ impl Asking {
         Ok(None)
     }
 
-    /// What others say of the addresses, by leave: kept answers, and with `--active` new ones. `offline` gives what is known
-    /// already: the suspicious are asked about first.
+    /// What others say of the addresses, by leave: kept answers, and with `--active` new ones. `known` gives what is known
+    /// without asking: the suspicious are asked about first.
     ///
     /// # Errors
     /// A setting or a file cannot be used.
     pub(super) fn ask(
         &self,
         addresses: &[IpAddr],
-        offline: &dyn Fn(IpAddr) -> Dossier,
+        known: &mut dyn FnMut(IpAddr) -> Dossier,
     ) -> anyhow::Result<HashMap<IpAddr, Vec<Fact>>> {
         let desk = self.open()?;
         if self.active {
@@ -161,7 +161,7 @@ impl Asking {
             .map(|ip| {
                 // Who is alone needs no order.
                 let rank = if self.active && addresses.len() > 1 {
-                    suspicion(offline(*ip).facts())
+                    rank(&desk, known(*ip))
                 } else {
                     0
                 };
@@ -258,9 +258,7 @@ impl Asking {
 
     /// The last second of the day that is asked for, since the Unix epoch.
     pub(super) fn as_of(&self) -> anyhow::Result<Option<i64>> {
-        let Some(date) = self.as_of else { return Ok(None) };
-        let next = date.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
-        Ok(Some(next.timestamp().as_second() - 1))
+        self.as_of.map(past::end_of).transpose()
     }
 
     /// The door to providers with these settings.
@@ -313,6 +311,13 @@ impl Asking {
             .map_err(|error| anyhow!("{}: {error}", path.display()))?;
         Ok(settings)
     }
+}
+
+/// How suspicious an address is by what is known here and by what was ever said of it.
+pub(super) fn rank(desk: &Desk, mut known: Dossier) -> u32 {
+    let before = desk.recall(known.ip, i64::MAX).unwrap_or_default();
+    known.extend(before.iter().flat_map(facts));
+    suspicion(known.facts())
 }
 
 fn set(name: &str) -> Option<PathBuf> {

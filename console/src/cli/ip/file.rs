@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use lynceus_enrich::discipline::{Desk, Manifest};
+use lynceus_enrich::discipline::{Change, Desk, Manifest};
 use lynceus_enrich::dossier::Dossier;
 use lynceus_enrich::fact::Fact;
 use lynceus_enrich::kyi::extract::Extract;
@@ -24,8 +24,8 @@ use lynceus_enrich::kyi::shape::{Known, Shape, Table};
 use lynceus_enrich::provider::{Answer, facts};
 
 use super::super::{Outcome, say, signal};
-use super::ask::Asking;
-use super::who;
+use super::ask::{Asking, rank};
+use super::{past, who};
 use sink::{Format, Sink};
 
 /// Invalid lines that are named; the rest is counted.
@@ -153,8 +153,12 @@ pub(super) fn run(
             return Ok(Outcome::Usage);
         }
     };
-    announce(&desk, asking.is_active());
     let as_of = asking.as_of()?;
+    if as_of.is_some() {
+        say("--as-of: by the history alone; tables, lists and sensors of today say nothing about then");
+    } else {
+        announce(&desk, asking.is_active());
+    }
     let needs_position = desk.names().contains(&"geonames");
     let log = Log::open(options)?;
     let (addresses, total) = addresses(options, given)?;
@@ -176,23 +180,33 @@ pub(super) fn run(
             }
             Some(day) => desk.recall(ip, day).unwrap_or_default(),
         };
-        // Results of scans that were imported are known as well.
-        let imported = desk.imports(ip).unwrap_or_default();
-        let said: Vec<Fact> = imported.iter().chain(&answers).flat_map(facts).collect();
         log.tell(ip, &answers);
+        log.changed(&desk.take_changes());
         manifest
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .count(&answers);
-        Known {
-            dossier: describe(ip, &said),
-            answers,
-        }
+        let dossier = match as_of {
+            Some(day) => past::dossier(ip, day, &answers),
+            None => {
+                // Results of scans that were imported are known as well.
+                let imported = desk.imports(ip).unwrap_or_default();
+                let said: Vec<Fact> = imported.iter().chain(&answers).flat_map(facts).collect();
+                describe(ip, &said)
+            }
+        };
+        Known { dossier, answers }
+    };
+    // Who is asked nothing needs no order.
+    let rank = |ip: IpAddr| match as_of {
+        None if asking.is_active() => rank(&desk, describe(ip, &[])),
+        _ => 0,
     };
     let done = work::run(
         chosen,
         asking.max_conn(),
         &stop,
+        rank,
         |ip| sink.rows(&ask(ip)),
         |rows, idle| {
             output.write_all(rows)?;
@@ -438,6 +452,14 @@ impl Log {
             say(&line);
         }
         self.line(&line);
+    }
+
+    /// Changes are told without being asked for: they are what a second look is for.
+    fn changed(&self, changes: &[Change]) {
+        past::changed(changes);
+        for change in changes {
+            self.line(&past::alert(change));
+        }
     }
 
     fn line(&self, text: &str) {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use lynceus_enrich::discipline::{Change, Desk, changes};
 use lynceus_enrich::dossier::{Dossier, dossier_json};
-use lynceus_enrich::provider::facts;
+use lynceus_enrich::provider::{Answer, facts};
 use lynceus_model::time::Timestamp;
 
 use crate::cli::{Outcome, output, say};
@@ -73,17 +73,19 @@ pub(super) fn as_of(
     date: jiff::civil::Date,
     json: bool,
 ) -> anyhow::Result<Outcome> {
-    let next = date.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
-    let end = next.timestamp().as_second() - 1;
+    let end = end_of(date)?;
     for ip in addresses {
-        let mut dossier = Dossier::new(*ip, Timestamp::from_secs(end));
-        for answer in desk.recall(*ip, end)? {
-            dossier.extend(facts(&answer));
-        }
+        let dossier = dossier(*ip, end, &desk.recall(*ip, end)?);
         if json {
             let mut line = dossier_json(&dossier).into_bytes();
             line.push(b'\n');
             output::raw(&line)?;
+        } else if dossier.facts().is_empty() {
+            let nothing = format!("nothing was known on {date}: the history has no answer until then");
+            output::lines(&[
+                Line::toned(Tone::Heading, ip.to_string()),
+                Line::toned(Tone::Plain, nothing),
+            ])?;
         } else {
             output::lines(&crate::dossier::lines(&dossier, output::width()))?;
         }
@@ -91,16 +93,33 @@ pub(super) fn as_of(
     Ok(Outcome::Done)
 }
 
+/// The last second of a day (UTC), since the Unix epoch.
+///
+/// # Errors
+/// No calendar has the day after.
+pub(super) fn end_of(date: jiff::civil::Date) -> anyhow::Result<i64> {
+    let next = date.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
+    Ok(next.timestamp().as_second() - 1)
+}
+
+/// What answers said until `end`, and nothing else: tables of today say nothing about then.
+pub(super) fn dossier(ip: IpAddr, end: i64, answers: &[Answer]) -> Dossier {
+    let mut dossier = Dossier::new(ip, Timestamp::from_secs(end));
+    dossier.extend(answers.iter().flat_map(facts));
+    dossier
+}
+
 /// Says what is different from last time, on standard error.
 pub(super) fn changed(changes: &[Change]) {
     for change in changes {
-        say(&format!(
-            "changed since {}: {} {}",
-            day(change.observed_before),
-            change.ip,
-            words(change)
-        ));
+        say(&alert(change));
     }
+}
+
+/// A change as one line.
+pub(super) fn alert(change: &Change) -> String {
+    let since = day(change.observed_before);
+    format!("changed since {since}: {} {}", change.ip, words(change))
 }
 
 fn words(change: &Change) -> String {

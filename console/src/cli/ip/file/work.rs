@@ -1,11 +1,13 @@
-//! Several addresses at a time, rows in the order of the addresses, in bounded memory, each address worked on once.
+//! Several addresses at a time, the suspicious ones of those that wait first, rows in the order of the addresses, in bounded
+//! memory, each address worked on once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Addresses that may be ahead of the row that is written next, for each worker: one slow answer does not stop the rest.
@@ -25,7 +27,8 @@ pub(super) struct Done {
     pub(super) forgotten: u64,
 }
 
-/// Works on all addresses. `work` runs on `workers` threads, `write` on this one, in the order of the addresses; it hears
+/// Works on all addresses. Of those that were read and wait, at most [`AHEAD`] a worker, the one with the highest `rank` is
+/// next; who ranks equal goes in order. `work` runs on `workers` threads, `write` on this one, in the order of the addresses; it hears
 /// whether it may take its time (nothing else waits to be written). After `stop` no new address is begun, and the program
 /// ends with exit code 130 when what is under way is written, or after two seconds.
 ///
@@ -35,6 +38,7 @@ pub(super) fn run(
     addresses: impl Iterator<Item = io::Result<IpAddr>> + Send,
     workers: usize,
     stop: &AtomicBool,
+    rank: impl Fn(IpAddr) -> u32 + Send,
     work: impl Fn(IpAddr) -> Vec<u8> + Sync,
     mut write: impl FnMut(&[u8], bool) -> io::Result<()>,
 ) -> io::Result<Done> {
@@ -42,9 +46,8 @@ pub(super) fn run(
     let memory = Memory::default();
     let over = AtomicBool::new(false);
     let (permit, permits) = sync_channel::<()>(workers * AHEAD);
-    let (give, jobs) = sync_channel::<(u64, IpAddr)>(workers);
     let (tell, results) = sync_channel::<(u64, io::Result<Arc<[u8]>>)>(workers * AHEAD + 1);
-    let jobs = Mutex::new(jobs);
+    let jobs = Jobs::default();
     let ends = || stop.load(Ordering::Acquire) || over.load(Ordering::Acquire);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -52,8 +55,7 @@ pub(super) fn run(
             let (jobs, memory, work, ends) = (&jobs, &memory, &work, &ends);
             scope.spawn(move || {
                 loop {
-                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok((number, ip)) = job else { return };
+                    let Some((number, ip)) = jobs.next() else { return };
                     if ends() {
                         return;
                     }
@@ -64,21 +66,19 @@ pub(super) fn run(
             });
         }
         let feeder = {
-            let ends = &ends;
+            let (jobs, ends) = (&jobs, &ends);
             move || {
+                let _close = Close(jobs);
                 for (number, address) in (0..).zip(addresses) {
                     if ends() || permit.send(()).is_err() {
                         return;
                     }
-                    let sent = match address {
-                        Ok(ip) => give.send((number, ip)).is_ok(),
+                    match address {
+                        Ok(ip) => jobs.put(rank(ip), number, ip),
                         Err(error) => {
                             let _ = tell.send((number, Err(error)));
-                            false
+                            return;
                         }
-                    };
-                    if !sent {
-                        return;
                     }
                 }
             }
@@ -145,6 +145,54 @@ fn in_order(
     }
 }
 
+/// Addresses that wait for a worker. No more than there are permits.
+#[derive(Default)]
+struct Jobs {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    heap: BinaryHeap<(u32, Reverse<u64>, IpAddr)>,
+    closed: bool,
+}
+
+impl Jobs {
+    fn put(&self, rank: u32, number: u64, ip: IpAddr) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.heap.push((rank, Reverse(number), ip));
+        drop(waiting);
+        self.more.notify_one();
+    }
+
+    /// The most suspicious, the first of equals; `None`: no more will come.
+    fn next(&self) -> Option<(u64, IpAddr)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some((_, Reverse(number), ip)) = waiting.heap.pop() {
+                return Some((number, ip));
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Tells workers, however the feeder ends, that no more comes.
+struct Close<'a>(&'a Jobs);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.closed = true;
+        drop(waiting);
+        self.0.more.notify_all();
+    }
+}
+
 /// Rows of addresses that came before.
 #[derive(Default)]
 struct Memory {
@@ -181,5 +229,24 @@ impl Memory {
         };
         // A second worker with the same address waits here for the first.
         Arc::clone(place.get_or_init(|| work(ip).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suspicious_of_those_that_wait_are_next_and_equals_keep_their_order() {
+        let jobs = Jobs::default();
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        for (number, rank) in (0..).zip([0, 5, 0, 100, 5]) {
+            jobs.put(rank, number, ip);
+        }
+        drop(Close(&jobs));
+        let order: Vec<u64> = std::iter::from_fn(|| jobs.next())
+            .map(|(number, _)| number)
+            .collect();
+        assert_eq!(order, [3, 1, 4, 0, 2]);
     }
 }
