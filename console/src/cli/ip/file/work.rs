@@ -28,9 +28,9 @@ pub(super) struct Done {
 }
 
 /// Works on all addresses. Of those that were read and wait, at most [`AHEAD`] a worker, the one with the highest `rank` is
-/// next; who ranks equal goes in order. `work` runs on `workers` threads, `write` on this one, in the order of the addresses; it hears
-/// whether it may take its time (nothing else waits to be written). After `stop` no new address is begun, and the program
-/// ends with exit code 130 when what is under way is written, or after two seconds.
+/// next; who ranks equal goes in order. `work` runs on `workers` threads, `write` on this one, in the order of the
+/// addresses; it hears whether it may take its time (nothing else waits to be written). After `stop` no new address is
+/// begun, and the program ends with exit code 130 when what is under way is written, or after two seconds.
 ///
 /// # Errors
 /// An address cannot be read, or `write` failed. Rows before it are written.
