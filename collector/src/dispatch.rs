@@ -14,6 +14,7 @@ mod live;
 mod options;
 mod outliers;
 mod patient;
+mod related;
 mod rest;
 
 use std::collections::HashSet;

@@ -81,6 +81,7 @@ fn peer(out: &mut Vec<u8>, short: &Short) {
 pub fn write_alert(out: &mut Vec<u8>, alert: &Alert) {
     let mut object = Object::new(out, "alert");
     object.text("id", &alert.id.to_string());
+    object.text("group", &alert.group.to_string());
     object.text("profile", &alert.profile.to_string());
     object.value("window", |out| number(out, alert.window));
     object.time("window_start", alert.window_start);
@@ -355,6 +356,7 @@ pub(crate) mod tests {
     pub(crate) fn alert() -> Alert {
         Alert {
             id: AlertId([7; 16]),
+            group: AlertId([6; 16]),
             profile: "10.0.0.1".parse().unwrap(),
             window: 3,
             window_start: Timestamp::from_secs(7200),

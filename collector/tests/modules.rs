@@ -125,6 +125,7 @@ fn judge(more: Vec<Maker>, patience: Duration, after: impl FnOnce()) -> Outcome 
     for alert in &mut others.alerts {
         alert.terms.retain(|term| term.weight > 0.0);
         (alert.id, alert.confidence) = (AlertId([0; 16]), Confidence::new(0.0));
+        alert.group = alert.id;
         (alert.first, alert.last) = (alert.window_start, alert.window_start);
     }
     let own = move |name: &str| all.iter().filter(|evidence| evidence.description == name).count();

@@ -27,6 +27,9 @@ pub struct AlertId(pub [u8; 16]);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     pub id: AlertId,
+    /// First alert of the group that it belongs to: alerts of one profile in one window and in windows that follow each
+    /// other. Its own id if it is the first. For display and sinks; sums and thresholds know nothing of it.
+    pub group: AlertId,
     pub profile: IpAddr,
     /// Number of the window for people.
     pub window: i64,
@@ -268,8 +271,10 @@ impl Accumulator {
             profile: last.profile,
             start: last.window_start,
         };
+        let id = AlertId::new(self.sensor, window, last.id);
         Alert {
-            id: AlertId::new(self.sensor, window, last.id),
+            id,
+            group: id,
             profile: last.profile,
             window: last.window,
             window_start: last.window_start,

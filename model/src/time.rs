@@ -35,6 +35,14 @@ impl Timestamp {
                 .saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)),
         )
     }
+
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)),
+        )
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -84,9 +92,34 @@ impl WindowPlan {
             .saturating_add(1)
     }
 
+    /// Starts of the window before and of the window after the one that starts at `start`. The ends of time have but one.
+    pub fn neighbors(&self, start: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let both = [start.saturating_sub(self.width), start.saturating_add(self.width)];
+        both.into_iter().filter(move |near| *near != start)
+    }
+
     fn width_nanos(&self) -> i64 {
         i64::try_from(self.width.as_nanos())
             .unwrap_or(i64::MAX)
             .max(1_000_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbors_are_a_width_away_and_end_with_time() {
+        let plan = WindowPlan {
+            origin: Timestamp(5),
+            width: Duration::from_secs(60),
+        };
+        let near = |start| plan.neighbors(start).collect::<Vec<_>>();
+        let at = Timestamp::from_secs;
+        assert_eq!(near(at(120)), [at(60), at(180)]);
+        assert_eq!(near(at(-60)), [at(-120), at(0)]);
+        assert_eq!(near(Timestamp::MAX).len(), 1, "nothing comes after the end");
+        assert_eq!(near(Timestamp::MIN).len(), 1, "nothing comes before the begin");
     }
 }

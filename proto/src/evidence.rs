@@ -219,8 +219,14 @@ impl TryFrom<v1::Alert> for Alert {
     type Error = Invalid;
 
     fn try_from(wire: v1::Alert) -> Checked<Self> {
+        let id = AlertId(array("id", &wire.id, "16")?);
         Ok(Self {
-            id: AlertId(array("id", &wire.id, "16")?),
+            id,
+            // Alerts of stores from before groups stand alone.
+            group: match &wire.group[..] {
+                [] => id,
+                group => AlertId(array("group", group, "16")?),
+            },
             profile: address("profile", &wire.profile)?,
             window: wire.window,
             window_start: Timestamp(wire.window_start),
@@ -263,6 +269,7 @@ impl From<Alert> for v1::Alert {
             last: alert.last.0,
             confidence: alert.confidence.value(),
             whose: Vec::new(),
+            group: alert.group.0.to_vec(),
         }
     }
 }

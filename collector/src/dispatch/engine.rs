@@ -17,6 +17,7 @@ use super::hot::{Hot, HotWindows, Replay};
 use super::left_out::LeftOut;
 use super::options::EngineOptions;
 use super::outliers::Outliers;
+use super::related;
 use super::rest::{forgotten_before, is_at_rest};
 use crate::earlier::LookBack;
 use crate::knowledge::Facts;
@@ -375,13 +376,15 @@ impl Engine {
         if changed {
             effects.touch(row, stored);
         }
-        if let Some(alert) = alert {
+        if let Some(mut alert) = alert {
             hot.row.alerts += 1;
             hot.row.alerted += alert.sum;
             let known = store
                 .get(Table::Alerts, &rows::alert_key(id, alert.id))?
                 .is_some();
             if !known {
+                let near = related::group_near(id, &self.options.plan, store, &effects.alerts)?;
+                alert.group = near.unwrap_or(alert.group);
                 effects.changes.extend(rows::put_alert(&alert));
                 effects.alerts.push(alert);
             }

@@ -143,6 +143,8 @@ fn own(item: Item<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use lynceus_model::alert::AlertId;
+
     use super::*;
     use crate::json::tests::{alert, evidence};
 
@@ -211,6 +213,28 @@ mod tests {
         let incident = value(Format::Idmef, Item::Alert(&alert()));
         assert_eq!(incident["Status"], "Incident");
         assert_eq!(incident["CorrelID"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn alerts_of_a_group_can_be_joined() {
+        let (first, later) = (AlertId([6; 16]), alert());
+        assert_eq!(later.group, first);
+        let group = first.to_string();
+        // A line for people, and Slack's, have no fields.
+        let formats = Format::ALL.into_iter();
+        for format in formats.filter(|format| !matches!(format, Format::AlertsLog | Format::Slack)) {
+            let message = String::from_utf8(format.encode(Item::Alert(&later))).unwrap();
+            assert!(message.contains(&group), "{}: {message}", format.name());
+        }
+        let idmef = |alert: &Alert| value(Format::Idmef, Item::Alert(alert));
+        assert_eq!(idmef(&later)["RelID"], serde_json::json!([group]));
+        let alone = Alert {
+            id: first,
+            ..later.clone()
+        };
+        assert!(idmef(&alone)["RelID"].is_null(), "the first has no predecessor");
+        let event = value(Format::Ocsf, Item::Alert(&later));
+        assert_eq!(event["metadata"]["correlation_uid"], group);
     }
 
     #[test]

@@ -25,6 +25,14 @@ async fn every_answer_of_the_api_is_as_described() {
     let one = &evidence["items"][0];
     let alert = &get(&router, "/api/v1/alerts").await.json()["items"][0];
     assert_eq!(alert["profile"], "10.0.0.66");
+    let all = get(&router, "/api/v1/alerts").await.json();
+    let all = all["items"].as_array().unwrap();
+    let first = all.iter().filter(|alert| alert["id"] == alert["group"]);
+    assert!(all.len() > 1 && first.count() == 1, "{all:?}");
+    assert!(
+        all.iter().all(|other| other["group"] == alert["group"]),
+        "{all:?}"
+    );
     for path in paths(&description) {
         let id = if path.contains("alerts") {
             &alert["id"]

@@ -191,7 +191,7 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
     });
     let numbers = (0.0..1e9_f64, 0.0..1e3_f64, 0.0..=1.0_f64);
     (
-        any::<([u8; 16], IpAddr, i64)>(),
+        any::<([u8; 16], [u8; 16], IpAddr, i64)>(),
         (time(), time(), time()),
         numbers,
         vec(term, 0..5),
@@ -199,9 +199,10 @@ pub(crate) fn alert() -> impl Strategy<Value = Alert> {
         vec(any::<IpAddr>(), 0..=Alert::MAX_PEERS),
     )
         .prop_map(
-            |((id, profile, window), times, numbers, terms, flows, peers)| Alert {
+            |((id, group, profile, window), times, numbers, terms, flows, peers)| Alert {
                 peers,
                 id: AlertId(id),
+                group: AlertId(group),
                 profile,
                 window,
                 window_start: times.0,

@@ -64,6 +64,8 @@ pub(super) fn encode(item: Item<'_>) -> String {
                 if profile.is_ipv4() { "src" } else { "c6a2" },
                 &profile.to_string(),
             );
+            put("cs1Label", "group");
+            put("cs1", &alert.group.to_string());
             peers(item, &mut put);
             put("cfp1Label", "sum");
             put("cfp1", &format!("{:.2}", alert.sum));

@@ -83,6 +83,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
             "network": { "community_id": alert.flows.iter().map(community_id).collect::<Vec<_>>() },
             "related": { "ip": std::iter::once(&alert.profile).chain(&alert.peers).collect::<Vec<_>>() },
             "lynceus": {
+                "group": alert.group.to_string(),
                 "profile": alert.profile,
                 "window": alert.window,
                 "sum": alert.sum,

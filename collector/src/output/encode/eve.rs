@@ -67,6 +67,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
             "lynceus": {
                 "version": VERSION,
                 "id": alert.id.to_string(),
+                "group": alert.group.to_string(),
                 "profile": alert.profile,
                 "window": alert.window,
                 "sum": alert.sum,

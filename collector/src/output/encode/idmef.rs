@@ -1,6 +1,6 @@
 //! IDMEFv2 (draft-lehmann-idmefv2, 2.0.3) with the fields that Slips fills.
 
-use lynceus_model::alert::AlertPolicy;
+use lynceus_model::alert::{Alert, AlertPolicy};
 use lynceus_model::evidence::{Evidence, EvidenceType, ThreatLevel};
 use serde_json::{Value, json};
 
@@ -12,26 +12,36 @@ const IDMEF: &str = "2.0.3";
 pub(super) fn encode(item: Item<'_>) -> Value {
     match item {
         Item::Evidence(evidence) => event(evidence),
-        Item::Alert(alert) => json!({
-            "Version": IDMEF,
-            "ID": alert.id.to_string(),
-            "Status": "Incident",
-            "Analyzer": analyzer("Heuristic"),
-            "StartTime": time(alert.window_start),
-            "CreateTime": time(alert.last),
-            "Confidence": alert.confidence.value(),
-            "Description": text::alert(alert),
-            "Source": [{ "IP": alert.profile }],
-            "CorrelID": alert.terms.iter().map(|term| term.evidence.to_string()).collect::<Vec<_>>(),
-            "Note": json!({
-                "accumulated_threat_level": alert.sum,
-                "threshold": alert.threshold,
-                "timewindow": alert.window,
-                "EndTime": time(alert.last),
-                "peers": text::peers(item),
-            }).to_string(),
-        }),
+        Item::Alert(alert) => incident(alert),
     }
+}
+
+fn incident(alert: &Alert) -> Value {
+    let mut message = json!({
+        "Version": IDMEF,
+        "ID": alert.id.to_string(),
+        "Status": "Incident",
+        "Analyzer": analyzer("Heuristic"),
+        "StartTime": time(alert.window_start),
+        "CreateTime": time(alert.last),
+        "Confidence": alert.confidence.value(),
+        "Description": text::alert(alert),
+        "Source": [{ "IP": alert.profile }],
+        "CorrelID": alert.terms.iter().map(|term| term.evidence.to_string()).collect::<Vec<_>>(),
+        "Note": json!({
+            "accumulated_threat_level": alert.sum,
+            "threshold": alert.threshold,
+            "timewindow": alert.window,
+            "EndTime": time(alert.last),
+            "group": alert.group.to_string(),
+            "peers": text::peers(Item::Alert(alert)),
+        }).to_string(),
+    });
+    // The first alert of a group has no predecessor.
+    if alert.group != alert.id {
+        message["RelID"] = json!([alert.group.to_string()]);
+    }
+    message
 }
 
 fn event(evidence: &Evidence) -> Value {

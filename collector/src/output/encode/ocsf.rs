@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use lynceus_enrich::offline::short::Short;
+use lynceus_model::alert::Alert;
 use lynceus_model::evidence::ThreatLevel;
 use lynceus_model::time::Timestamp;
 use serde_json::{Value, json};
@@ -69,7 +70,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
             "end_time": milliseconds(alert.last),
             "message": text::alert(alert),
             "confidence_score": (alert.confidence.value() * 100.0).round(),
-            "metadata": metadata(),
+            "metadata": grouped(alert),
             "finding_info": {
                 "uid": alert.id.to_string(),
                 "title": "ALERT",
@@ -89,6 +90,13 @@ fn endpoint(ip: IpAddr) -> Value {
         endpoint["location"] = json!({ "country": country.text() });
     }
     endpoint
+}
+
+/// `correlation_uid` is what joins events in OCSF.
+fn grouped(alert: &Alert) -> Value {
+    let mut metadata = metadata();
+    metadata["correlation_uid"] = json!(alert.group.to_string());
+    metadata
 }
 
 fn metadata() -> Value {

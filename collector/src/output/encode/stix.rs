@@ -22,6 +22,7 @@ pub(super) fn encode(item: Item<'_>) -> Value {
             object["x_lynceus_threshold"] = json!(alert.threshold);
             let terms: Vec<String> = alert.terms.iter().map(|term| term.evidence.to_string()).collect();
             object["x_lynceus_evidence"] = json!(terms);
+            object["x_lynceus_group"] = json!(alert.group.to_string());
             object["x_lynceus_peers"] = text::peers(item);
             (alert.id.0, vec![object])
         }

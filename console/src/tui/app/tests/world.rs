@@ -162,6 +162,7 @@ pub(crate) fn detail() -> WindowDetail {
         evidence,
         alerts: vec![Alert {
             id: AlertId([9; 16]),
+            group: AlertId([9; 16]),
             profile: ip(me),
             window: 1,
             window_start: id.start,
