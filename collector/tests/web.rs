@@ -113,6 +113,14 @@ async fn the_page_says_who_is_infected_and_why() {
         "{alert}"
     );
     assert!(alert.contains("Without "), "{alert}");
+    assert!(alert.contains("What the heaviest was compared with"), "{alert}");
+    // The scanner alerted in two windows that follow each other: one leads to the other.
+    let related = alert.split("Related alerts").nth(1).unwrap();
+    assert!(links(related)[1].starts_with("/alert/10.0.0.66/"), "{related}");
+    let rows = overview.split("Newest alerts").nth(1).unwrap();
+    assert_eq!(rows.matches(">why</a>").count(), 1, "{rows}");
+    let flows = alert.split("Flows behind it").nth(1).unwrap();
+    assert!(flows.contains("<code>1:") && flows.contains("more"), "{flows}");
     let peers = alert.split("Who else is in it").nth(1).unwrap();
     assert!(
         peers.contains("href=\"/ip/192.168.7.") && peers.contains("unknown: no feed is loaded"),

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use lynceus_enrich::offline::short::Short;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence};
+use lynceus_model::flow::CommunityId;
 use lynceus_model::outlier::sentence::odds;
 
+use crate::alerts;
 use crate::human::{self, Clock};
 use crate::service;
 use crate::table::{Align, Table};
@@ -18,6 +20,8 @@ const MAX_DESCRIPTION: usize = 400;
 const MAX_ACCOUNT: usize = 1_000;
 /// Community IDs that are printed; the whole list is in the JSON output.
 const MAX_FLOWS: usize = 8;
+/// Types of evidence of an alert whose numbers are shown, and that a further alert names.
+const HEAVIEST: usize = 3;
 
 /// Heading line of an evidence: level, type, description.
 #[must_use]
@@ -73,18 +77,24 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
     );
     // First what would have to be otherwise: on a small screen the numbers go on below it.
     lines.extend(counterfactual(evidence));
-    lines.extend(features(evidence));
+    lines.extend(features(&[evidence], false));
     if !evidence.explanation.text.is_empty() {
         lines.push(human::printable(&evidence.explanation.text, MAX_DESCRIPTION).into());
         lines.push(Line::default());
     }
-    if let Some(account) = &evidence.account {
-        let account = human::printable(account, MAX_ACCOUNT);
-        lines.push(Line::toned(Tone::Quiet, "how unusual   ").and(Tone::Plain, account));
-        lines.push(Line::default());
-    }
-    lines.extend(flows(evidence));
+    lines.extend(account(evidence));
+    lines.extend(flows(&evidence.flows, Evidence::MAX_FLOWS));
     lines
+}
+
+/// How unusual the window is against peers and its own past.
+fn account(evidence: &Evidence) -> Vec<Line> {
+    let account = evidence.account.iter().flat_map(|account| {
+        let account = human::printable(account, MAX_ACCOUNT);
+        let line = Line::toned(Tone::Quiet, "how unusual   ").and(Tone::Plain, account);
+        [line, Line::default()]
+    });
+    account.collect()
 }
 
 fn who(evidence: &Evidence) -> String {
@@ -112,35 +122,45 @@ fn whose(addresses: impl Iterator<Item = IpAddr>) -> Vec<Line> {
         .collect()
 }
 
-/// The numbers that the detector looked at, next to what is usual and from where on it counts.
-fn features(evidence: &Evidence) -> Vec<Line> {
-    let features = &evidence.explanation.features;
-    if features.is_empty() {
+/// The numbers that the detectors looked at, next to what is usual and from where on it counts; `named`: with what each
+/// row belongs to.
+fn features(found: &[&Evidence], named: bool) -> Vec<Line> {
+    let mut all = found.iter().flat_map(|found| &found.explanation.features);
+    if all.clone().next().is_none() {
         return Vec::new();
     }
-    let compared = features.iter().any(|feature| feature.surprisal.is_some());
-    let mut columns = vec![
+    let compared = all.any(|feature| feature.surprisal.is_some());
+    let mut columns: Vec<_> = named.then_some(("finding", Align::Left)).into_iter().collect();
+    columns.extend([
         ("what was seen", Align::Left),
         ("value", Align::Right),
         ("threshold", Align::Right),
         ("usual", Align::Right),
-    ];
+    ]);
     columns.extend(compared.then_some(("how unusual", Align::Right)));
     let mut table = Table::new(columns);
-    for feature in features {
-        let quantity =
-            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| human::quantity(v, &feature.unit));
-        let mut cells = vec![
-            feature.name.replace('_', " ").into(),
-            quantity(Some(feature.value)).into(),
-            quantity(feature.threshold).into(),
-            quantity(feature.baseline).into(),
-        ];
-        if compared {
-            let odds = feature.surprisal.map(|nats| odds(nats, false));
-            cells.push(odds.unwrap_or_else(|| "–".to_owned()).into());
+    for evidence in found {
+        for (place, feature) in evidence.explanation.features.iter().enumerate() {
+            let quantity = |value: Option<f64>| {
+                value.map_or_else(|| "–".to_owned(), |v| human::quantity(v, &feature.unit))
+            };
+            let mut cells = Vec::new();
+            if named {
+                let kind = alerts::kind_words(Some(evidence.kind));
+                cells.push(if place == 0 { kind } else { String::new() }.into());
+            }
+            cells.extend([
+                feature.name.replace('_', " ").into(),
+                quantity(Some(feature.value)).into(),
+                quantity(feature.threshold).into(),
+                quantity(feature.baseline).into(),
+            ]);
+            if compared {
+                let odds = feature.surprisal.map(|nats| odds(nats, false));
+                cells.push(odds.unwrap_or_else(|| "–".to_owned()).into());
+            }
+            table.row(cells);
         }
-        table.row(cells);
     }
     let mut lines = table.lines(0);
     lines.push(Line::default());
@@ -204,22 +224,19 @@ fn without(alert: &Alert) -> Option<Line> {
     ))
 }
 
-fn flows(evidence: &Evidence) -> Vec<Line> {
-    if evidence.flows.is_empty() {
+/// `most`: how many a finding keeps; where there are so many, there may be more.
+fn flows(flows: &[CommunityId], most: usize) -> Vec<Line> {
+    if flows.is_empty() {
         return Vec::new();
     }
     let mut lines = vec![Line::toned(Tone::Heading, "flows (Community ID)")];
-    lines.extend(
-        evidence
-            .flows
-            .iter()
-            .take(MAX_FLOWS)
-            .map(|id| Line::from(format!("  {id}"))),
-    );
-    if evidence.flows.len() > MAX_FLOWS {
+    let shown = flows.iter().take(MAX_FLOWS);
+    lines.extend(shown.map(|id| Line::from(format!("  {id}"))));
+    if flows.len() > MAX_FLOWS {
+        let at_least = if flows.len() < most { "" } else { "at least " };
         lines.push(Line::toned(
             Tone::Quiet,
-            format!("  and {} more", evidence.flows.len() - MAX_FLOWS),
+            format!("  and {at_least}{} more", flows.len() - MAX_FLOWS),
         ));
     }
     lines
@@ -285,7 +302,61 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
     if let Some(line) = without(alert) {
         lines.extend([Line::default(), line]);
     }
+    lines.extend(behind(alert, known));
     lines
+}
+
+/// What the heaviest evidence of an alert was compared with, and the flows behind all of it.
+fn behind(alert: &Alert, known: &[Evidence]) -> Vec<Line> {
+    let find = |id| known.iter().find(|evidence| evidence.id == id);
+    let heaviest = alerts::heaviest(alert, find, HEAVIEST);
+    let mut lines = vec![Line::default()];
+    lines.extend(features(&heaviest, true));
+    let mut accounts: Vec<Line> = Vec::new();
+    for line in heaviest.iter().flat_map(|evidence| account(evidence)) {
+        if !accounts.contains(&line) {
+            accounts.push(line);
+        }
+    }
+    // One account often holds for all.
+    accounts.retain(|line| *line != Line::default());
+    if !accounts.is_empty() {
+        lines.extend(accounts);
+        lines.push(Line::default());
+    }
+    lines.extend(flows(&alert.flows, Alert::MAX_FLOWS));
+    while lines.last() == Some(&Line::default()) {
+        lines.pop();
+    }
+    lines
+}
+
+/// What a further alert of a group added: when, how much, and of which types of evidence.
+#[must_use]
+pub fn further(alert: &Alert, known: &[Evidence], clock: &Clock) -> Line {
+    let shares = alerts::shares(alert, |id| known.iter().find(|evidence| evidence.id == id));
+    let mut words: Vec<String> = shares
+        .iter()
+        .take(HEAVIEST)
+        .map(|share| {
+            let times = if share.terms == 1 {
+                String::new()
+            } else {
+                format!("{} × ", human::count(share.terms as u64))
+            };
+            format!("{times}{} ({:.2})", alerts::kind_words(share.kind), share.weight)
+        })
+        .collect();
+    if shares.len() > HEAVIEST {
+        let more = shares.len() - HEAVIEST;
+        words.push(human::plural(more as u64, "other type", "other types"));
+    }
+    Line::toned(Tone::Quiet, format!("  {}  ", clock.date_time(alert.last)))
+        .and(Tone::Heading, format!("+{:.2}  ", alert.sum))
+        .and(
+            Tone::Plain,
+            format!("{}: {}", human::window(alert.window), words.join(", ")),
+        )
 }
 
 /// What an evidence adds to the sum of its window.

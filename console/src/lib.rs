@@ -19,4 +19,4 @@ pub mod table;
 pub mod text;
 pub mod tui;
 
-pub use lynceus_view::{human, screens as view, service, timeline};
+pub use lynceus_view::{alerts, human, screens as view, service, timeline};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{Evidence, EvidenceId};
 
+use crate::alerts::groups;
 use crate::explain;
 use crate::human::{self, Clock};
 use crate::table::{Align, Cell, Table};
@@ -158,25 +159,53 @@ pub fn findings(
     lines
 }
 
-/// Each alert with the terms of its sum.
+/// A block for each group of alerts: the first with the terms of its sum, then what each further one added.
 #[must_use]
 pub fn alerts(alerts: &[Alert], evidence: &[Evidence], clock: &Clock) -> Vec<Line> {
     let known: HashMap<EvidenceId, &Evidence> = evidence.iter().map(|found| (found.id, found)).collect();
-    let mut lines = Vec::new();
-    for alert in alerts {
-        let terms: Vec<Evidence> = alert
-            .terms
-            .iter()
+    let terms = |alert: &Alert| -> Vec<Evidence> {
+        let terms = alert.terms.iter();
+        terms
             .filter_map(|term| known.get(&term.evidence).map(|found| (*found).clone()))
-            .collect();
-        lines.extend(explain::alert(alert, &terms, clock));
+            .collect()
+    };
+    let mut lines = Vec::new();
+    for group in groups(alerts) {
+        let Some((first, further)) = group.alerts.split_first() else {
+            continue;
+        };
+        lines.extend(explain::alert(first, &terms(first), clock));
+        if !further.is_empty() {
+            let count = human::plural(further.len() as u64, "related alert", "related alerts");
+            let heading = Line::toned(Tone::Heading, format!("{count} after it"));
+            let all = format!(
+                ", {:.2} in all; each begins at 0 again and takes what is new",
+                group.sum()
+            );
+            lines.extend([Line::default(), heading.and(Tone::Quiet, all)]);
+            let each = further.iter();
+            lines.extend(each.map(|alert| explain::further(alert, &terms(alert), clock)));
+        }
         lines.push(Line::default());
     }
     lines
 }
 
+/// Each alert in a block of its own.
+#[must_use]
+pub fn each_alert(alerts: &[Alert], evidence: &[Evidence], clock: &Clock) -> Vec<Line> {
+    let alone = |alert: &Alert| Alert {
+        group: alert.id,
+        ..alert.clone()
+    };
+    let alone: Vec<Alert> = alerts.iter().map(alone).collect();
+    self::alerts(&alone, evidence, clock)
+}
+
 #[cfg(test)]
 mod tests {
+    use lynceus_model::time::Timestamp;
+
     use super::*;
     use crate::tui::tests::{detail, overview};
 
@@ -196,5 +225,30 @@ mod tests {
         lines.extend(alerts(&detail.alerts, &detail.evidence, &Clock::utc()));
         lines.extend(explain::evidence(&detail.evidence[0], &Clock::utc()));
         insta::assert_snapshot!(text(&lines));
+    }
+
+    #[test]
+    fn related_alerts_are_one_block_with_what_each_added() {
+        let detail = detail();
+        let first = detail.alerts[0].clone();
+        let mut later = first.clone();
+        (later.id.0[0], later.window) = (8, 2);
+        later.last = Timestamp::from_secs(1_493_719_500);
+        let mut other = later.clone();
+        (other.id.0[0], other.group.0[0]) = (7, 7);
+        let alerts = [other, later, first];
+        let told = text(&super::alerts(&alerts, &detail.evidence, &Clock::utc()));
+        assert_eq!(told.matches("ALERT for 192.168.2.12").count(), 2, "{told}");
+        let further = "1 related alert after it, 1.60 in all; each begins at 0 again and takes what is new\n  \
+                       2017-05-02 10:05:00  +0.80  window 2: horizontal port scan (0.80)\n";
+        assert!(told.contains(further), "{told}");
+        let each = text(&each_alert(&alerts, &detail.evidence, &Clock::utc()));
+        assert_eq!(each.matches("ALERT for 192.168.2.12").count(), 3, "{each}");
+        assert!(!each.contains("related"), "{each}");
+        // An alert shows what its heaviest evidence was compared with, and flows.
+        assert!(
+            told.contains("horizontal port scan  destinations   40 addresses  10 addresses"),
+            "{told}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! tables. Shared by the terminal (`console`) and the page (`collector/src/web`). Pure: no I/O, no clock.
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 #[doc(hidden)]
 pub mod examples;
 pub mod human;

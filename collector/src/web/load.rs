@@ -27,6 +27,8 @@ const TRAFFIC: u32 = 1000;
 const FINDINGS: u32 = 500;
 /// The newest findings, of which the overview shows the gravest: the most that one question gives.
 const LOOKED_AT: u32 = 1000;
+/// The newest alerts, which the overview shows by group.
+const GROUPED: u32 = 64;
 /// Windows of one profile that a page shows; the newest are last.
 const WINDOWS: usize = 1000;
 /// Findings whose times make the chart of the overview.
@@ -123,7 +125,7 @@ impl Web {
     pub(super) fn overview(&self) -> Result<Overview, Refusal> {
         let newest = 8;
         let alerts = self.0.query.alerts(&v1::ListAlertsRequest {
-            page_size: newest,
+            page_size: GROUPED,
             newest_first: true,
             ..v1::ListAlertsRequest::default()
         })?;
@@ -274,6 +276,25 @@ impl Web {
             }
         }
         Ok(Explained { alert, evidence })
+    }
+
+    /// The other alerts of the group of an alert, in order of time: of the newest of its profile.
+    pub(super) fn related(&self, alert: &Alert) -> Result<Vec<Alert>, Refusal> {
+        let answer = self.0.query.alerts(&v1::ListAlertsRequest {
+            profile: Some(address_bytes(alert.profile)),
+            page_size: LOOKED_AT,
+            newest_first: true,
+            ..v1::ListAlertsRequest::default()
+        })?;
+        let group = alert.group.0.as_slice();
+        let mut related: Vec<Alert> = answer
+            .alerts
+            .into_iter()
+            .filter(|other| other.group == group && other.id != alert.id.0)
+            .map(Alert::try_from)
+            .collect::<Result<_, _>>()?;
+        related.sort_by_key(|alert| (alert.last, alert.id));
+        Ok(related)
     }
 
     /// Peers of an address with their bytes, the heaviest first.

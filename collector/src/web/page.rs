@@ -1,5 +1,6 @@
 //! Pages: what was loaded, as tables, charts and sentences in the frame that all share.
 
+mod alerts;
 mod blocks;
 mod evidence;
 mod health;
@@ -23,10 +24,11 @@ use super::auth::{Account, cookie};
 use super::error::Refusal;
 use super::{Web, assets};
 
+pub(super) use alerts::alert_rows;
 pub(super) use evidence::{sentence, without};
 pub(super) use health::{SensorBlock, block};
 pub(super) use overview::{Card, cards, headline, profile_rows, wanted};
-pub(super) use parts::{alert_rows, evidence_rows, explained, timeline_lines};
+pub(super) use parts::{evidence_rows, explained, timeline_lines};
 pub(super) use profile::{facts, map, tables};
 
 pub(super) fn routes() -> Router<Web> {

@@ -39,16 +39,23 @@ pub struct Options {
     zone: Zone,
 }
 
-/// Lists alerts, each with the terms of its sum
+/// Lists alerts with the terms of their sums
+///
+/// Alerts of one address in one window, and in windows that follow each other, are one block: the first in full, then
+/// what each further one added.
 #[derive(Args)]
 #[command(after_help = "Examples:
   lynceus alerts --from results/
+  lynceus alerts --profile 10.0.0.5 --each           each alert in full
   lynceus alerts --profile 10.0.0.5 --json")]
 pub struct AlertOptions {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
     filter: Filter,
+    /// Each alert in full, also those that belong together
+    #[arg(long, conflicts_with = "json")]
+    each: bool,
     /// JSON Lines
     #[arg(long)]
     json: bool,
@@ -182,7 +189,12 @@ pub fn run_alerts(options: &AlertOptions) -> anyhow::Result<Outcome> {
         say("no alerts");
     } else {
         let evidence = evidence_of(&query, &listed.items)?;
-        output::lines(&report::alerts(&listed.items, &evidence, &options.zone.clock()))?;
+        let clock = options.zone.clock();
+        output::lines(&if options.each {
+            report::each_alert(&listed.items, &evidence, &clock)
+        } else {
+            report::alerts(&listed.items, &evidence, &clock)
+        })?;
     }
     tell_cut(listed.more, listed.items.len(), "alerts");
     Ok(Outcome::Done)

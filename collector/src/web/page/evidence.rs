@@ -8,13 +8,14 @@ use axum::response::Response;
 use lynceus_model::alert::AlertId;
 use lynceus_model::evidence::EvidenceId;
 use lynceus_model::window::WindowId;
+use lynceus_view::alerts::{kind_words, shares};
 use lynceus_view::human;
 
 use super::super::error::Refusal;
 use super::super::table::{Cell, Table};
 use super::super::{Web, link, svg};
 use super::parts::{self, Line};
-use super::{Shell, Visit, explained, html, timeline_lines, whose};
+use super::{Shell, Visit, alerts, explained, html, timeline_lines, whose};
 
 /// Lines of the flows behind an evidence.
 const LINES: usize = 200;
@@ -43,6 +44,10 @@ struct AlertPage {
     chart: String,
     missing: String,
     terms: Table,
+    compared: Vec<alerts::Compared>,
+    flows: Table,
+    /// Alerts of its group; none if it stands alone.
+    related: Option<Table>,
     peers: Table,
     json: String,
 }
@@ -53,7 +58,13 @@ pub(super) async fn alert(
     visit: Visit,
 ) -> Result<Response, Refusal> {
     let (window, id) = place(&path)?;
-    let data = web.ask(move |web| web.explained(window, AlertId(id))).await?;
+    let (data, related) = web
+        .ask(move |web| {
+            let data = web.explained(window, AlertId(id))?;
+            let related = web.related(&data.alert)?;
+            Ok((data, related))
+        })
+        .await?;
     let clock = &web.0.clock;
     let alert = &data.alert;
     let (chart, terms) = explained(&data);
@@ -70,6 +81,9 @@ pub(super) async fn alert(
         chart,
         missing: without(&data),
         terms,
+        compared: alerts::compared(&data),
+        flows: alerts::flow_ids(alert),
+        related: (!related.is_empty()).then(|| alerts::related_rows(&related, clock)),
         peers: whose::rows(&web, &alert.peers),
         json: format!("/api/v1{}", link::alert(alert).replacen("/alert/", "/alerts/", 1)),
         shell: visit.shell(format!("Alert for {}", alert.profile), "Profiles"),
@@ -90,26 +104,15 @@ pub(in super::super) fn sentence(data: &super::super::load::Explained, clock: &h
 
 /// What would have had to be different: the fewest kinds of evidence without which there were no alert.
 pub(in super::super) fn without(data: &super::super::load::Explained) -> String {
-    let mut kinds: Vec<(String, f64)> = Vec::new();
-    for term in &data.alert.terms {
-        let kind = data
-            .evidence
-            .get(&term.evidence)
-            .map_or_else(|| "expired evidence".to_owned(), parts::kind_words);
-        match kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, sum)) => *sum += term.weight,
-            None => kinds.push((kind, term.weight)),
-        }
-    }
-    kinds.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let kinds = shares(&data.alert, |id| data.evidence.get(&id));
     let excess = data.alert.sum - data.alert.threshold;
     let (mut taken, mut names) = (0.0, Vec::new());
-    for (kind, sum) in kinds {
+    for share in kinds {
         if taken > excess {
             break;
         }
-        taken += sum;
-        names.push(format!("{kind} ({sum:.2})"));
+        taken += share.weight;
+        names.push(format!("{} ({:.2})", kind_words(share.kind), share.weight));
     }
     if taken <= excess {
         return String::new();

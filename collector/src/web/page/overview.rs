@@ -61,6 +61,8 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
     let (start, width, slices) = svg::buckets(&data.evidence_times, &data.alert_times, SLICES);
     let flagged = data.index.flagged();
     let (headline, verdict) = headline(&data, flagged);
+    let mut alerts = alert_rows(&data.alerts, clock, "newest alerts");
+    alerts.rows.truncate(TOP);
     let top = &data.index.profiles[..data.index.profiles.len().min(TOP)];
     Ok(html(&OverviewPage {
         headline,
@@ -72,7 +74,7 @@ pub(super) async fn show(State(web): State<Web>, visit: Visit) -> Result<Respons
         } else {
             svg::time_bars(start, width, &slices, clock)
         },
-        alerts: alert_rows(&data.alerts, clock, "newest alerts"),
+        alerts,
         profiles: profile_rows(&web, top, "most threatening profiles"),
         evidence: evidence_rows(&data.evidence, clock, "gravest of the newest evidence"),
         empty: data.index.profiles.is_empty(),

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence};
+use lynceus_view::alerts;
 use lynceus_view::human::{self, Clock};
 use lynceus_view::screens::{Histogram, HistogramRow, TupleView};
 use lynceus_view::service;
@@ -46,37 +46,6 @@ pub(in super::super) fn evidence_rows(evidence: &[Evidence], clock: &Clock, capt
                 link::evidence(found),
             ),
         ]);
-    }
-    table
-}
-
-pub(in super::super) fn alert_rows(alerts: &[Alert], clock: &Clock, caption: &str) -> Table {
-    let mut table = Table::new(
-        caption,
-        vec![
-            text(clock.heading()),
-            text("profile"),
-            text("window"),
-            number("threat"),
-            number("threshold"),
-            number("terms"),
-            text(""),
-        ],
-        "No alert: no window's accumulated threat reached its threshold.",
-    );
-    for alert in alerts {
-        table.row_of(
-            "alerted",
-            vec![
-                Cell::Quiet(clock.date_time(alert.last)),
-                Cell::link(alert.profile.to_string(), link::profile(alert.profile)),
-                Cell::Quiet(clock.date_minute(alert.window_start)),
-                Cell::Number(format!("{:.2}", alert.sum), alert.sum),
-                Cell::Number(format!("{:.2}", alert.threshold), alert.threshold),
-                Cell::count(alert.terms.len() as u64),
-                Cell::link("why", link::alert(alert)),
-            ],
-        );
     }
     table
 }
@@ -143,11 +112,11 @@ pub(in super::super) fn explained(explained: &Explained) -> (String, Table) {
 
 /// `horizontal port scan`
 pub(in super::super) fn kind_words(evidence: &Evidence) -> String {
-    evidence.kind.name().to_lowercase().replace('_', " ")
+    alerts::kind_words(Some(evidence.kind))
 }
 
 /// What tells findings of one kind apart: the port, else the subject, else the other side.
-fn kind_and_aim(evidence: &Evidence) -> String {
+pub(super) fn kind_and_aim(evidence: &Evidence) -> String {
     let aim = evidence
         .dst_port
         .map(|port| match evidence.protocol {

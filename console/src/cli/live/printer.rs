@@ -6,6 +6,7 @@ use lynceus_collector::sink::Sink;
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 
+use crate::alerts;
 use crate::cli::output;
 use crate::human::{self, Clock};
 use crate::json::finding;
@@ -58,8 +59,11 @@ impl Sink for Printer {
             Line::toned(Tone::Quiet, format!("{}  ", self.clock.date_time(alert.last))).and(
                 Tone::Alert,
                 format!(
-                    "ALERT     {}: accumulated threat {:.2} ≥ {:.2}",
-                    alert.profile, alert.sum, alert.threshold
+                    "ALERT     {}: accumulated threat {:.2} ≥ {:.2}{}",
+                    alert.profile,
+                    alert.sum,
+                    alert.threshold,
+                    alerts::again(alert)
                 ),
             ),
         ])

@@ -83,10 +83,11 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
 /// The sum of an alert in a few words.
 pub(in crate::tui) fn alert_text(alert: &lynceus_model::alert::Alert) -> String {
     format!(
-        "accumulated threat {:.2} ≥ {:.2} from {}",
+        "accumulated threat {:.2} ≥ {:.2} from {}{}",
         alert.sum,
         alert.threshold,
         human::plural(alert.terms.len() as u64, "evidence", "pieces of evidence"),
+        crate::alerts::again(alert),
     )
 }
 
