@@ -25,10 +25,10 @@ pub(crate) fn name() -> &'static str {
         if let Ok(name) = std::env::var(VARIABLE) {
             return name;
         }
-        let Ok((pinned, version)) = pinned() else {
+        let (Ok((pinned, version)), Ok(installed)) = (pinned(), output("rustup", &["toolchain", "list"]))
+        else {
             return String::from(UNDATED);
         };
-        let installed = output("rustup", &["toolchain", "list"]).unwrap_or_default();
         if is_installed(&installed, &pinned) || !is_installed(&installed, UNDATED) {
             return pinned;
         }
