@@ -1,7 +1,9 @@
 //! A dossier as text for terminal and screen: a value a line, with who says so, of when, and who does not.
 
-use lynceus_enrich::dossier::{Dossier, Merged};
-use lynceus_enrich::fact::{Fact, Field, Value};
+mod said;
+
+use lynceus_enrich::dossier::{Dossier, Merged, PARTS};
+use lynceus_enrich::fact::{Fact, Field, Group, Value};
 use lynceus_model::time::Timestamp;
 
 use crate::human::{self, Clock};
@@ -26,6 +28,7 @@ const ONLY_KNOWN: &[Field] = &[
     Field::LightLandmarks,
     Field::LightRefutes,
     Field::IsAnycast,
+    Field::PortsSilent,
 ];
 
 /// Fields that stand in the line of another one.
@@ -55,13 +58,21 @@ pub fn lines(dossier: &Dossier, width: Option<usize>) -> Vec<Line> {
         ("of", Align::Left),
         ("agreement", Align::Left),
     ]);
-    for merged in dossier.fields() {
-        let hidden = ONLY_KNOWN.contains(&merged.field) && merged.value.is_none();
-        if hidden || TOLD_ELSEWHERE.contains(&merged.field) {
+    let of_address = dossier
+        .fields()
+        .filter(|merged| merged.field.group() == Group::Address);
+    for merged in of_address {
+        let hidden = match &merged.value {
+            None => ONLY_KNOWN.contains(&merged.field),
+            Some(Value::Set(items)) => merged.field == Field::PortsSilent && items.is_empty(),
+            Some(_) => false,
+        };
+        if hidden || TOLD_ELSEWHERE.contains(&merged.field) || PARTS.contains(&merged.field) {
             continue;
         }
         table.row(row(dossier, &merged));
     }
+    said::rows(dossier, &mut table);
     let mut lines = vec![Line::toned(Tone::Heading, dossier.ip.to_string())];
     // The headings of the first two columns are empty: the table speaks for itself.
     lines.extend(table.lines_within(2, width));
@@ -119,6 +130,10 @@ fn tone(field: Field, value: &Value) -> Tone {
     match (field, value) {
         (Field::IsTor | Field::IsProxy, Value::Flag(true)) => Tone::Bad,
         (Field::Feeds | Field::LightRefutes, Value::Set(items)) if !items.is_empty() => Tone::Bad,
+        (Field::DnsblListed | Field::BlacklistedBy, Value::Set(items)) if !items.is_empty() => Tone::Bad,
+        (Field::MaliciousCount | Field::BlacklistDetections, Value::Integer(1..)) => Tone::Bad,
+        (Field::Reputation, Value::Text(word)) if word == "malicious" => Tone::Bad,
+        (Field::Reputation, Value::Text(word)) if word == "suspicious" => Tone::Warning,
         (Field::IsAnycast, Value::Flag(true)) => Tone::Warning,
         _ => Tone::Plain,
     }
@@ -170,7 +185,7 @@ fn told(dossier: &Dossier, merged: &Merged<'_>, value: &Value) -> String {
             Some(name) => format!("AS{value} {name}"),
             None => format!("AS{value}"),
         },
-        _ => value.to_string(),
+        _ => dossier.words(merged).unwrap_or_default(),
     }
 }
 

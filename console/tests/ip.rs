@@ -89,6 +89,8 @@ fn data_is_named_and_is_what_its_headers_say() {
     ] {
         assert!(out.contains(word), "{word:?} is not in\n{out}");
     }
+    let credits = out.matches("IP Geolocation by DB-IP").count();
+    assert_eq!(credits, 1, "two tables of one maker, credited once\n{out}");
     let (json, _) = lynceus(&["about", "data", "--json"]);
     assert!(
         json.lines()

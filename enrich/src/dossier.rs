@@ -1,6 +1,7 @@
 //! All facts about one address, merged field by field, with who agrees and who does not.
 
 mod json;
+mod words;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use lynceus_model::time::Timestamp;
 use crate::fact::{Fact, Field, Matched, Reason, Shape, Source, Value};
 
 pub use json::dossier_json;
+pub use words::PARTS;
 
 /// Facts of one dossier; a hostile provider cannot make it grow without bound. What finds no room is counted.
 pub const MAX_FACTS: usize = 512;

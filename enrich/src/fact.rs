@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use lynceus_model::address::Network;
 use lynceus_model::time::Timestamp;
 
-pub use field::{CANONICAL, Field, SEPARATE_BY_DESIGN, Shape, field_of};
+pub use field::{CANONICAL, Field, Group, SEPARATE_BY_DESIGN, Shape, field_of, speaker};
 pub use value::{Item, Reason, Value};
 
 /// Who says it: the short name that columns and tie orders use (`dbip`, `iptoasn`, `maxmind`, `censys`, `network`).
@@ -44,6 +44,7 @@ impl Source {
             "crowdsec" => "CrowdSec",
             "cymru" => "Team Cymru",
             "dbip" => "DB-IP",
+            "dnsbl" => "DNS block lists",
             "feeds" => "feeds",
             "geonames" => "GeoNames",
             "greynoise" => "GreyNoise",
@@ -57,6 +58,8 @@ impl Source {
             "network" => "address itself",
             "ranges" => "published ranges",
             "rdap" => "RDAP",
+            "reverse_dns" => "reverse DNS",
+            "scan" => "scan from here",
             "sensors" => "own sensors",
             "shodan" => "Shodan",
             "timezone" => "OpenStreetMap zones 2026f",

@@ -2,6 +2,8 @@
 //! a failure, nonsense, a body without end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/dns.rs"]
+mod dns;
 #[path = "support/server.rs"]
 mod server;
 mod providers {

@@ -241,6 +241,14 @@ mod tests {
             ports.into_iter().collect::<Value>(),
             Source::new("sensors"),
         ));
+        // What services said goes the same way.
+        let lists = [Item::from("bad.example")].into_iter().collect::<Value>();
+        dossier.extend([
+            Fact::new(Field::DnsblListed, lists, Source::new("dnsbl")),
+            Fact::new(Field::Reputation, "malicious", Source::new("greynoise")),
+            Fact::new(Field::ReverseDnsConfirmed, false, Source::new("reverse_dns")),
+            Fact::new(Field::PingMin, 0.25, Source::new("ping")),
+        ]);
         assert_eq!(from_wire(to_wire(&dossier)).unwrap(), dossier);
         let unknown = listed(&Facts::default(), dossier.ip);
         let back = fact_from_wire(Field::Feeds, fact_to_wire(&unknown)).unwrap();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lynceus_enrich::dossier::Dossier;
-use lynceus_enrich::fact::{Field as DossierField, Value as DossierValue};
+use lynceus_enrich::dossier::{Dossier, PARTS};
+use lynceus_enrich::fact::Field as DossierField;
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::address;
 use lynceus_model::evidence::Evidence;
@@ -23,7 +23,7 @@ const EVIDENCE: usize = 50;
 const PLACES: usize = 500;
 
 /// Fields that are shown as unknown, too, with the reason.
-const LOOKED_FOR: [DossierField; 7] = [
+const LOOKED_FOR: [DossierField; 9] = [
     DossierField::CountryCode,
     DossierField::LightLatitude,
     DossierField::Asn,
@@ -31,7 +31,13 @@ const LOOKED_FOR: [DossierField; 7] = [
     DossierField::Ports,
     DossierField::Services,
     DossierField::Feeds,
+    DossierField::DnsblListed,
+    DossierField::Reputation,
 ];
+/// Longest value that a page shows.
+const MAX_VALUE: usize = 200;
+/// A way has many steps.
+const MAX_ROUTE: usize = 4000;
 
 /// What is known of one address.
 pub(super) struct Address {
@@ -131,9 +137,16 @@ impl Address {
     pub(super) fn lines(&self, clock: &Clock) -> Vec<(String, Vec<String>)> {
         let mut lines = vec![("kind".to_owned(), vec![self.kind().to_owned()])];
         for merged in self.dossier.fields() {
-            let mut values = match &merged.value {
-                Some(DossierValue::Set(items)) if items.is_empty() => vec!["none".to_owned()],
-                Some(value) => vec![human::printable(&value.to_string(), 200)],
+            if PARTS.contains(&merged.field) {
+                continue;
+            }
+            let room = if merged.field == DossierField::Route {
+                MAX_ROUTE
+            } else {
+                MAX_VALUE
+            };
+            let mut values = match self.dossier.words(&merged) {
+                Some(words) => vec![human::printable(&words, room)],
                 // Of most fields only who can say matters; these a reader looks for.
                 None if LOOKED_FOR.contains(&merged.field) => vec!["unknown".to_owned()],
                 None => continue,

@@ -1,5 +1,7 @@
 //! `lynceus about`: what the program is made of.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
@@ -95,11 +97,13 @@ fn report(shipped: &[Shipped<'_>], today: Date) -> Vec<Line> {
     }
     let mut lines = table.lines(0);
     lines.push(Line::default());
-    lines.extend(
-        shipped
-            .iter()
-            .map(|source| Line::toned(Tone::Quiet, source.attribution.clone())),
-    );
+    // Two tables of one maker need its line once.
+    let mut credited = BTreeSet::new();
+    let credits = shipped
+        .iter()
+        .map(|source| &source.attribution)
+        .filter(|credit| credited.insert(*credit));
+    lines.extend(credits.map(|credit| Line::toned(Tone::Quiet, credit.clone())));
     if old {
         let text = format!(
             "Some tables are older than {OLD_DAYS} days: addresses move. A newer release has newer ones."

@@ -11,6 +11,17 @@ pub enum Shape {
     Set,
 }
 
+/// What a field is about: people read these one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// What the address is, and where and whose.
+    Address,
+    /// What services say of its conduct.
+    Said,
+    /// What probes of our own measured.
+    Probed,
+}
+
 macro_rules! fields {
     ($($(#[$note:meta])* $name:ident = $text:literal, $shape:ident, $title:literal;)*) => {
         /// A property of an address.
@@ -101,6 +112,8 @@ fields! {
     Network = "network", Vote, "network";
     Isp = "isp", Vote, "ISP";
     ReverseDns = "reverse_dns", Vote, "reverse DNS";
+    /// The name has the address too. Whoever owns an address may write any name there.
+    ReverseDnsConfirmed = "reverse_dns_confirmed", Vote, "reverse DNS confirmed";
     /// Names that others saw on the address.
     Hostnames = "hostnames", Set, "host names";
     /// Regional registry: `arin`, `ripencc`, `apnic`, `lacnic`, `afrinic`.
@@ -118,24 +131,93 @@ fields! {
     IsVpn = "is_vpn", Vote, "VPN";
     IsSearchBot = "is_search_bot", Vote, "search bot";
     BotName = "bot_name", Vote, "bot";
-    /// 0–100.
-    AbuseScore = "abuse_score", Vote, "abuse score";
-    /// Engines that call it malicious.
-    MaliciousCount = "malicious_count", Vote, "malicious verdicts";
     /// TCP and UDP ports that were found open, as `443`.
     Ports = "ports", Set, "open ports";
+    /// Ports that a scan of ours tried. Of others it says nothing.
+    PortsTried = "ports_tried", Set, "ports tried";
+    /// Those of them that neither opened nor refused in time: open or closed, nobody knows.
+    PortsSilent = "ports_silent", Set, "ports without answer";
     /// As `tcp/443 tls`.
     Services = "services", Set, "services";
     Vulnerabilities = "vulns", Set, "vulnerabilities";
     Tags = "tags", Set, "tags";
     /// Threat feeds that list it.
     Feeds = "feeds", Set, "feeds";
+    /// DNS block lists that list it.
+    DnsblListed = "dnsbl_listed", Set, "DNS block lists";
+    /// What they list it for, as `zen.spamhaus.org SBL (127.0.0.2)`.
+    DnsblCodes = "dnsbl_codes", Set, "listed for";
+    /// DNS block lists that answered and do not list it.
+    DnsblNotListed = "dnsbl_not_listed", Set, "not listed in";
+    /// DNS block lists that gave no usable answer, and why.
+    DnsblUnknown = "dnsbl_unknown", Set, "lists without answer";
+    /// `malicious`, `suspicious`, `benign`, `safe`, `known`, …: the vendors' own words.
+    Reputation = "reputation", Vote, "reputation";
+    /// Whose it is, or what is known to use it, as `Mirai` or `Google Public DNS`.
+    Actor = "actor", Vote, "known as";
+    /// It scans everybody; its attention means nothing.
+    IsNoise = "is_noise", Vote, "scans everybody";
+    /// A common business service.
+    IsKnownService = "is_known_service", Vote, "known service";
+    /// What it was seen doing, as `ssh:bruteforce`.
+    Behaviors = "behaviors", Set, "behaviors";
+    Classifications = "classifications", Set, "classifications";
+    /// Reasons to take reports of it for mistakes.
+    FalsePositives = "false_positives", Set, "false positives";
+    /// 0–5, of all its history.
+    ThreatScore = "threat_score", Vote, "threat score (of 5)";
+    /// 0–100.
+    AbuseScore = "abuse_score", Vote, "abuse score";
+    /// In the time that `abuseipdb.days` names.
+    AbuseReports = "abuse_reports", Vote, "abuse reports";
+    /// What it was reported for, as `SSH`.
+    AbuseCategories = "abuse_categories", Set, "reported for";
+    LastReported = "last_reported", Vote, "last reported";
+    UsageType = "usage_type", Vote, "usage";
+    /// Engines that call it malicious.
+    MaliciousCount = "malicious_count", Vote, "malicious verdicts";
+    SuspiciousCount = "suspicious_count", Vote, "suspicious verdicts";
+    HarmlessCount = "harmless_count", Vote, "harmless verdicts";
+    /// Engines without a verdict.
+    UndetectedCount = "undetected_count", Vote, "engines without verdict";
+    /// Votes of people, good minus bad.
+    CommunityScore = "community_score", Vote, "community score";
+    /// Block lists that a vendor asked and that list it.
+    BlacklistDetections = "blacklist_detections", Vote, "block lists (of vendor)";
+    /// Which.
+    BlacklistedBy = "blacklisted_by", Set, "listed by";
+    /// How many the vendor asked.
+    BlacklistEngines = "blacklist_engines", Vote, "block lists asked";
+    /// Percent of the echoes that were not answered.
+    PingLoss = "ping_loss_percent", Vote, "ping";
+    PingCount = "ping_count", Vote, "echoes";
+    /// Shortest round-trip time.
+    PingMin = "ping_min_ms", Vote, "shortest round trip";
+    PingAverage = "ping_avg_ms", Vote, "mean round trip";
+    PingMax = "ping_max_ms", Vote, "longest round trip";
+    /// Time to live of the last answer.
+    PingTtl = "ping_ttl", Vote, "time to live";
+    /// Routers on the way, nearest first, as `192.0.2.1 0.3 ms → * → 192.0.2.9 8.1 ms`; `*` did not answer.
+    Route = "route", Vote, "route";
+    /// The last of them is the address itself.
+    RouteReached = "route_reached", Vote, "route reaches it";
 }
 
 impl Field {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|field| field.name() == name)
+    }
+
+    #[must_use]
+    pub fn group(self) -> Group {
+        if self >= Self::PingLoss {
+            Group::Probed
+        } else if self >= Self::DnsblListed {
+            Group::Said
+        } else {
+            Group::Address
+        }
     }
 
     /// Place of a source in the order that breaks ties; those that the order does not name come last, by name.
@@ -196,6 +278,7 @@ pub const CANONICAL: &[(Field, &[(&str, &str)])] = &[
     ]),
     (Field::Isp, &[("abuseipdb", "isp"), ("shodan", "isp")]),
     (Field::ReverseDns, &[("network", "reverse_dns")]),
+    (Field::ReverseDnsConfirmed, &[("network", "reverse_dns_confirmed")]),
     (Field::Hostnames, &[("internetdb", "hostnames"), ("shodan", "hostnames")]),
     (Field::AbuseEmail, &[("rdap", "abuse_email"), ("censys", "whois_abuse_email")]),
     (Field::Registry, &[("rdap", "registry"), ("cymru", "registry"), ("virustotal", "rir"), ("iana", "registry")]),
@@ -227,6 +310,39 @@ pub const CANONICAL: &[(Field, &[(&str, &str)])] = &[
     (Field::Vulnerabilities, &[("internetdb", "vulns"), ("shodan", "vulns")]),
     (Field::Tags, &[("virustotal", "tags"), ("internetdb", "tags"), ("greynoise", "tags")]),
     (Field::Feeds, &[("feeds", "listed")]),
+    (Field::PortsTried, &[("scan", "tried")]),
+    (Field::PortsSilent, &[("scan", "silent")]),
+    (Field::DnsblListed, &[("dnsbl", "listed_in")]),
+    (Field::DnsblCodes, &[("dnsbl", "codes")]),
+    (Field::DnsblNotListed, &[("dnsbl", "not_listed_in")]),
+    (Field::DnsblUnknown, &[("dnsbl", "unknown")]),
+    (Field::Reputation, &[("greynoise", "classification"), ("crowdsec", "reputation")]),
+    (Field::Actor, &[("greynoise", "name")]),
+    (Field::IsNoise, &[("greynoise", "noise")]),
+    (Field::IsKnownService, &[("greynoise", "riot")]),
+    (Field::Behaviors, &[("crowdsec", "behaviors")]),
+    (Field::Classifications, &[("crowdsec", "classifications")]),
+    (Field::FalsePositives, &[("crowdsec", "false_positives")]),
+    (Field::ThreatScore, &[("crowdsec", "scores.overall.total")]),
+    (Field::AbuseReports, &[("abuseipdb", "total_reports")]),
+    (Field::AbuseCategories, &[("abuseipdb", "categories")]),
+    (Field::LastReported, &[("abuseipdb", "last_reported_at")]),
+    (Field::UsageType, &[("abuseipdb", "usage_type")]),
+    (Field::SuspiciousCount, &[("virustotal", "suspicious")]),
+    (Field::HarmlessCount, &[("virustotal", "harmless")]),
+    (Field::UndetectedCount, &[("virustotal", "undetected")]),
+    (Field::CommunityScore, &[("virustotal", "reputation")]),
+    (Field::BlacklistDetections, &[("apivoid", "blacklists.detections")]),
+    (Field::BlacklistedBy, &[("apivoid", "blacklists.detected_by")]),
+    (Field::BlacklistEngines, &[("apivoid", "blacklists.engines_count")]),
+    (Field::PingLoss, &[("ping", "percent_loss")]),
+    (Field::PingCount, &[("ping", "count")]),
+    (Field::PingMin, &[("ping", "min")]),
+    (Field::PingAverage, &[("ping", "avg")]),
+    (Field::PingMax, &[("ping", "max")]),
+    (Field::PingTtl, &[("ping", "ttl")]),
+    (Field::Route, &[("traceroute", "hops")]),
+    (Field::RouteReached, &[("traceroute", "reached")]),
 ];
 
 /// Columns that look as if they said where an address is or whose it is, and do not: they must never feed these fields.
@@ -256,6 +372,15 @@ pub const SEPARATE_BY_DESIGN: &[(&str, &str, &[Field])] = &[
     ("abuseipdb", "isp", &[Field::AsName]),
     ("shodan", "isp", &[Field::AsName]),
 ];
+
+/// Who says what stands in a column: its prefix, but for reverse names, which Know Your IP has under the address itself.
+#[must_use]
+pub fn speaker<'a>(prefix: &'a str, column: &str) -> &'a str {
+    match (prefix, column) {
+        ("network", "reverse_dns" | "reverse_dns_confirmed") => "reverse_dns",
+        _ => prefix,
+    }
+}
 
 /// The field that a column of a source feeds; `None`: it stays a column.
 #[must_use]
@@ -296,6 +421,14 @@ mod tests {
         fields.sort_unstable();
         fields.dedup();
         assert_eq!(fields.len(), CANONICAL.len());
+    }
+
+    #[test]
+    fn groups_follow_one_another() {
+        assert!(Field::ALL.is_sorted_by_key(|field| field.group()));
+        assert_eq!(Field::Feeds.group(), Group::Address);
+        assert_eq!(Field::AbuseScore.group(), Group::Said);
+        assert_eq!(Field::Route.group(), Group::Probed);
     }
 
     #[test]

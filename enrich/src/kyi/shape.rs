@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::columns::{Origin, origin};
 use crate::dossier::{Dossier, Merged};
-use crate::fact::{CANONICAL, Fact, Field, Item, Value};
+use crate::fact::{Fact, Field, Item, Value, field_of, speaker};
 use crate::provider::Answer;
 
 /// How a row looks.
@@ -197,11 +197,9 @@ fn raw(known: &Known, name: &str) -> Option<Json> {
             _ => {}
         }
     }
-    let field = CANONICAL
-        .iter()
-        .find(|(_, columns)| columns.contains(&(source, column)))
-        .map(|(field, _)| *field)?;
-    let of_it = |fact: &&Fact| fact.field == field && fact.source.name() == source;
+    let field = field_of(source, column)?;
+    let speaker = speaker(source, column);
+    let of_it = |fact: &&Fact| fact.field == field && fact.source.name() == speaker;
     let fact = known.dossier.facts().iter().find(of_it)?;
     json(&fact.value)
 }
@@ -239,7 +237,7 @@ fn tidy(known: &Known) -> impl Iterator<Item = (&str, &str, Json)> {
     let columns = known.answers.iter().flat_map(|answer| &answer.columns);
     let rest = columns.filter_map(|(name, value)| {
         let (source, column) = name.split_once('.')?;
-        crate::fact::field_of(source, column)
+        field_of(source, column)
             .is_none()
             .then(|| (column, source, value.clone()))
     });

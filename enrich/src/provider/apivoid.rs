@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::settings::Keyed;
-use super::tree::{Table, object, text};
+use super::tree::{Table, at, object, text};
 use super::{Columns, Cost, Fault, Info, Leak, Provider, Question, Quota, Reply};
 use crate::wire::{Request, Sender, Wire};
 
@@ -79,5 +79,23 @@ pub(super) fn decode(body: &[u8]) -> Result<Columns, Fault> {
     }
     let mut table = Table::new(INFO.name);
     table.flatten(&document, '.');
+    if let Some(engines) = at(&document, "blacklists.engines") {
+        table.list("blacklists.detected_by", detected_by(engines));
+    }
     Ok(table.done())
+}
+
+/// Names of the engines that list the address; they stand under numbers, or in a list.
+fn detected_by(engines: &Value) -> Vec<String> {
+    let lists = |engine: &&Value| at(engine, "detected").and_then(Value::as_bool) == Some(true);
+    let name = |engine: &Value| {
+        text(engine, "engine")
+            .or_else(|| text(engine, "name"))
+            .map(str::to_owned)
+    };
+    match engines {
+        Value::Object(engines) => engines.values().filter(lists).filter_map(name).collect(),
+        Value::Array(engines) => engines.iter().filter(lists).filter_map(name).collect(),
+        _ => Vec::new(),
+    }
 }

@@ -171,7 +171,8 @@ impl Provider for DnsblProvider {
 
     fn ask(&self, question: &Question) -> Result<Reply, Fault> {
         let mut table = Table::new(INFO.name);
-        let (mut listed, mut unknown) = (Vec::new(), Vec::new());
+        let (mut listed, mut clear, mut reasons, mut unknown) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut first = None;
         for zone in &self.settings.zones {
             match self.verdict(zone, question.ip) {
@@ -185,12 +186,19 @@ impl Provider for DnsblProvider {
                     }
                 }
                 Ok(Verdict::Unknown(why)) => unknown.push(why),
-                Ok(Verdict::NotListed) => table.put(&format!("{zone}.listed"), Some(false)),
+                Ok(Verdict::NotListed) => {
+                    table.put(&format!("{zone}.listed"), Some(false));
+                    clear.push(zone.clone());
+                }
                 Ok(Verdict::Listed(codes)) => {
                     table.put(&format!("{zone}.listed"), Some(true));
-                    let words = codes.iter().map(|(code, name)| {
-                        name.map_or_else(|| code.to_string(), |name| format!("{name} ({code})"))
-                    });
+                    let words: Vec<String> = codes
+                        .iter()
+                        .map(|(code, name)| {
+                            name.map_or_else(|| code.to_string(), |name| format!("{name} ({code})"))
+                        })
+                        .collect();
+                    reasons.extend(words.iter().map(|word| format!("{zone} {word}")));
                     table.list(&format!("{zone}.codes"), words);
                     listed.push(zone.clone());
                 }
@@ -200,6 +208,8 @@ impl Provider for DnsblProvider {
             return Err(first.unwrap_or_else(|| Fault::Server(unknown.join("; "), None)));
         }
         table.list("listed_in", listed);
+        table.list("not_listed_in", clear);
+        table.list("codes", reasons);
         if !unknown.is_empty() {
             table.list("unknown", unknown);
         }

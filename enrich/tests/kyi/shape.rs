@@ -31,7 +31,7 @@ fn known() -> Known {
         ),
         answer(
             "virustotal",
-            json!({"virustotal.country": "GB", "virustotal.asn": 6461, "virustotal.harmless": 60}),
+            json!({"virustotal.country": "GB", "virustotal.asn": 6461, "virustotal.harmless": 60, "virustotal.timeout": 2}),
         ),
         answer(
             "shodan",
@@ -155,7 +155,7 @@ fn tidy_rows_have_a_line_for_each_word() {
         |field: &str, source: &str, value: &str| rows.iter().any(|row| row[1..] == [field, source, value]);
     assert!(has("country_code", "dbip", "GB") && has("country_code", "abuseipdb", "US"));
     assert!(
-        has("harmless", "virustotal", "60"),
+        has("harmless_count", "virustotal", "60") && has("timeout", "virustotal", "2"),
         "also what is no canonical field"
     );
     assert!(

@@ -104,7 +104,7 @@ pub(crate) fn cases() -> Vec<Case> {
             header: Some(("x-api-key", "k3y")),
             columns: json!({"apivoid.anonymity.is_hosting": true, "apivoid.anonymity.is_tor": false,
                 "apivoid.blacklists.detection_rate": "1%", "apivoid.blacklists.detections": 1,
-                "apivoid.blacklists.engines.0.detected": true, "apivoid.blacklists.engines.0.engine": "X",
+                "apivoid.blacklists.detected_by": ["X"], "apivoid.blacklists.engines.0.detected": true, "apivoid.blacklists.engines.0.engine": "X",
                 "apivoid.information.country_code": "US", "apivoid.ip": IP}),
         },
         Case {

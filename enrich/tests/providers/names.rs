@@ -3,7 +3,7 @@
 use lynceus_enrich::provider::{Question, Reply, Settings};
 use serde_json::{Value, json};
 
-use crate::server::{Dns, Zone};
+use crate::dns::{Dns, Zone};
 use crate::{IP, ask, columns, provider, wire};
 
 fn with_dns(dns: &Dns) -> Settings {
@@ -102,12 +102,15 @@ fn lists_are_believed_only_after_their_own_test() {
     let listed = of(IP);
     assert_eq!(listed["dnsbl.listed_in"], json!(["good.example"]));
     assert_eq!(listed["dnsbl.good.example.listed"], json!(true));
+    assert_eq!(listed["dnsbl.codes"], json!(["good.example 127.0.0.4"]));
+    assert_eq!(listed["dnsbl.not_listed_in"], json!([]));
     assert_eq!(listed["dnsbl.unknown"].as_array().unwrap().len(), 3, "{listed:?}");
     for zone in &zones[1..] {
         assert!(!listed.contains_key(&format!("dnsbl.{zone}.listed")), "{zone}");
     }
     let clean = of("9.9.9.9");
     assert_eq!(clean["dnsbl.good.example.listed"], json!(false));
+    assert_eq!(clean["dnsbl.not_listed_in"], json!(["good.example"]));
     let tests = dns
         .asked()
         .iter()
