@@ -5,6 +5,7 @@ use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceType};
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
+use lynceus_view::alerts;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -97,12 +98,13 @@ pub(super) fn number(kind: EvidenceType) -> u64 {
 /// One sentence about an alert.
 pub(super) fn alert(alert: &Alert) -> String {
     format!(
-        "{}: accumulated threat {:.2} reached the threshold {:.2} with {} findings in window {}",
+        "{}: accumulated threat {:.2} reached the threshold {:.2} with {} findings in window {}{}",
         alert.profile,
         alert.sum,
         alert.threshold,
         alert.terms.len(),
-        alert.window
+        alert.window,
+        alerts::again(alert)
     )
 }
 
