@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lynceus_sensor::kernel::heads::HeadRing;
+use lynceus_sensor::kernel::hints::Hints;
 use lynceus_sensor::kernel::load::{Kernel, Options};
 use lynceus_sensor::kernel::maps::{Cache, Counters, RecordRing};
 use lynceus_tests::mutator::Layer;
@@ -24,6 +25,8 @@ pub(super) struct Design {
     kernel: Kernel,
     pub(super) cache: Cache,
     counters: Counters,
+    /// Held: the programs refer to its maps, and are loaded later.
+    _hints: Hints,
 }
 
 pub(super) struct Designs {
@@ -81,6 +84,7 @@ impl Designs {
                 kernel,
                 cache: readers.cache,
                 counters: readers.counters,
+                _hints: readers.hints,
             });
         }
         let stop = Arc::new(AtomicBool::new(false));
