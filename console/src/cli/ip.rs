@@ -91,13 +91,13 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let mut collector = Own::open(&options.place, &options.feeds)?;
     let now = now();
     let mut own: HashMap<IpAddr, Vec<Fact>> = HashMap::new();
-    let published = copies();
+    // Copies are read only where there is an order to find, and again when some may have been fetched.
+    let mut before: Option<Published> = None;
     let asked = options.asking.ask(&addresses, &mut |ip| {
         // What the collector says for the order is not asked of it again.
         let said = own.entry(ip).or_insert_with(|| collector.facts(ip));
-        dossier(tables, &local, &published, ip, said, now)
+        dossier(tables, &local, before.get_or_insert_with(copies), ip, said, now)
     })?;
-    // Some may have been fetched just now.
     let published = copies();
     let width = output::width();
     for (at, ip) in addresses.iter().enumerate() {
