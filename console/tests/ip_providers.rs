@@ -1,8 +1,13 @@
 //! `lynceus ip` and outside sources, the built program against servers on loopback.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../../enrich/tests/support/dns.rs"]
+mod dns;
+#[path = "ip_providers/said.rs"]
+mod said;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -28,37 +33,14 @@ impl Vendor {
             ports: Arc::new(Mutex::new("[80]")),
         };
         let (asked, ports) = (Arc::clone(&vendor.asked), Arc::clone(&vendor.ports));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (asked, ports) = (Arc::clone(&asked), Arc::clone(&ports));
-                std::thread::spawn(move || {
-                    let mut reader = BufReader::new(stream);
-                    let mut first = String::new();
-                    reader.read_line(&mut first).unwrap();
-                    let mut line = String::new();
-                    while reader.read_line(&mut line).is_ok_and(|_| !line.trim().is_empty()) {
-                        line.clear();
-                    }
-                    let ip = first
-                        .split(' ')
-                        .nth(1)
-                        .unwrap_or_default()
-                        .trim_start_matches('/')
-                        .to_owned();
-                    asked.lock().unwrap().push(ip.clone());
-                    std::thread::sleep(delay);
-                    let ports = *ports.lock().unwrap();
-                    let body = format!(
-                        r#"{{"ip":"{ip}","ports":{ports},"cpes":[],"hostnames":["h.example"],"tags":[],"vulns":[]}}"#
-                    );
-                    // A client that was killed does not listen any more.
-                    let _ = write!(
-                        reader.get_mut(),
-                        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                        body.len()
-                    );
-                });
-            }
+        serve(listener, move |ip| {
+            asked.lock().unwrap().push(ip.to_owned());
+            std::thread::sleep(delay);
+            let ports = *ports.lock().unwrap();
+            let body = format!(
+                r#"{{"ip":"{ip}","ports":{ports},"cpes":[],"hostnames":["h.example"],"tags":[],"vulns":[]}}"#
+            );
+            (200, body)
         });
         vendor
     }
@@ -76,6 +58,37 @@ impl Vendor {
         );
         std::fs::write(folder.join("ip.toml"), text).unwrap();
     }
+}
+
+/// Answers each request for a path with a status and a body, until the test ends.
+fn serve(listener: TcpListener, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) {
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream);
+                let mut first = String::new();
+                reader.read_line(&mut first).unwrap();
+                let (mut line, mut length) = (String::new(), 0);
+                while reader.read_line(&mut line).is_ok_and(|_| !line.trim().is_empty()) {
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                reader.read_exact(&mut vec![0; length]).unwrap();
+                let path = first.split(' ').nth(1).unwrap_or_default();
+                let (status, body) = answer(path.trim_start_matches('/'));
+                // A client that was killed does not listen any more.
+                let _ = write!(
+                    reader.get_mut(),
+                    "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+            });
+        }
+    });
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Command {
