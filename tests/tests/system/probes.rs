@@ -199,3 +199,132 @@ fn a_machine_without_network_answers_at_once() {
     // The dossier itself is slow in a debug build; what asking adds is what counts.
     assert!(active < passive + Duration::from_secs(2), "{active:?}");
 }
+
+/// What `lynceus ip` prints of its own probes: Know Your IP's columns, the dossier, and the log of what was sent.
+#[test]
+fn probes_fill_their_columns_and_the_log() {
+    let Some(_root) = need_root() else { return };
+    let row = row();
+    let listener = row.server.run(|| TcpListener::bind("0.0.0.0:2222").unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = stream.write_all(b"SSH-2.0-probe\r\n");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let program = built("lynceus").unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("ip.toml");
+    // Nobody waits that long here, but on a loaded machine answers may be late.
+    std::fs::write(
+        &config,
+        "[ping]\ncount = 2\ntimeout = 10000\n[traceroute]\nmax_hops = 8\ntimeout = 10000\n[scan]\nports = [2222, 2223]\ntimeout = 10000\nbanner = 10000\n",
+    )
+    .unwrap();
+    let columns = [
+        "ip",
+        "ping.count",
+        "ping.min",
+        "ping.avg",
+        "ping.max",
+        "ping.percent_loss",
+        "traceroute.max_hops",
+        "traceroute.reached",
+        "traceroute.hops",
+        "scan.ports",
+        "scan.services",
+        "scan.silent",
+        "scan.tried",
+    ];
+    let list = home.path().join("columns.txt");
+    std::fs::write(&list, columns.join("\n")).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = row.client.command(&program);
+        command.args([
+            "ip",
+            "--active",
+            "--providers",
+            "ping,traceroute,scan",
+            "--config",
+        ]);
+        command
+            .arg(&config)
+            .args(more)
+            .arg(SERVER)
+            .env("HOME", home.path());
+        for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(name);
+        }
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        assert!(told.contains("asks ping"), "who learns what comes first: {told}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let list = list.to_str().unwrap();
+    let line = run(&["--shape", "raw", "--format", "jsonl", "--columns", list]);
+    let cells: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let number = |name: &str| {
+        let value = cells[name].as_f64();
+        value.unwrap_or_else(|| panic!("{name}: {cells}"))
+    };
+    assert_eq!(cells["ip"], SERVER);
+    assert_eq!(cells["ping.count"], 2);
+    assert_eq!(cells["ping.percent_loss"], 0.0);
+    assert!(number("ping.min") > 0.0 && number("ping.min") <= number("ping.avg"));
+    assert!(number("ping.avg") <= number("ping.max"));
+    assert_eq!(cells["traceroute.reached"], true);
+    assert_eq!(cells["traceroute.max_hops"], 8);
+    let hops = cells["traceroute.hops"].as_array().unwrap();
+    assert_eq!(hops.len(), 2, "{cells}");
+    assert_eq!(hops[0]["addresses"], serde_json::json!(["10.79.1.1"]));
+    assert_eq!(hops[1]["addresses"], serde_json::json!([SERVER]));
+    assert_eq!(cells["scan.ports"], serde_json::json!(["2222"]));
+    assert_eq!(
+        cells["scan.services"],
+        serde_json::json!(["2222/tcp SSH-2.0-probe"])
+    );
+    assert_eq!(cells["scan.silent"], serde_json::json!([]));
+    assert_eq!(cells["scan.tried"], serde_json::json!(["2222", "2223"]));
+
+    let log = std::fs::read_to_string(home.path().join(".local/state/lynceus/probes.jsonl")).unwrap();
+    let sent: Vec<(String, String)> = log
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (&line["about"], &line["leak"]),
+                (&SERVER.into(), &"target".into())
+            );
+            let text = |name: &str| line[name].as_str().unwrap().to_owned();
+            (text("provider"), text("to"))
+        })
+        .collect();
+    for (provider, to) in [
+        ("ping", "10.79.2.2"),
+        ("traceroute", "10.79.2.2"),
+        ("scan", "10.79.2.2:2222"),
+        ("scan", "10.79.2.2:2223"),
+    ] {
+        let lines = sent.iter().filter(|line| line.0 == provider && line.1 == to);
+        assert_eq!(lines.count(), 1, "{provider} {to}: {log}");
+    }
+
+    let dossier = run(&[]);
+    let words: Vec<String> = dossier
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let has = |start: &str| words.iter().any(|line| line.starts_with(start));
+    for start in [
+        "open ports 2222 of 2 tried scan from here",
+        "what probes found",
+        "ping ",
+        "route 1 10.79.1.1 ",
+        "2 10.79.2.2 ",
+    ] {
+        assert!(has(start), "{start}\n{dossier}");
+    }
+    assert!(dossier.contains("0 % of 2 lost"), "{dossier}");
+}
