@@ -48,7 +48,7 @@ impl Daemons {
             "sensor.toml",
             format!(
                 "state_dir = \"{path}/sensor\"\n[capture]\ninterfaces = [\"{}\"]\nhook = \"{hook}\"\n\
-                 [collector]\nurl = \"unix:{path}/ingest.sock\"\n",
+                 [collector]\nurl = \"unix:{path}/ingest.sock\"\ndrain_timeout = \"50s\"\n",
                 Pair::RX
             ),
         )?;
@@ -79,7 +79,8 @@ impl Daemons {
         self.sensor.pid()
     }
 
-    /// Ends the sensor, which ships what it has, then the collector.
+    /// Ends the sensor, which ships what it has before it goes (the default would leave the rest to its spool), then the
+    /// collector.
     pub(super) fn end(self) -> Result<Ended> {
         let ended = self.sensor.terminate(PATIENCE)?;
         ensure!(
