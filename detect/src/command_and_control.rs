@@ -359,7 +359,7 @@ fn explain(config: &Config, channel: &Channel, letters: &Letters) -> Explanation
     let small = of(b"abcABCrstRST123") / all;
     let tail = String::from_utf8_lossy(&read[read.len().saturating_sub(48)..]);
     let Length { characters, flows } = channel.length();
-    // Of a window that began anew nothing is read yet.
+    // More flows than letters: the text is full, and the channel went on (`Channel::go_on`).
     let which = if channel.here.flows > flows_in(letters, read.len()) {
         format!("The first {} behavioral letters and marks", read.len())
     } else {
