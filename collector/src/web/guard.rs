@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -78,7 +78,10 @@ pub(super) async fn guard(State(web): State<Web>, mut request: Request<Body>, ne
     let path = request.uri().path().to_owned();
     let mut response = match admitted(&web, &mut request) {
         Ok(()) => next.run(request).await,
-        Err(response) => *response,
+        Err(response) => {
+            read_away(request.into_body()).await;
+            *response
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in [
@@ -99,6 +102,14 @@ pub(super) async fn guard(State(web): State<Web>, mut request: Request<Body>, ne
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// A body that nobody read makes the system reset the connection, and the reset may overtake the
+/// refusal; whoever sends more than a form, or slowly, loses only the words.
+async fn read_away(body: Body) {
+    const FORM: usize = 64 << 10;
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let _ = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, FORM)).await;
 }
 
 fn admitted(web: &Web, request: &mut Request<Body>) -> Result<(), Box<Response>> {

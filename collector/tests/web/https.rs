@@ -42,11 +42,16 @@ impl Client {
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = StreamOwned::new(connection, self.connect());
         let length = body.len();
+        // Head and body as two records: the server has to wait for the second, refused or not.
         write!(
             stream,
             "{head}\r\nHost: {NAME}\r\nConnection: close\r\nContent-Length: {length}\r\n\
-             Origin: https://{NAME}\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
+             Origin: https://{NAME}\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n"
         )?;
+        if !body.is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+            stream.write_all(body.as_bytes())?;
+        }
         let mut answer = Vec::new();
         match stream.read_to_end(&mut answer) {
             // Gone without a word of TLS, after a whole answer of HTTP.
