@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lynceus_model::address::Network;
 use lynceus_model::block::{BlockId, BlockOrders, BlockStatus, may_block};
+use lynceus_model::status::Fill;
 use sensor_ebpf::block::{ALLOW, BLOCK_RULES, BLOCK_SLOTS, BlockRule, COUNT, DROP};
 use sensor_ebpf::counters::Tally;
 
@@ -251,6 +252,22 @@ impl<R: Rules> Blocker<R> {
         };
         self.held.iter().map(status).collect()
     }
+
+    /// How full the kernel's tries are; the allow-list's rules are among them.
+    #[must_use]
+    pub fn fills(&self) -> [Fill; 2] {
+        let fill = |name: &'static str, is_v4: bool| Fill {
+            name: name.into(),
+            used: self
+                .installed
+                .keys()
+                .filter(|network| network.address().is_ipv4() == is_v4)
+                .count() as u64,
+            limit: u64::from(BLOCK_RULES),
+            unit: "rules".into(),
+        };
+        [fill("block rules, IPv4", true), fill("block rules, IPv6", false)]
+    }
 }
 
 /// What a pipeline's thread needs to keep blocks.
@@ -300,6 +317,11 @@ impl<R: Rules> Keeper<R> {
     #[must_use]
     pub fn statuses(&self) -> Vec<BlockStatus> {
         self.blocker.statuses()
+    }
+
+    #[must_use]
+    pub fn fills(&self) -> [Fill; 2] {
+        self.blocker.fills()
     }
 }
 

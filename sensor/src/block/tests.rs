@@ -65,10 +65,12 @@ fn no_block_outlives_its_lease() {
     blocker.keep(&allow, SECOND);
     let expiries: Vec<u64> = blocker.installed.values().map(BlockRule::expires).collect();
     assert_eq!(expiries, [31 * SECOND, 11 * SECOND]);
+    assert_eq!(blocker.fills().map(|fill| fill.used), [2, 0]);
     blocker.keep(&allow, 11 * SECOND);
     assert_eq!(actions(&blocker), [("192.0.2.1/32".to_owned(), DROP)]);
     blocker.keep(&allow, 31 * SECOND);
     assert_eq!(actions(&blocker), []);
+    assert_eq!(blocker.fills().map(|fill| fill.used), [0, 0]);
     assert_eq!(blocker.statuses().len(), 2, "their numbers are told for a minute");
     blocker.keep(&allow, 91 * SECOND);
     assert_eq!(blocker.statuses(), []);

@@ -113,5 +113,8 @@ fn fills(sources: &Sources<'_>, snapshot: &Snapshot) -> Vec<Fill> {
         limit: sources.table.max_flows() as u64,
         unit: "flows".into(),
     });
+    if let Some(blocks) = sources.blocks {
+        fills.extend(blocks.fills());
+    }
     fills
 }
