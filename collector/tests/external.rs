@@ -28,7 +28,7 @@ use daemon::Daemon;
 use redis_server::RedisServer;
 use traffic::{batches, beacon, get, sighting, updates};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What is moved out: one detector by its name, and a group.
 const MODULES: &str = "[modules]\nexternal = [\"horizontal_scan\", \"steady\"]\n\
     groups.steady = [\"beaconing\", \"vertical_scan\", \"command_and_control\"]\n";

@@ -12,6 +12,7 @@ mod traffic;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -364,8 +365,10 @@ fn a_server_is_probed_and_its_jarm_is_listed() {
 
 #[test]
 fn queues_are_bounded_failures_are_no_answers_and_detectors_do_not_wait() {
-    let server = Server::start(|_| {
-        std::thread::sleep(Duration::from_millis(300));
+    // It answers when nothing is left to be asked.
+    let (answer, answers) = channel::<()>();
+    let server = Server::start(move |_| {
+        let _ = answers.recv();
         Answer::new(500, "")
     });
     let folder = tempfile::tempdir().unwrap();
@@ -377,18 +380,14 @@ fn queues_are_bounded_failures_are_no_answers_and_detectors_do_not_wait() {
         .unwrap();
     let facts = Facts::default();
     facts.set_lookups(Arc::clone(&lookups));
-    let begin = Instant::now();
+    // None of these waits for an answer, or this would not end.
     for number in 0..200_u8 {
         assert_eq!(facts.listed(Indicator::Ip(IpAddr::from([8, 8, 8, number]))), None);
     }
-    assert!(
-        begin.elapsed() < Duration::from_millis(250),
-        "{:?}",
-        begin.elapsed()
-    );
     assert!(lookups.counters().refused.load(Ordering::Relaxed) >= 190);
     // The same question is not queued again while it waits.
     let refused = lookups.counters().refused.load(Ordering::Relaxed);
     assert_eq!(facts.listed(Indicator::Ip(IpAddr::from([8, 8, 8, 0]))), None);
     assert_eq!(lookups.counters().refused.load(Ordering::Relaxed), refused);
+    drop(answer);
 }

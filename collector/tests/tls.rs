@@ -5,7 +5,7 @@
 mod traffic;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lynceus_collector::app;
 use lynceus_collector::config::{Config, Store, Tls};
@@ -61,15 +61,15 @@ async fn connect(
         .unwrap()
         .tls_config(tls)
         .unwrap();
-    let mut tries = 0;
-    loop {
-        match endpoint.connect().await {
-            Err(_) if tries < 100 => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            done => return done,
-        }
+    endpoint.connect().await
+}
+
+/// Waits until it listens.
+async fn until_up(port: u16) {
+    let begin = Instant::now();
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not listen");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -120,6 +120,7 @@ async fn certificates_decide_who_speaks_for_whom() {
     let server = tokio::spawn(app::run(config, async move {
         let _ = ended.await;
     }));
+    until_up(port).await;
     let name = uuid::Uuid::from_bytes(SENSOR.0).hyphenated().to_string();
 
     let sensor = connect(port, &authority, Some(authority.issue(&name)))

@@ -205,7 +205,7 @@ async fn changes_are_pushed() {
         }
     });
     let mut text = String::new();
-    let until = tokio::time::timeout(Duration::from_secs(20), async {
+    let until = tokio::time::timeout(Duration::from_secs(60), async {
         while !text.contains("event: windows") {
             text.push_str(&String::from_utf8_lossy(&stream.next().await.unwrap().unwrap()));
         }

@@ -6,7 +6,10 @@ import assert from "node:assert/strict";
 const [url, folder] = process.argv.slice(2);
 const problems = [];
 
+// The machine may be busy: a step that takes longer than this fails.
+const patience = { timeout: 120000 };
 const browser = await chromium.launch({
+  ...patience,
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
     "--no-sandbox",
@@ -22,6 +25,8 @@ const browser = await chromium.launch({
 // A page on which nothing may go wrong unseen: errors, refused content, requests to other places.
 const open = async (options) => {
   const context = await browser.newContext(options);
+  context.setDefaultTimeout(patience.timeout);
+  context.setDefaultNavigationTimeout(patience.timeout);
   const page = await context.newPage();
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) problems.push(`${page.url()}: ${message.text()}`);
@@ -138,8 +143,8 @@ await phone.context().close();
 // Live: a new scanner appears without a reload.
 await page.evaluate(() => (window.notReloaded = true));
 console.log("live");
-await page.locator("#live", { hasText: "new alert" }).waitFor({ timeout: 60000 });
-await page.locator("main a", { hasText: "10.0.0.77" }).first().waitFor({ timeout: 60000 });
+await page.locator("#live", { hasText: "new alert" }).waitFor();
+await page.locator("main a", { hasText: "10.0.0.77" }).first().waitFor();
 assert.ok(await page.evaluate(() => window.notReloaded), "the page was not loaded anew");
 await shot(page, "live");
 

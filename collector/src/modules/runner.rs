@@ -100,9 +100,10 @@ impl Runner {
                 let found = self.look(module, &job.group);
                 if !self.baton.step(module) {
                     // The others went on without this module; what it found still counts.
-                    self.board.late(module, found.len());
+                    let findings = found.len();
                     // Nobody listens when the collector has ended.
                     let _ = self.late.send((module, found));
+                    self.board.late(module, findings);
                     return;
                 }
                 if !found.is_empty() && self.said.send(Said::Found(module, found)).is_err() {

@@ -23,22 +23,27 @@ impl RedisServer {
             println!("skipped: no redis-server");
             return None;
         }
-        let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let process = spawn(
-            &directory.path().join("redis.sock"),
-            port,
-            directory.path(),
-            fsync,
-        );
-        let server = Self {
-            directory,
-            port,
-            fsync: fsync.to_owned(),
-            process,
-        };
-        server.wait();
-        Some(server)
+        // Between looking for a free port and using it, somebody else may have it.
+        for _ in 0..5 {
+            let directory = tempfile::tempdir().unwrap();
+            let port = free_port();
+            let process = spawn(
+                &directory.path().join("redis.sock"),
+                port,
+                directory.path(),
+                fsync,
+            );
+            let mut server = Self {
+                directory,
+                port,
+                fsync: fsync.to_owned(),
+                process,
+            };
+            if server.answers() {
+                return Some(server);
+            }
+        }
+        panic!("redis-server ends at once, five times");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -67,26 +72,31 @@ impl RedisServer {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         self.process = spawn(&self.socket(), self.port, self.directory.path(), &self.fsync);
-        self.wait();
+        assert!(self.answers(), "it does not start again");
     }
 
     fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
     }
 
-    fn wait(&self) {
+    /// Waits for it; false: it ended.
+    fn answers(&mut self) -> bool {
         let client = redis::Client::open(self.url()).unwrap();
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(20) {
+        while self.process.try_wait().unwrap().is_none() {
             let answer = client
                 .get_connection()
                 .and_then(|mut link| redis::cmd("PING").exec(&mut link));
             if answer.is_ok() {
-                return;
+                return true;
             }
+            assert!(
+                begin.elapsed() < Duration::from_secs(120),
+                "redis-server does not answer"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("redis-server does not answer");
+        false
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lynceus_collector::config::Config;
 use lynceus_model::window::SensorId;
@@ -14,6 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+
+/// Longest wait for the first answer; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Daemon {
     pub(crate) process: Child,
@@ -40,6 +43,17 @@ impl Daemon {
 
     /// `store`: further lines of `[store]`; `sections`: further sections.
     pub(crate) async fn start_with(directory: &Path, store: &str, sections: &str) -> Self {
+        // Between looking for a free port and using it, somebody else may have it.
+        for _ in 0..5 {
+            if let Some(daemon) = Self::try_start(directory, store, sections).await {
+                return daemon;
+            }
+        }
+        panic!("it ends at once, five times");
+    }
+
+    /// `None`: it ended before it answered.
+    async fn try_start(directory: &Path, store: &str, sections: &str) -> Option<Self> {
         let socket = directory.join("collector.sock");
         let http = free_port();
         let config = format!(
@@ -59,15 +73,19 @@ impl Daemon {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let daemon = Self {
+        let mut daemon = Self {
             process,
             socket,
             http,
             channel: endpoint.connect_lazy(),
         };
-        for _ in 0..600 {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
             if endpoint.connect().await.is_ok() {
-                return daemon;
+                return Some(daemon);
+            }
+            if daemon.process.try_wait().unwrap().is_some() {
+                return None;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
