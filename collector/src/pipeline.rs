@@ -121,10 +121,11 @@ impl Collector {
         }
         let query = self.query();
         let kept = self.store.keep_glance(&mut || match query.glance() {
-            Ok(Some(glance)) => Some(glance),
-            Ok(None) => {
+            Ok(Ok(glance)) => Some(glance),
+            Ok(Err(profiles)) => {
                 let limit = lynceus_proto::glance::MAX_BODY_BYTES;
                 tracing::warn!(
+                    profiles,
                     limit,
                     "the list of profiles is too long: nothing is kept for the next reader"
                 );

@@ -8,10 +8,11 @@ use tonic::Status;
 use super::QueryService;
 
 impl QueryService {
-    /// The answers as the file that [`Glance::read`] reads; `None` where they are too long to be kept. Blocks.
-    pub(crate) fn glance(&self) -> Result<Option<Vec<u8>>, Status> {
+    /// The answers as the file that [`Glance::read`] reads; where they are too long to be kept, how many profiles there
+    /// are. Blocks.
+    pub(crate) fn glance(&self) -> Result<Result<Vec<u8>, u64>, Status> {
         let mut profiles = v1::ListProfilesResponse::default();
-        let mut bytes = 0;
+        let (mut count, mut bytes) = (0, 0);
         loop {
             let answer = self.profiles(&v1::ListProfilesRequest {
                 page_size: super::PAGE.1,
@@ -19,19 +20,25 @@ impl QueryService {
                 with_evidence: false,
             })?;
             bytes += answer.encoded_len();
+            count += answer.profiles.len() as u64;
             if bytes > MAX_BODY_BYTES {
-                return Ok(None);
+                // What is refused is counted to its end, and not kept.
+                profiles.profiles.clear();
+            } else {
+                profiles.profiles.extend(answer.profiles);
             }
-            profiles.profiles.extend(answer.profiles);
             profiles.next_page = answer.next_page;
             if profiles.next_page.is_empty() {
                 break;
             }
         }
+        if bytes > MAX_BODY_BYTES {
+            return Ok(Err(count));
+        }
         let status = v1::GetStatusResponse {
             sensors: self.status()?.sensors,
             ..v1::GetStatusResponse::default()
         };
-        Ok(Glance { profiles, status }.to_bytes())
+        Ok(Glance { profiles, status }.to_bytes().ok_or(count))
     }
 }

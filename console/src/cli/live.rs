@@ -148,7 +148,8 @@ pub(super) fn session(
     watched: Watched,
     open: impl FnOnce() -> anyhow::Result<Observed>,
 ) -> anyhow::Result<Outcome> {
-    let with_console = !options.no_console && !options.json && io::stdout().is_terminal();
+    let with_console =
+        !options.no_console && !options.json && io::stdout().is_terminal() && tui::is_possible();
     if !with_console {
         tell_warnings();
     }

@@ -16,11 +16,13 @@ use lynceus_model::evidence::Evidence;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::window::WindowId;
 
+use super::characters::Characters;
 use super::cursor::Cursor;
 use lynceus_view::search::Search;
 
 use super::filter::{self, Known};
 use super::keys::{self, Screen};
+use super::refused::Refused;
 use super::sheet::Sheet;
 use super::theme::Theme;
 use super::timeline_pane::TimelinePane;
@@ -36,8 +38,6 @@ pub(super) use blocking::Blocking;
 pub(super) use links::ips_in;
 pub(super) use mouse::{Area, List};
 
-/// Names of hosts that are kept; the collector may know more.
-const MAX_NAMES: usize = 100_000;
 /// Screens that Esc leads back through.
 const MAX_BACK: usize = 16;
 
@@ -51,6 +51,8 @@ pub enum Input {
     Connection(Connection),
     /// Something for the reader, as that a file was written.
     Notice(Tone, String),
+    /// Too many wait already.
+    Refused(Request),
 }
 
 /// What the UI wants from its shell.
@@ -142,6 +144,7 @@ pub struct App {
     pub(super) source: String,
     pub(super) clock: Clock,
     pub(super) theme: Theme,
+    pub(super) characters: Characters,
     pub(super) connection: Connection,
     /// `None` until the first data arrived.
     pub(super) sensors: Option<Vec<SensorStatus>>,
@@ -162,6 +165,7 @@ pub struct App {
     /// What is known of the addresses on the screen.
     pub(super) peers: Peers,
     pub(super) names: HashMap<IpAddr, String>,
+    pub(super) refused: Refused,
     /// What filters over the profiles ask for.
     pub(super) index: Option<Index>,
     /// The window that was asked for.
@@ -203,6 +207,7 @@ impl App {
             source,
             clock,
             theme,
+            characters: Characters::default(),
             follow: connection == Connection::Live,
             connection,
             sensors: None,
@@ -218,6 +223,7 @@ impl App {
             detail: None,
             peers: Peers::new(),
             names: HashMap::new(),
+            refused: Refused::default(),
             index: None,
             wanted: None,
             findings: Vec::new(),
@@ -257,6 +263,15 @@ impl App {
             Input::Answer(answer) => self.take_answer(answer),
             Input::Connection(connection) => self.connection = connection,
             Input::Notice(tone, text) => self.notice = Some((tone, text)),
+            Input::Refused(request) => {
+                self.refused.requests += 1;
+                if let Request::Block(order) = request {
+                    self.take_block(
+                        order,
+                        Err("not asked: too much waits for the collector".to_owned()),
+                    );
+                }
+            }
         }
         std::mem::take(&mut self.effects)
     }

@@ -17,6 +17,7 @@ use crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event};
 use ratatui::DefaultTerminal;
 
 use super::app::{App, Connection, Effect, Input};
+use super::characters::Characters;
 use super::theme::Theme;
 use crate::desk::{Desk, Request};
 use crate::human::Clock;
@@ -41,10 +42,19 @@ enum Message {
 pub struct Options {
     pub clock: Clock,
     pub theme: Theme,
+    pub characters: Characters,
+    /// Why a list of profiles that the store kept was not taken.
+    pub refused: Option<String>,
     /// The mouse is left to the terminal.
     pub no_mouse: bool,
     /// Set by somebody else to end it.
     pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// Whether the terminal says that it can be drawn on: one that calls itself dumb has no cursor to be moved.
+#[must_use]
+pub fn is_possible() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Runs the terminal UI until the user quits, a signal ends it, or `options.stop` is set by somebody else. The terminal
@@ -58,7 +68,13 @@ pub fn run(source: String, desk: Box<dyn Desk>, options: Options) -> anyhow::Res
     } else {
         Connection::Finished
     };
-    let app = App::new(source, options.clock, options.theme, connection);
+    anyhow::ensure!(
+        is_possible(),
+        "TERM=dumb: this terminal has no screen to draw on; `lynceus alerts`, `evidence` and `flows` print lines"
+    );
+    let mut app = App::new(source, options.clock, options.theme, connection);
+    app.characters = options.characters;
+    app.refused.kept_lists.extend(options.refused);
     let terminal = ratatui::try_init().context("the terminal UI needs a terminal")?;
     let mouse = !options.no_mouse;
     if mouse {

@@ -51,6 +51,7 @@ pub fn draw(app: &mut App, frame: &mut Frame<'_>) {
     if app.help {
         help::draw(app, frame);
     }
+    app.characters.put(frame.buffer_mut());
 }
 
 /// Name, source, and in which zone the times are.

@@ -1,9 +1,10 @@
 //! What arrives from the desk, and lists made of it.
 
-use super::{App, Connection, Cursor, Finding, MAX_NAMES, Slot};
+use super::{App, Connection, Cursor, Finding, Slot};
 use crate::desk::{Answer, Request, WindowAnswer};
 use crate::tui::filter::Subject;
 use crate::tui::keys::Screen;
+use crate::tui::refused::MAX_NAMES;
 use crate::tui::sheet::Sheet;
 use crate::tui::sheets::{self, Facts};
 use crate::view::Overview;
@@ -64,6 +65,8 @@ impl App {
         for (ip, name) in names {
             if self.names.len() < MAX_NAMES || self.names.contains_key(&ip) {
                 self.names.insert(ip, name);
+            } else {
+                self.refused.names += 1;
             }
         }
     }

@@ -262,3 +262,40 @@ fn one_key_opens_the_dive_into_the_window_and_closes_it() {
     press(&mut app, "O");
     assert_eq!(app.screen, Screen::Main);
 }
+
+#[test]
+fn what_has_no_room_is_counted_and_told() {
+    use crate::tui::refused::MAX_NAMES;
+
+    let mut app = app();
+    let all = (0..u32::try_from(MAX_NAMES).unwrap() + 3).map(|host| {
+        let ip = std::net::Ipv4Addr::from(0x0b00_0000 + host);
+        (IpAddr::from(ip), "host".to_owned())
+    });
+    let known = app.names.len() as u64;
+    app.update(Input::Answer(Answer::Names(all.collect())));
+    assert_eq!((app.names.len(), app.refused.names), (MAX_NAMES, 3 + known));
+    app.update(Input::Refused(Request::Reload));
+    let order = crate::desk::BlockOrder {
+        ip: ip("192.0.2.1"),
+        time: Duration::from_secs(60),
+        dry_run: false,
+        reason: String::new(),
+    };
+    app.update(Input::Refused(Request::Block(order)));
+    assert!(matches!(&app.notice, Some((Tone::Bad, text)) if text.starts_with("not asked")));
+    press(&mut app, "a");
+    let shown: Vec<String> = crate::tui::views::text_of(&app, None)
+        .iter()
+        .map(crate::text::Line::plain)
+        .collect();
+    let shown = shown.join("\n");
+    for line in [
+        "profiles    0 refused, 3 are listed",
+        "host names  refused 5 times, 100,000 have room",
+        "questions   refused 2 times, 32 may wait",
+        "kept lists  refused 0 times",
+    ] {
+        assert!(shown.contains(line), "{line}:\n{shown}");
+    }
+}

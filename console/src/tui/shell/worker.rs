@@ -6,16 +6,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::Message;
-use crate::desk::{Desk, Request, Spare};
+use crate::desk::{Answer, Desk, Request, Spare};
 use crate::tui::app::{Connection, Input};
+use crate::tui::refused::MAX_WAITING;
 
 /// How often a live desk is asked for news.
 const REFRESH: Duration = Duration::from_secs(1);
 /// Longest wait between two tries of a lost connection.
 const MAX_RETRY: Duration = Duration::from_secs(10);
 const MAX_TRIES: u32 = 3;
-/// Requests that wait; more than a reader makes while one is answered.
-const MAX_WAITING: usize = 32;
 
 /// Serves until nobody asks any more.
 pub(super) fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<Request>, messages: &Sender<Message>) {
@@ -34,7 +33,7 @@ pub(super) fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<Request>, messa
     loop {
         loop {
             match requests.try_recv() {
-                Ok(request) => take(&mut waiting, request),
+                Ok(request) => tell_refused(take(&mut waiting, request), messages),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return,
             }
@@ -57,7 +56,7 @@ pub(super) fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<Request>, messa
                     requests.recv_timeout(wait)
                 };
                 match request {
-                    Ok(request) => take(&mut waiting, request),
+                    Ok(request) => tell_refused(take(&mut waiting, request), messages),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -106,7 +105,16 @@ pub(super) fn serve(mut desk: Box<dyn Desk>, requests: &Receiver<Request>, messa
                     }
                 }
                 // A block that may or may not have been done is not asked for a second time behind the reader's back.
-                waiting.retain(|request| !matches!(request, Request::Block(_)));
+                waiting.retain(|request| {
+                    let Request::Block(order) = request else {
+                        return true;
+                    };
+                    let said = Err(format!(
+                        "not known whether it was done, `lynceus blocked` tells: {error:#}"
+                    ));
+                    let _ = messages.send(Message::Input(Input::Answer(Answer::Block(order.clone(), said))));
+                    false
+                });
                 Some(Input::Connection(Connection::Lost(format!("{error:#}"))))
             }
             // The hook has printed and restored the terminal: the UI cannot go on.
@@ -130,10 +138,20 @@ enum Job {
     Idle,
 }
 
-fn take(waiting: &mut VecDeque<Request>, request: Request) {
+/// Gives back what has no room.
+fn take(waiting: &mut VecDeque<Request>, request: Request) -> Option<Request> {
     waiting.retain(|earlier| !request.replaces(earlier));
-    if waiting.len() < MAX_WAITING {
-        waiting.push_back(request);
+    if waiting.len() >= MAX_WAITING {
+        return Some(request);
+    }
+    waiting.push_back(request);
+    None
+}
+
+/// Nobody listens only when all ends.
+fn tell_refused(request: Option<Request>, messages: &Sender<Message>) {
+    if let Some(request) = request {
+        let _ = messages.send(Message::Input(Input::Refused(request)));
     }
 }
 
@@ -170,7 +188,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::desk::{Answer, BlockOrder};
+    use crate::desk::BlockOrder;
     use crate::tui::app::tests::{detail, overview, window_answer};
     use crate::view::Overview;
 
@@ -223,19 +241,35 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+        // Of an order that was under way nobody knows what became of it, and the reader is told so.
+        requests.send(Request::Block(order())).unwrap();
+        loop {
+            match next() {
+                Input::Answer(Answer::Block(of, Err(why))) => {
+                    assert!(of == order() && why.contains("went away in the middle"), "{why}");
+                    break;
+                }
+                Input::Overview(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
         drop(requests);
         worker.join().unwrap();
+    }
+
+    fn order() -> BlockOrder {
+        BlockOrder {
+            ip: "192.0.2.1".parse().unwrap(),
+            time: Duration::from_secs(60),
+            dry_run: true,
+            reason: String::new(),
+        }
     }
 
     #[test]
     fn only_the_last_of_alike_requests_waits() {
         let mut waiting = VecDeque::new();
-        let block = Request::Block(BlockOrder {
-            ip: "192.0.2.1".parse().unwrap(),
-            time: Duration::from_secs(60),
-            dry_run: true,
-            reason: String::new(),
-        });
+        let block = Request::Block(order());
         for request in [
             Request::Window(detail().id),
             block.clone(),
@@ -244,7 +278,7 @@ mod tests {
             Request::Window(detail().id),
             block.clone(),
         ] {
-            take(&mut waiting, request);
+            assert_eq!(take(&mut waiting, request), None);
         }
         assert_eq!(
             waiting,
@@ -252,8 +286,15 @@ mod tests {
                 block.clone(),
                 Request::Dossier("192.0.2.2".parse().unwrap()),
                 Request::Window(detail().id),
-                block
+                block.clone()
             ]
         );
+        while waiting.len() < MAX_WAITING {
+            assert_eq!(take(&mut waiting, block.clone()), None);
+        }
+        assert_eq!(take(&mut waiting, block.clone()), Some(block));
+        // The last of alike ones takes the place of the one before.
+        assert_eq!(take(&mut waiting, Request::Window(detail().id)), None);
+        assert_eq!(waiting.len(), MAX_WAITING);
     }
 }

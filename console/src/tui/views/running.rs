@@ -47,7 +47,11 @@ pub(in crate::tui) fn text_of(app: &App, width: Option<u16>) -> Vec<text::Line> 
     match app.screen {
         Screen::Sensors => app.sensors.as_ref().map_or_else(
             || waiting("waiting for the first data …"),
-            |sensors| accounting::report(sensors, &app.clock),
+            |sensors| {
+                let mut lines = accounting::report(sensors, &app.clock);
+                lines.extend(app.refused.lines(app.tree.profiles().len(), app.more));
+                lines
+            },
         ),
         Screen::Dossier => match &app.card {
             Some(card) => card.lines.clone(),
