@@ -1,6 +1,7 @@
 //! `cargo xtask test`: installs what the tests need, runs all of them, and ends with the sum over all test programs.
 
 use std::io::{BufRead, BufReader, Write, stdout};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -22,9 +23,10 @@ pub(crate) struct Options {
 }
 
 /// Distribution package and a program, or the path of a file, of it that tells that it is there.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("iproute2", "ip"),
     ("nfdump", "nfdump"),
+    ("openssh-client", "ssh"),
     ("protobuf-compiler", "protoc"),
     (
         "python3-grpcio",
@@ -39,9 +41,13 @@ const PACKAGES: [(&str, &str); 8] = [
     ("tmux", "tmux"),
 ];
 
+/// A test starts it by itself and for itself.
+const SSH_SERVER: (&str, &str) = ("openssh-server", "/usr/sbin/sshd");
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.no_setup {
         install_packages(&PACKAGES)?;
+        install_ssh_server()?;
         install_packages(&page::PACKAGES)?;
         page::install()?;
     }
@@ -71,6 +77,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(
         !(unexcused && std::env::var_os("CI").is_some()),
         "CI accepts no skipped test, except those for an absent ../shared"
+    );
+    Ok(())
+}
+
+/// On a machine that starts what is installed, as systemd does, this package opens port 22 to everybody: that is for its
+/// owner to decide.
+fn install_ssh_server() -> anyhow::Result<()> {
+    let (package, program) = SSH_SERVER;
+    if has(program) || !Path::new("/run/systemd/system").exists() {
+        return install_packages(&[SSH_SERVER]);
+    }
+    eprintln!(
+        "not installed: {package}, which would begin to serve the network (what needs it will say that it was skipped)"
     );
     Ok(())
 }

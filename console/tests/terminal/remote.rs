@@ -132,6 +132,6 @@ fn a_remote_collector_is_read_by_mtls_and_a_lost_connection_is_shown_and_mended(
         picture.contains("192.168.1.7") && !picture.contains("connection lost")
     });
     tmux.press("q");
-    tmux.wait_for(&["ended with 0"]);
+    tmux.wait_for_the_end();
     serving.stop();
 }

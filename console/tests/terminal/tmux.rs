@@ -1,6 +1,7 @@
 //! The terminal that a test looks at.
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a picture; the machine may be busy.
@@ -24,19 +25,24 @@ impl Tmux {
             println!("skipped: tmux is not installed");
             return None;
         }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let tmux = Self {
-            name: format!("lynceus-test-{}-{width}", std::process::id()),
+            name: format!("lynceus-test-{}-{number}", std::process::id()),
             folder: tempfile::tempdir().unwrap(),
         };
-        let mut start = tmux.command(&["-f", "/dev/null", "new-session", "-d", "-s", "t"]);
+        // `-u`: whatever the locale of this process, the terminal of the test has UTF-8.
+        let mut start = tmux.command(&["-u", "-f", "/dev/null", "new-session", "-d", "-s", "t"]);
         start.args(["-x", &width.to_string(), "-y", &height.to_string()]);
         start.arg("-c").arg(tmux.folder.path());
-        for (key, value) in environment {
+        for (key, value) in [("LC_ALL", "C.UTF-8")].iter().chain(environment) {
             start.args(["-e", &format!("{key}={value}")]);
         }
         // The shell tells how it ended, on a terminal that must be as it was.
         let output = start
-            .arg(format!("{command}; echo \"ended with $?\"; sleep 600"))
+            .arg(format!(
+                "stty -g >.before; {command}; echo \"ended with $?\"; stty -g >.after; cmp .before .after && echo \"as it was\"; sleep 600"
+            ))
             .env_remove("TMUX")
             .env_remove("NO_COLOR")
             .output()
@@ -75,6 +81,19 @@ impl Tmux {
 
     pub(crate) fn picture(&self) -> String {
         self.run(&["capture-pane", "-p", "-t", "t"])
+    }
+
+    /// Waits until the program has ended well, and looks whether the terminal is as it was before: modes, screen, cursor,
+    /// mouse.
+    pub(crate) fn wait_for_the_end(&self) {
+        let picture = self.wait_for(&["ended with 0", "as it was"]);
+        assert!(
+            !picture.contains("q quit"),
+            "its screen is still there:\n{picture}"
+        );
+        let flags = "#{alternate_on} #{cursor_flag} #{mouse_any_flag}";
+        let flags = self.run(&["display-message", "-p", "-t", "t", flags]);
+        assert_eq!(flags.trim(), "0 1 0", "alternate screen, cursor, mouse");
     }
 
     /// Waits until all of these stand on the screen.
