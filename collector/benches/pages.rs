@@ -175,6 +175,8 @@ fn found(at: u64) -> Evidence {
         revision: 0,
         account: None,
         related: Vec::new(),
+        accumulated: None,
+        src_port: None,
         dst_port: Some(port),
         protocol: Some(6),
         threat_level: ThreatLevel::Low,

@@ -39,10 +39,12 @@ pub fn write_evidence(out: &mut Vec<u8>, evidence: &Evidence) {
     object.text("attacker", &evidence.attacker.to_string());
     object.value("victim", |out| address(out, evidence.victim));
     object.value("subject", |out| optional_text(out, evidence.subject.as_deref()));
+    object.value("src_port", |out| optional(out, evidence.src_port));
     object.value("dst_port", |out| optional(out, evidence.dst_port));
     object.value("proto", |out| optional(out, evidence.protocol));
     object.text("threat_level", evidence.threat_level.name());
     object.float("confidence", Some(evidence.confidence.value()));
+    object.float("accumulated", evidence.accumulated);
     object.text("description", &evidence.description);
     object.value("explanation", |out| explanation(out, evidence));
     object.value("account", |out| optional_text(out, evidence.account.as_deref()));
@@ -330,6 +332,8 @@ pub(crate) mod tests {
             revision: 0,
             account: None,
             related: Vec::new(),
+            accumulated: None,
+            src_port: None,
             dst_port: Some(23),
             protocol: Some(6),
             threat_level: ThreatLevel::High,

@@ -60,6 +60,8 @@ impl<F: FnMut() + Send> Detector for Probe<F> {
             revision: 0,
             account: None,
             related: Vec::new(),
+            accumulated: None,
+            src_port: None,
         }]
     }
 

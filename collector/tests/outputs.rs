@@ -45,6 +45,8 @@ fn evidence(number: u8, level: ThreatLevel) -> Evidence {
         revision: 0,
         account: None,
         related: Vec::new(),
+        accumulated: None,
+        src_port: None,
     }
 }
 

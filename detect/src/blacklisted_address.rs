@@ -87,8 +87,8 @@ impl Detector for BlacklistedAddress {
             let flow = &report.flow;
             let (client, server) = flow.client_server();
             for (way, listed, system) in self.hits(flow) {
-                let (span, id) = ((flow.first, flow.last), Some(flow.community_id));
-                if let Some(tally) = self.peers.add(window, (way, client.ip, server.ip), span, id) {
+                let key = (way, client.ip, server.ip);
+                if let Some(tally) = self.peers.add_flow(window, key, flow) {
                     tally.detail.get_or_insert(Hit {
                         listed,
                         port: server.port,

@@ -127,7 +127,7 @@ impl ConnectionWithoutDns {
         if peer.tally.count == 0 || flow.first < peer.tally.first {
             (peer.port, peer.protocol) = (server.port, protocol);
         }
-        peer.tally.add(flow.first, flow.last, Some(flow.community_id));
+        peer.tally.add_flow(flow);
     }
 
     fn judge(&self, update: &ProfileUpdate<'_>, ip: IpAddr, peer: &Peer) -> Option<Evidence> {

@@ -147,7 +147,7 @@ impl Detector for CredentialStuffing {
             let (client, server) = flow.client_server();
             if let Some(kind) = Kind::of(report).filter(|_| client.ip == window.profile) {
                 let key = (kind, server.ip, server.port);
-                let tally = servers.add(window, key, (flow.first, flow.last), Some(flow.community_id));
+                let tally = servers.add_flow(window, key, flow);
                 take(
                     key,
                     tally,

@@ -152,7 +152,7 @@ impl DifferentLocalnet {
         if peer.tally.count == 0 || flow.first < peer.tally.first {
             (peer.port, peer.protocol) = (server.port, flow.tuple.protocol);
         }
-        peer.tally.add(flow.first, flow.last, Some(flow.community_id));
+        peer.tally.add_flow(flow);
         if matches!((flow.tuple.protocol, server.port), (UDP | TCP, 53)) {
             peer.dns += 1;
             peer.dns_answered += u64::from(flow.established());

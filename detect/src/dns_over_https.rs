@@ -113,8 +113,7 @@ impl Detector for DnsOverHttps {
                 && flow.established()
                 && ADDRESSES.contains(&server.ip)
             {
-                let span = (flow.first, flow.last);
-                self.servers.add(window, server.ip, span, Some(flow.community_id));
+                self.servers.add_flow(window, server.ip, flow);
             }
         }
         let found = self.servers.say(window, |server, tally| {

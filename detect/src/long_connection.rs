@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{With, evidence, feature, protocol_name};
 use crate::reported::Reported;
+use crate::services::has_ports;
 use crate::{Context, Detector, History, ProfileUpdate};
 
 /// Constants of [`LongConnection`].
@@ -103,6 +104,7 @@ impl LongConnection {
             });
         Evidence {
             victim: Some(server.ip),
+            src_port: has_ports(flow.tuple.protocol).then_some(client.port),
             dst_port: Some(server.port),
             protocol: Some(flow.tuple.protocol),
             threat_level: ThreatLevel::Low,

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynceus_model::app::AppEvent;
-use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, ThreatLevel};
+use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Indicator, Knowledge};
 use crate::listing::{Listed, look_up};
 use crate::names::shown;
-use crate::report::{grown, pair};
+use crate::report::{feature, grown, pair};
 use crate::tally::Tallies;
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -86,6 +86,14 @@ impl MaliciousHash {
     }
 }
 
+/// What the feeds say, with the size of the file where it is known.
+fn explanation(listed: &Listed, bytes: Option<u64>, times: u64) -> Explanation {
+    let mut explanation = listed.explanation("times", times);
+    let size = bytes.map(|bytes| feature("file size", bytes as f64, "bytes"));
+    explanation.features.extend(size);
+    explanation
+}
+
 impl Detector for MaliciousHash {
     fn name(&self) -> &'static str {
         "malicious_hash"
@@ -135,7 +143,7 @@ impl Detector for MaliciousHash {
                 },
                 confidence: Confidence::new(confidence),
                 description,
-                explanation: listed.explanation("times", tally.count),
+                explanation: explanation(listed, *bytes, tally.count),
                 ..grown(update, *kind, &key, tally)
             };
             Some(pair(evidence, update, *server, &key, level))

@@ -79,7 +79,7 @@ impl MultiplePorts {
             if host.ports.len() < MAX_PORTS {
                 host.ports.insert(server.port);
             }
-            host.tally.add(flow.first, flow.last, Some(flow.community_id));
+            host.tally.add_flow(flow);
         } else {
             self.windows.refuse();
         }

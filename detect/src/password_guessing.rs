@@ -133,11 +133,8 @@ impl Detector for PasswordGuessing {
         for report in update.flows.iter().filter(|report| ssh_shape::finished(report)) {
             let flow = &report.flow;
             let (client, server) = flow.client_server();
-            let span = (flow.first, flow.last);
             if client.ip == window.profile
-                && let Some(tally) =
-                    self.servers
-                        .add(window, (server.ip, server.port), span, Some(flow.community_id))
+                && let Some(tally) = self.servers.add_flow(window, (server.ip, server.port), flow)
             {
                 tally.detail.service = "SSH";
                 tally.detail.flows += 1;

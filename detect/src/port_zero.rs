@@ -8,7 +8,7 @@ use lynceus_model::flow::Flow;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{With, at_least, feature, grown, protocol_name};
-use crate::services::{TCP, UDP};
+use crate::services::has_ports;
 use crate::tally::{Growing, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -50,14 +50,13 @@ impl PortZero {
 
 /// Port 0 on one side. Both ports are 0 where a fragment or a cut packet did not show any; only a log can mean it.
 fn on_port_zero(flow: &Flow) -> Option<Key> {
-    const SCTP: u8 = 132;
     let (client, server) = flow.client_server();
     let zero = match (client.port, server.port) {
         (0, 0) => flow.reported.is_some(),
         (0, _) | (_, 0) => true,
         _ => false,
     };
-    (zero && [TCP, UDP, SCTP].contains(&flow.tuple.protocol) && is_host(server.ip)).then_some(Key {
+    (zero && has_ports(flow.tuple.protocol) && is_host(server.ip)).then_some(Key {
         ip: server.ip,
         protocol: flow.tuple.protocol,
         port: server.port,
@@ -81,8 +80,7 @@ impl Detector for PortZero {
             if let Some(key) = on_port_zero(flow)
                 && flow.client_server().0.ip == window.profile
             {
-                self.hosts
-                    .add(window, key, flow.first, flow.last, Some(flow.community_id));
+                self.hosts.add_flow(window, key, flow);
             }
         }
         let due = self.hosts.due(window, 1, update.stage);

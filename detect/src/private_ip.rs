@@ -75,7 +75,7 @@ impl PrivateIp {
                 host.ports.insert(server.port);
             }
             host.protocols.insert(flow.tuple.protocol);
-            host.tally.add(flow.first, flow.last, Some(flow.community_id));
+            host.tally.add_flow(flow);
         } else {
             self.windows.refuse();
         }

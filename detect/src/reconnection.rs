@@ -58,14 +58,13 @@ impl Reconnection {
         if flow.tuple.protocol != TCP || client.ip != window.profile || !is_host(server.ip) {
             return;
         }
-        let id = Some(flow.community_id);
         if TELNET.contains(&server.port) {
             if !flow.established() {
-                self.telnet.add(window, server.ip, flow.first, flow.last, id);
+                self.telnet.add_flow(window, server.ip, flow);
             }
         } else if flow.state == ConnState::Rej {
             let key = (server.ip, server.port);
-            self.refused.add(window, key, flow.first, flow.last, id);
+            self.refused.add_flow(window, key, flow);
         }
     }
 }

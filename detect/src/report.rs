@@ -29,6 +29,8 @@ pub(crate) fn evidence(update: &ProfileUpdate<'_>, kind: EvidenceType, key: &str
         revision: 0,
         account: None,
         related: Vec::new(),
+        accumulated: None,
+        src_port: None,
         dst_port: None,
         protocol: None,
         threat_level: ThreatLevel::Info,
@@ -50,6 +52,7 @@ pub(crate) fn grown<D>(
 ) -> Evidence {
     Evidence {
         revision: tally.revision(),
+        src_port: tally.client_port(),
         flows: tally.flows.clone(),
         first: tally.first,
         last: tally.last,

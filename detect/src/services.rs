@@ -7,6 +7,12 @@
 /// IP protocol numbers.
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
+pub(crate) const SCTP: u8 = 132;
+
+/// What stands in the place of ports of other protocols is none.
+pub(crate) const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP)
+}
 
 /// Where traceroute sends its probes: one port further with each, from 33434 on (base port of the LBL program).
 pub(crate) const TRACEROUTE: std::ops::RangeInclusive<u16> = 33_434..=33_534;

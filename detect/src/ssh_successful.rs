@@ -123,8 +123,7 @@ impl SshSuccessful {
                 continue;
             }
             let server = flow.client_server().1;
-            let (key, span) = ((server.ip, server.port), (flow.first, flow.last));
-            if let Some(tally) = self.servers.add(window, key, span, Some(flow.community_id)) {
+            if let Some(tally) = self.servers.add_flow(window, (server.ip, server.port), &flow) {
                 tally.detail.bytes += flow.out.bytes + flow.back.bytes;
             }
         }

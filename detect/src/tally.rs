@@ -7,9 +7,11 @@ pub(crate) use growing::{Growing, PerWindow};
 pub(crate) use messages::Tallies;
 
 use lynceus_model::evidence::Evidence;
-use lynceus_model::flow::CommunityId;
+use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::Stage;
+
+use crate::services::has_ports;
 
 /// How often a thing was seen in a window, and when.
 #[derive(Clone, Debug, Default)]
@@ -19,13 +21,48 @@ pub(crate) struct Tally<D = ()> {
     pub(crate) last: Timestamp,
     /// The first [`Evidence::MAX_FLOWS`], each once.
     pub(crate) flows: Vec<CommunityId>,
+    /// Port of the client, while all share one.
+    from: SharedPort,
     /// What a detector remembers beside.
     pub(crate) detail: D,
     /// Count at the last saying.
     said: u64,
 }
 
+/// The client's port of several flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SharedPort {
+    #[default]
+    NotTold,
+    One(u16),
+    Several,
+}
+
 impl<D> Tally<D> {
+    /// A flow whose client is the profile.
+    pub(crate) fn add_flow(&mut self, flow: &Flow) {
+        self.add(flow.first, flow.last, Some(flow.community_id));
+        self.add_port(flow.tuple.protocol, flow.client_server().0.port);
+    }
+
+    /// The client's port of what was added last, if its protocol has ports.
+    pub(crate) fn add_port(&mut self, protocol: u8, port: u16) {
+        self.from = match self.from {
+            _ if !has_ports(protocol) => return,
+            SharedPort::NotTold => SharedPort::One(port),
+            SharedPort::One(known) if known == port => return,
+            SharedPort::One(_) | SharedPort::Several => SharedPort::Several,
+        };
+    }
+
+    /// See [`Evidence::src_port`].
+    pub(crate) const fn client_port(&self) -> Option<u16> {
+        match self.from {
+            SharedPort::One(port) => Some(port),
+            SharedPort::NotTold | SharedPort::Several => None,
+        }
+    }
+
     pub(crate) fn add(&mut self, first: Timestamp, last: Timestamp, flow: Option<CommunityId>) {
         if self.count == 0 {
             (self.first, self.last) = (first, last);
@@ -47,6 +84,11 @@ impl<D> Tally<D> {
 
     /// Adds what another one counted.
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.from = match (self.from, other.from) {
+            (SharedPort::NotTold, port) | (port, SharedPort::NotTold) => port,
+            (mine, theirs) if mine == theirs => mine,
+            _ => SharedPort::Several,
+        };
         for flow in &other.flows {
             self.add(other.first, other.last, Some(*flow));
         }

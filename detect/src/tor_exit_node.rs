@@ -61,13 +61,7 @@ impl Detector for TorExitNode {
             }
             let listings = self.knowledge.listed(Indicator::TorExit(server.ip));
             if let Some(listing) = listings.and_then(|listings| listings.into_iter().next()) {
-                self.exits.add(
-                    window,
-                    (server.ip, listing.feed),
-                    flow.first,
-                    flow.last,
-                    Some(flow.community_id),
-                );
+                self.exits.add_flow(window, (server.ip, listing.feed), flow);
             }
         }
         let due = self.exits.due(window, 1, update.stage);

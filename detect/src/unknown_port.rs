@@ -224,7 +224,7 @@ impl UnknownPort {
             });
         }
         if begins || target.tally.count == 0 {
-            target.tally.add(flow.first, flow.last, Some(flow.community_id));
+            target.tally.add_flow(flow);
         }
         if target.source_ports.len() < 8 {
             target.source_ports.insert(client.port);

@@ -321,6 +321,8 @@ mod tests {
             revision: 0,
             account: None,
             related: Vec::new(),
+            accumulated: None,
+            src_port: None,
             dst_port: None,
             protocol: None,
             threat_level: level,

@@ -327,6 +327,8 @@ pub struct Evidence {
     pub victim: Option<IpAddr>,
     /// Domain, URL, fingerprint or hash that the finding is about, where that is not an address.
     pub subject: Option<String>,
+    /// Port of the client, where all flows behind the finding share one.
+    pub src_port: Option<u16>,
     pub dst_port: Option<u16>,
     /// IP protocol number.
     pub protocol: Option<u8>,
@@ -346,6 +348,9 @@ pub struct Evidence {
     pub revision: u32,
     /// The same finding in the profile of the other side.
     pub related: Vec<EvidenceId>,
+    /// Accumulated threat of its profile in its window since the last alert, once this finding was counted for the first
+    /// time; if it raised an alert, the sum of that. `None` before anybody added up.
+    pub accumulated: Option<f64>,
 }
 
 impl Evidence {

@@ -27,6 +27,7 @@ impl TryFrom<v1::Evidence> for Evidence {
             attacker_side: attacker_side(wire.attacker_side)?,
             victim: optional_address("victim", wire.victim)?,
             subject: optional_text("subject", wire.subject)?,
+            src_port: wire.src_port.map(|port| narrow("src_port", port)).transpose()?,
             dst_port: wire.dst_port.map(|port| narrow("dst_port", port)).transpose()?,
             protocol: wire
                 .protocol
@@ -44,6 +45,10 @@ impl TryFrom<v1::Evidence> for Evidence {
             related: list("related", wire.related, limits::RELATED, |id| {
                 evidence_id("id", &id)
             })?,
+            accumulated: wire
+                .accumulated
+                .map(|sum| finite("accumulated", sum))
+                .transpose()?,
         })
     }
 }
@@ -63,6 +68,7 @@ impl From<Evidence> for v1::Evidence {
             }
             .into(),
             victim: evidence.victim.map(address_bytes),
+            src_port: evidence.src_port.map(Into::into),
             dst_port: evidence.dst_port.map(Into::into),
             protocol: evidence.protocol.map(Into::into),
             threat_level: threat_level_number(evidence.threat_level).into(),
@@ -86,6 +92,7 @@ impl From<Evidence> for v1::Evidence {
                 .take(limits::RELATED)
                 .map(|id| id.0.to_vec())
                 .collect(),
+            accumulated: evidence.accumulated,
             whose: Vec::new(),
         }
     }

@@ -98,6 +98,7 @@ impl v1::Finding {
             attacker: self.profile,
             attacker_side: v1::AttackerSide::Source.into(),
             victim: self.victim,
+            src_port: None,
             dst_port: self.dst_port,
             protocol: self.protocol,
             threat_level: self.threat_level,
@@ -111,6 +112,7 @@ impl v1::Finding {
             revision: self.revision,
             account: None,
             related: Vec::new(),
+            accumulated: None,
             whose: Vec::new(),
         })
     }

@@ -345,12 +345,18 @@ impl Engine {
                 (stored, last)
             }
         };
-        let (row, changed) = match known {
+        let is_new = known.is_none();
+        let (mut row, changed) = match known {
             // What was said stays as it was said, unless the finding grew.
             Some(mut row) => {
                 let grown = evidence.revision > row.evidence.revision;
                 if grown {
-                    row.evidence = evidence;
+                    // It was counted when it was said first.
+                    let accumulated = row.evidence.accumulated;
+                    row.evidence = Evidence {
+                        accumulated,
+                        ..evidence
+                    };
                 }
                 (row, grown)
             }
@@ -372,6 +378,10 @@ impl Engine {
             hot.row.applied = position;
             hot.row.run = self.replay.run;
             (hot.dirty, hot.changed) = (true, true);
+        }
+        if is_new {
+            let left = self.accumulator.sum(id);
+            row.evidence.accumulated = Some(alert.as_ref().map_or(left, |alert| alert.sum));
         }
         if changed {
             effects.touch(row, stored);

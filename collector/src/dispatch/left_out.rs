@@ -167,6 +167,8 @@ mod tests {
             revision: 0,
             account: None,
             related: Vec::new(),
+            accumulated: None,
+            src_port: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! An output: dispatch appends to its spool, a thread of its own delivers.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::Evidence;
 
-use super::encode::Item;
+use super::encode::{Item, Writer};
 use super::send::{Failure, Sender};
 use super::spool::Spool;
 use super::{OutputConfig, Understood};
@@ -51,6 +52,8 @@ pub struct Output {
     name: String,
     understood: Understood,
     with_evidence: bool,
+    /// Address of this machine, if it has one beside loopback.
+    ip: Option<IpAddr>,
     inner: Arc<Inner>,
     thread: Option<JoinHandle<()>>,
 }
@@ -78,6 +81,7 @@ impl Output {
             name: config.name.clone(),
             understood,
             with_evidence: config.evidence,
+            ip: own_address(),
             inner,
             thread: Some(thread),
         })
@@ -92,7 +96,11 @@ impl Output {
         if item.level() < self.understood.min_level {
             return Ok(());
         }
-        let message = self.understood.format.encode(item);
+        let writer = Writer {
+            ip: self.ip,
+            at: Some(crate::now()),
+        };
+        let message = self.understood.format.encode_by(item, &writer);
         let mut spool = lock(&self.inner.spool);
         if !spool.push(&message)? {
             add(&self.inner.counters.refused);
@@ -216,6 +224,24 @@ impl Inner {
             std::thread::sleep((until - now).min(Duration::from_millis(100)));
         }
     }
+}
+
+/// The address from which this machine would call the Internet. A socket that is only connected sends nothing.
+fn own_address() -> Option<IpAddr> {
+    // TEST-NET-3 and its like (RFC 5737, RFC 3849): only the routing table is asked.
+    let there: [(IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(203, 0, 113, 1).into()),
+        (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        ),
+    ];
+    there.into_iter().find_map(|(own, other)| {
+        let socket = UdpSocket::bind((own, 0)).ok()?;
+        socket.connect((other, 9)).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+    })
 }
 
 fn add(counter: &AtomicU64) {

@@ -10,8 +10,11 @@ mod slack;
 mod stix;
 mod text;
 
+use std::net::IpAddr;
+
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{Evidence, ThreatLevel};
+use lynceus_model::time::Timestamp;
 use serde_json::Value;
 
 use crate::json;
@@ -34,6 +37,15 @@ impl Item<'_> {
             Self::Alert(_) => ThreatLevel::Critical,
         }
     }
+}
+
+/// Who writes, and when: what formats say beside the finding. Of files neither is said, so that the same input gives the
+/// same output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Writer {
+    /// Address of this machine.
+    pub ip: Option<IpAddr>,
+    pub at: Option<Timestamp>,
 }
 
 /// A format that others read.
@@ -101,9 +113,15 @@ impl Format {
     /// The message without line end.
     #[must_use]
     pub fn encode(self, item: Item<'_>) -> Vec<u8> {
+        self.encode_by(item, &Writer::default())
+    }
+
+    /// The same by somebody, at some time.
+    #[must_use]
+    pub fn encode_by(self, item: Item<'_>, writer: &Writer) -> Vec<u8> {
         match self {
             Self::Eve => bytes(&eve::encode(item)),
-            Self::Idmef => bytes(&idmef::encode(item)),
+            Self::Idmef => bytes(&idmef::encode(item, writer)),
             Self::Ecs => bytes(&ecs::encode(item)),
             Self::Ocsf => bytes(&ocsf::encode(item)),
             Self::Stix => bytes(&stix::encode(item)),
@@ -195,24 +213,6 @@ mod tests {
         assert_eq!(event["alert"]["severity"], 1);
         assert_eq!(event["alert"]["category"], "HORIZONTAL_PORT_SCAN");
         assert!(event["community_id"].as_str().unwrap().starts_with("1:"));
-    }
-
-    #[test]
-    fn idmef_has_the_fields_of_slips() {
-        let event = value(Format::Idmef, Item::Evidence(&hostile()));
-        assert_eq!(
-            (&event["Version"], &event["Status"], &event["Severity"]),
-            (&"2.0.3".into(), &"Event".into(), &"High".into())
-        );
-        assert_eq!(event["Target"][0]["IP"], "2001:db8::1");
-        let note: Value = serde_json::from_str(event["Note"].as_str().unwrap()).unwrap();
-        assert_eq!(
-            (&note["timewindow"], &note["threat_level"]),
-            (&3.into(), &"high".into())
-        );
-        let incident = value(Format::Idmef, Item::Alert(&alert()));
-        assert_eq!(incident["Status"], "Incident");
-        assert_eq!(incident["CorrelID"].as_array().unwrap().len(), 1);
     }
 
     #[test]

@@ -475,5 +475,7 @@ fn evidence(judged: &Judged) -> Evidence {
         revision: 0,
         account: None,
         related: Vec::new(),
+        accumulated: None,
+        src_port: None,
     }
 }

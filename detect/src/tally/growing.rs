@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lynceus_model::flow::CommunityId;
+use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
@@ -121,6 +121,21 @@ impl<K: Ord + Clone> Growing<K> {
         }
         tallies.entry(key).or_default().add(first, last, flow);
         true
+    }
+
+    /// Adds a flow whose client is the profile; false if there is no room for another key.
+    pub(crate) fn add_flow(&mut self, window: WindowId, key: K, flow: &Flow) -> bool {
+        let there = self.add(
+            window,
+            key.clone(),
+            flow.first,
+            flow.last,
+            Some(flow.community_id),
+        );
+        if let Some(tally) = self.windows.of(window).get_mut(&key) {
+            tally.add_port(flow.tuple.protocol, flow.client_server().0.port);
+        }
+        there
     }
 
     /// What is to be said of a window now; forgets the window when it is closed.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lynceus_model::app::AppRecord;
 use lynceus_model::evidence::Evidence;
-use lynceus_model::flow::CommunityId;
+use lynceus_model::flow::{CommunityId, Flow};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
 
@@ -69,7 +69,16 @@ impl<K: Ord, D: Default> Tallies<K, D> {
 
     /// Counts a message; `None` if there is no room for another key.
     pub(crate) fn note(&mut self, window: WindowId, key: K, record: &AppRecord) -> Option<&mut Tally<D>> {
-        self.add(window, key, (record.time, record.time), record.community_id)
+        let tally = self.add(window, key, (record.time, record.time), record.community_id)?;
+        tally.add_port(record.tuple.protocol, record.tuple.originator.port);
+        Some(tally)
+    }
+
+    /// Counts a flow.
+    pub(crate) fn add_flow(&mut self, window: WindowId, key: K, flow: &Flow) -> Option<&mut Tally<D>> {
+        let tally = self.add(window, key, (flow.first, flow.last), Some(flow.community_id))?;
+        tally.add_port(flow.tuple.protocol, flow.client_server().0.port);
+        Some(tally)
     }
 
     pub(crate) fn add(

@@ -156,6 +156,7 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
         any::<u32>(),
         vec(any::<[u8; 16]>(), 0..3),
         option::of(text()),
+        (option::of(any::<u16>()), option::of(0.0..1e6_f64)),
     );
     (who, what, more, any::<i64>(), time(), time(), time()).prop_map(
         |(who, what, more, window, window_start, first, last)| Evidence {
@@ -180,6 +181,8 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
             revision: more.1,
             account: more.3,
             related: more.2.into_iter().map(EvidenceId).collect(),
+            src_port: more.4.0,
+            accumulated: more.4.1,
         },
     )
 }

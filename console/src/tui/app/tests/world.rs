@@ -193,6 +193,8 @@ pub(crate) fn evidence(id: u8, kind: EvidenceType, level: ThreatLevel, hosts: f6
         revision: 0,
         account: None,
         related: Vec::new(),
+        accumulated: None,
+        src_port: None,
         dst_port: Some(23),
         protocol: Some(6),
         threat_level: level,
