@@ -13,6 +13,8 @@ use super::text::{self, VENDOR, VERSION, community_id, protocol, time};
 use super::{Item, Writer};
 
 const IDMEF: &str = "2.0.3";
+/// The analyzer's address where a file is read, as in Slips.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 pub(super) fn encode(item: Item<'_>, writer: &Writer) -> Value {
     match item {
@@ -232,8 +234,7 @@ const fn listed(kind: EvidenceType) -> Option<AttackerSide> {
 
 fn analyzer(method: &str, writer: &Writer) -> Value {
     json!({
-        // Of files nobody's address says anything: Slips writes this one, too.
-        "IP": writer.ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+        "IP": writer.ip.unwrap_or(NOWHERE),
         "Name": VENDOR,
         "Model": format!("{VENDOR} {VERSION}"),
         "Category": ["NIDS"],
