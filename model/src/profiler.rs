@@ -60,7 +60,7 @@ impl Default for ProfilerConfig {
             home: Vec::new(),
             refresh: Duration::from_secs(10),
             reorder_wait: Duration::from_secs(600),
-            carry_bytes: 32 << 20,
+            carry_bytes: 128 << 20,
             max_windows: 32_768,
         }
     }

@@ -75,13 +75,17 @@ pub(super) fn measure(packets: u64) -> Result<()> {
             ended.sensor.as_secs_f64(),
             started.as_secs_f64(),
             sender.as_secs_f64(),
-            ended.stored,
-            packets.saturating_sub(ended.stored)
+            ended.stored.counted,
+            packets.saturating_sub(ended.stored.counted)
         );
         println!(
             "| lynceus-collector beside it | {:.2} | – | – | – | – |",
             ended.collector.as_secs_f64()
         );
+        let unlisted = ended.stored.counted - ended.stored.listed.min(ended.stored.counted);
+        if unlisted > 0 {
+            println!("| – of flows that are in the numbers only | – | – | – | {unlisted} | – |");
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, LogRange, Store};
+use lynceus_model::window::WindowUpdate;
 use lynceus_proto::batch::Content;
 use lynceus_proto::v1;
 use lynceus_tests::netns::Pair;
@@ -26,11 +27,20 @@ pub(super) struct Daemons {
     before: Duration,
 }
 
-/// CPU of each from its start to its end, and the packets of the flows that are in the store.
+/// CPU of each from its start to its end, and what is in the store.
 pub(super) struct Ended {
     pub(super) sensor: Duration,
     pub(super) collector: Duration,
-    pub(super) stored: u64,
+    pub(super) stored: Stored,
+}
+
+/// Packets, as the stored batches have them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stored {
+    /// In the totals of the profiles.
+    pub(super) counted: u64,
+    /// In the flows that came with them; the rest was over the purse of a refresh (`profiles.carry`).
+    pub(super) listed: u64,
 }
 
 impl Daemons {
@@ -113,20 +123,17 @@ fn run(command: &mut Command, program: &Path, config: &Path) {
         .stdin(Stdio::null());
 }
 
-/// Packets of all flows in the log.
-fn stored(directory: &Path) -> Result<u64> {
+/// Every packet has one client, so the clients' totals hold each once.
+fn stored(directory: &Path) -> Result<Stored> {
     let store = EmbeddedStore::open(&EmbeddedOptions::new(directory))?;
-    let (mut packets, mut fault) = (0, None);
+    let (mut stored, mut fault) = (Stored::default(), None);
     store.read_log(&LogRange::default(), &mut |record| {
         let content = v1::Payload::decode(record.payload)
             .context("a stored batch")
             .and_then(|payload| Content::try_from(payload).context("a stored batch"));
         match content {
             Ok(content) => {
-                let flows = content.updates.iter().flat_map(|update| &update.flows);
-                packets += flows
-                    .map(|update| update.new_out.packets + update.new_back.packets)
-                    .sum::<u64>();
+                content.updates.iter().for_each(|update| stored.add(update));
                 ControlFlow::Continue(())
             }
             Err(error) => {
@@ -135,5 +142,17 @@ fn stored(directory: &Path) -> Result<u64> {
             }
         }
     })?;
-    fault.map_or(Ok(packets), Err)
+    fault.map_or(Ok(stored), Err)
+}
+
+impl Stored {
+    fn add(&mut self, update: &WindowUpdate) {
+        let totals = &update.delta.totals;
+        let as_client = [&totals.client_established, &totals.client_not_established];
+        self.counted += as_client.map(|counts| counts.packets()).iter().sum::<u64>();
+        let flows = update.flows.iter();
+        self.listed += flows
+            .map(|flow| flow.new_out.packets + flow.new_back.packets)
+            .sum::<u64>();
+    }
 }
