@@ -212,7 +212,7 @@ impl Dispatch {
             let group;
             (group, next) = self.merge(position, content, next)?;
             openings.extend(group.items.iter().filter_map(Item::opening));
-            self.judge(position, group, &mut effects)?;
+            self.judge((position, sensor), group, &mut effects)?;
         }
         self.publish(position, sensor, content, openings)?;
         if let Some(mut said) = said {
@@ -278,7 +278,12 @@ impl Dispatch {
     }
 
     /// Shows a group to the modules and adds up what they find.
-    fn judge(&mut self, position: Position, group: Group, effects: &mut Effects) -> Result<(), StoreError> {
+    fn judge(
+        &mut self,
+        (position, sensor): (Position, SensorId),
+        group: Group,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
         let group = Arc::new(group);
         let found = self.modules.inspect(&group).map_err(|source| StoreError::Io {
             path: "modules".into(),
@@ -298,7 +303,7 @@ impl Dispatch {
                     }
                 }
             }
-            if let Err(error) = engine.look_for_outliers(item, position, &self.store, effects) {
+            if let Err(error) = engine.look_for_outliers(item, (position, sensor), &self.store, effects) {
                 self.left_out(error)?;
             }
         }

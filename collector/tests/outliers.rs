@@ -1,6 +1,8 @@
 //! The outlier detector in the collector: what it remembers outlives a run, also one that is killed.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+#[path = "outliers/fleet.rs"]
+mod fleet;
 #[path = "store/redis_server.rs"]
 #[allow(dead_code, reason = "the conformance tests use more of it")]
 mod redis_server;
@@ -205,24 +207,38 @@ fn a_kill_between_two_checkpoints_changes_nothing() {
     let expected = run(Arc::new(MemoryStore::new(0)), &batches);
     let mut place = tempfile::tempdir().unwrap();
     for (number, batch) in batches.iter().enumerate() {
-        let store = Arc::new(EmbeddedStore::open(&EmbeddedOptions::new(place.path())).unwrap());
-        let collector = Collector::start(store, options()).unwrap();
-        collector.ingest().accept(batch.clone()).unwrap();
         // Checkpoints fall between kills, not with them.
-        if number % 3 == 1 {
-            collector.flush().unwrap();
-        }
-        while collector.shared().applied().0 < number as u64 + 1 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let image = tempfile::tempdir().unwrap();
-        copy(place.path(), image.path());
-        collector.shutdown();
-        place = image;
+        let flush = |_| number % 3 == 1;
+        place = killed_after(&place, std::slice::from_ref(batch), number as u64, flush);
     }
     let store = Arc::new(EmbeddedStore::open(&EmbeddedOptions::new(place.path())).unwrap());
     let (state, found) = run(store, &[]);
     assert_same(&(state, found), &expected);
+}
+
+/// The files of a collector that is killed when it has taken some batches more, after `before`; `flush`: whether it
+/// writes everything after which of them.
+fn killed_after(
+    place: &tempfile::TempDir,
+    batches: &[Batch],
+    before: u64,
+    flush: impl Fn(usize) -> bool,
+) -> tempfile::TempDir {
+    let store = Arc::new(EmbeddedStore::open(&EmbeddedOptions::new(place.path())).unwrap());
+    let collector = Collector::start(store, options()).unwrap();
+    for (number, batch) in batches.iter().enumerate() {
+        collector.ingest().accept(batch.clone()).unwrap();
+        if flush(number) {
+            collector.flush().unwrap();
+        }
+    }
+    while collector.shared().applied().0 < before + batches.len() as u64 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let image = tempfile::tempdir().unwrap();
+    copy(place.path(), image.path());
+    collector.shutdown();
+    image
 }
 
 /// Windows, evidence, alerts and accounts, to the last number.

@@ -8,6 +8,7 @@
 mod account;
 mod baseline;
 mod close;
+mod fleet;
 mod judge;
 mod open;
 mod own;
@@ -20,11 +21,12 @@ use std::time::Duration;
 
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::time::Timestamp;
-use lynceus_model::window::{Stage, WindowId};
+use lynceus_model::window::{SensorId, Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
 pub use self::baseline::{Baseline, Compiled, GENERATION, Generation};
 pub use self::close::Closed;
+pub use self::fleet::{Fleet, Heard};
 pub use self::judge::{Judged, Knows, Odd, Warmth};
 pub use self::open::{Fingerprints, Open};
 pub use self::own::Own;
@@ -75,8 +77,14 @@ pub struct Outlier {
     /// First ClientHello.
     fingerprints_since: Option<Timestamp>,
     open: BTreeMap<(Timestamp, WindowId), Open>,
-    closed: BTreeMap<Timestamp, Vec<Closed>>,
+    /// Of the windows in `open` that began at a time, how many some sensor has not closed. None is 0.
+    held: BTreeMap<Timestamp, usize>,
+    /// By profile: a window is closed once by each sensor that saw it, and the last one has all of it.
+    closed: BTreeMap<Timestamp, BTreeMap<IpAddr, Closed>>,
     waiting: usize,
+    fleet: Fleet,
+    /// Who says what is shown now.
+    origin: SensorId,
     /// Windows that were judged: a late record does not make them be judged again.
     done: BTreeSet<(Timestamp, WindowId)>,
     judged: Vec<Judged>,
@@ -96,6 +104,8 @@ pub struct Counters {
     pub late: u64,
     /// Windows too old for the baseline.
     pub too_old: u64,
+    /// Sensors that were not waited for any more, because too many others spoke.
+    pub sensors_forgotten: u64,
     /// Pasts of profiles that left memory without having been stored.
     pub pasts_forgotten: u64,
 }
@@ -123,8 +133,11 @@ impl Outlier {
             fingerprints: Fingerprints::default(),
             fingerprints_since: None,
             open: BTreeMap::new(),
+            held: BTreeMap::new(),
             closed: BTreeMap::new(),
             waiting: 0,
+            fleet: Fleet::default(),
+            origin: SensorId::default(),
             done: BTreeSet::new(),
             judged: Vec::new(),
             position: 0,
@@ -140,6 +153,11 @@ impl Outlier {
     /// Place in the log of what is shown from now on: what was learnt from a place is not learnt again from it.
     pub const fn set_position(&mut self, position: u64) {
         self.position = position;
+    }
+
+    /// The sensor that says what is shown from now on.
+    pub const fn set_origin(&mut self, sensor: SensorId) {
+        self.origin = sensor;
     }
 
     /// Accounts of windows that were judged since the last call.
@@ -178,10 +196,9 @@ impl Outlier {
         let hears = |event: &lynceus_model::app::AppRecord| {
             matches!(event.event, lynceus_model::app::AppEvent::TlsClient(_))
         };
-        if self.fingerprints_since.is_none()
-            && let Some(first) = update.apps.iter().find(|record| hears(record))
-        {
-            self.fingerprints_since = Some(first.time);
+        if let Some(first) = update.apps.iter().find(|record| hears(record)) {
+            let since = self.fingerprints_since.unwrap_or(first.time);
+            self.fingerprints_since = Some(since.min(first.time));
         }
         if self.open.len() >= Self::MAX_OPEN && !self.open.contains_key(&key) {
             self.counters.open_refused += 1;
@@ -189,53 +206,81 @@ impl Outlier {
         }
         let open = self.open.entry(key).or_default();
         open.hear(update, &mut self.fingerprints);
+        if update.stage != Stage::Closed && open.hold(self.origin) {
+            *self.held.entry(window.start).or_default() += 1;
+        }
     }
 
-    /// The window is over: it waits for the others of its time.
+    /// The window is over for one sensor: when it is for all that saw it, it waits for the others of its time.
     fn close_window(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) {
         let window = update.profile.window;
         let key = (window.start, window);
-        let open = self.open.remove(&key).unwrap_or_default();
-        if !self.done.insert(key) {
+        if self.done.contains(&key) {
+            self.forget_open(key);
             self.counters.late += 1;
             return;
         }
-        if self.done.len() > Self::MAX_DONE {
-            self.done.pop_first();
+        if let Some(open) = self.open.get_mut(&key)
+            && open.release(self.origin)
+        {
+            self.let_go(window.start);
         }
-        let closed = self.closed_of(update, history, open);
-        self.closed.entry(window.start).or_default().push(closed);
-        self.waiting += 1;
+        let none = Open::default();
+        let closed = self.closed_of(update, history, self.open.get(&key).unwrap_or(&none));
+        let waiting = self.closed.entry(window.start).or_default();
+        if waiting.insert(window.profile, closed).is_none() {
+            self.waiting += 1;
+        }
     }
 
-    /// Judges the windows that began at `start`, if all of them are over.
+    fn forget_open(&mut self, key: (Timestamp, WindowId)) {
+        if self.open.remove(&key).is_some_and(|open| open.is_held()) {
+            self.let_go(key.0);
+        }
+    }
+
+    /// One window less that is not closed.
+    fn let_go(&mut self, start: Timestamp) {
+        if let Some(held) = self.held.get_mut(&start) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&start);
+            }
+        }
+    }
+
+    /// Judges the windows that began at `start` or before, if all of their time are over for all sensors.
     fn judge_if_complete(&mut self, start: Timestamp) -> Vec<Evidence> {
-        let is_open = self
-            .open
-            .range((start, lowest(start))..)
-            .next()
-            .is_some_and(|((open, _), _)| *open == start);
-        if is_open && self.waiting < Self::MAX_WAITING {
-            return Vec::new();
+        let starts: Vec<Timestamp> = self.closed.range(..=start).map(|(start, _)| *start).collect();
+        let mut found = Vec::new();
+        for start in starts {
+            let early = self.held.contains_key(&start) || self.fleet.awaits(start, self.patience());
+            if early && self.waiting < Self::MAX_WAITING {
+                continue;
+            }
+            self.counters.judged_early += u64::from(early);
+            found.extend(self.judge_all(start));
         }
-        if is_open {
-            self.counters.judged_early += 1;
-        }
-        self.judge_all(start)
+        found
     }
 
     fn judge_all(&mut self, start: Timestamp) -> Vec<Evidence> {
         let closed = self.closed.remove(&start).unwrap_or_default();
         self.waiting -= closed.len();
-        self.judge(closed)
+        for closed in closed.values() {
+            let key = (start, closed.window);
+            self.forget_open(key);
+            self.done.insert(key);
+        }
+        while self.done.len() > Self::MAX_DONE {
+            self.done.pop_first();
+        }
+        self.judge(closed.into_values().collect())
     }
-}
 
-/// The first window of a time in order.
-fn lowest(start: Timestamp) -> WindowId {
-    WindowId {
-        profile: IpAddr::from([0, 0, 0, 0]),
-        start,
+    /// Event time after the end of windows in which those of slow sensors are waited for.
+    const fn patience(&self) -> Duration {
+        Self::PATIENCE.saturating_add(self.width)
     }
 }
 
@@ -245,8 +290,12 @@ impl Detector for Outlier {
     }
 
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
+        let over = update.stage == Stage::Closed;
+        if !self.fleet.hear(self.origin, update.profile.window.start, over) {
+            self.counters.sensors_forgotten += 1;
+        }
         self.open_window(update);
-        if update.stage != Stage::Closed {
+        if !over {
             return Vec::new();
         }
         self.close_window(update, history);
@@ -254,13 +303,8 @@ impl Detector for Outlier {
     }
 
     fn tick(&mut self, now: Timestamp) -> Vec<Evidence> {
-        let over = |start: Timestamp| {
-            start
-                .saturating_add(self.width)
-                .saturating_add(Self::PATIENCE)
-                .saturating_add(self.width)
-                < now
-        };
+        let wait = self.width.saturating_add(self.patience());
+        let over = |start: Timestamp| start.saturating_add(wait) < now;
         let starts: Vec<Timestamp> = self
             .closed
             .keys()
@@ -274,12 +318,11 @@ impl Detector for Outlier {
             .copied()
             .take_while(|(start, _)| over(*start))
             .collect();
-        forgotten.iter().for_each(|key| {
-            self.open.remove(key);
-        });
-        starts
+        let found = starts
             .into_iter()
             .flat_map(|start| self.judge_all(start))
-            .collect()
+            .collect();
+        forgotten.into_iter().for_each(|key| self.forget_open(key));
+        found
     }
 }

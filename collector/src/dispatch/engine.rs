@@ -71,11 +71,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows an update to the outlier detector and adds up what it finds, after the other detectors.
+    /// Shows an update of the sensor `origin` to the outlier detector and adds up what it finds, after the other detectors.
     pub(super) fn look_for_outliers(
         &mut self,
         item: &Item,
-        position: Position,
+        (position, origin): (Position, SensorId),
         store: &dyn Store,
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
@@ -93,9 +93,13 @@ impl Engine {
             .then(|| earlier(&mut self.earlier, &self.windows, item.profile.window, store))
             .transpose()?;
         let history = now.map_or_else(History::default, |now| History::new(now));
-        let (found, judged) =
-            self.outliers
-                .inspect(position, &shown, (item, &history), store, &mut effects.changes)?;
+        let (found, judged) = self.outliers.inspect(
+            (position, origin),
+            &shown,
+            (item, &history),
+            store,
+            &mut effects.changes,
+        )?;
         for evidence in found {
             self.take_evidence(evidence, position, store, effects)?;
         }

@@ -12,7 +12,7 @@ use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier};
 use lynceus_detect::{Context, Detector, History, ProfileUpdate};
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::profile::ProfileDelta;
-use lynceus_model::window::{Stage, WindowId};
+use lynceus_model::window::{SensorId, Stage, WindowId};
 
 use crate::modules::Item;
 use crate::rows::outlier as rows;
@@ -84,10 +84,10 @@ impl Outliers {
         self.detector.is_some() && position > self.known
     }
 
-    /// Shows an update and the earlier windows of its profile, which only a window that is over needs; gives what is to be said and what was judged, and puts accounts among the changes.
+    /// Shows an update of a sensor and the earlier windows of its profile, which only a window that is over needs; gives what is to be said and what was judged, and puts accounts among the changes.
     pub(super) fn inspect(
         &mut self,
-        position: Position,
+        (position, origin): (Position, SensorId),
         update: &ProfileUpdate<'_>,
         (item, history): (&Item, &History<'_>),
         store: &dyn Store,
@@ -108,6 +108,7 @@ impl Outliers {
         }
         let index = item.index.min(usize::from(u16::MAX)) as u64;
         detector.set_position(position.0 << 16 | index);
+        detector.set_origin(origin);
         let mut found = detector.inspect(update, history);
         if let Some(now) = item.tick {
             found.extend(detector.tick(now));

@@ -99,6 +99,7 @@ impl QueryService {
             ("outlier_windows_judged_early", outliers.judged_early),
             ("outlier_windows_late", outliers.late),
             ("outlier_windows_too_old", outliers.too_old),
+            ("outlier_sensors_forgotten", outliers.sensors_forgotten),
             ("outlier_pasts_forgotten", outliers.pasts_forgotten),
         ] {
             if count > 0 {

@@ -109,8 +109,18 @@ pub(crate) fn telnet(hosts: u8) -> Vec<WindowUpdate> {
 /// five hundred.
 #[allow(dead_code, reason = "only some tests want it")]
 pub(crate) fn office(hours: i64) -> Vec<WindowUpdate> {
+    office_seen(SENSOR, hours, |_, _| true)
+}
+
+/// The same office as far as a sensor sees it: the flows of a host, by its number, and a server that `sees` tells.
+#[allow(dead_code, reason = "only some tests want it")]
+pub(crate) fn office_seen(
+    sensor: SensorId,
+    hours: i64,
+    sees: impl Fn(u8, Ipv4Addr) -> bool,
+) -> Vec<WindowUpdate> {
     let mut profiler = Profiler::new(ProfilerConfig {
-        sensor: SENSOR,
+        sensor,
         plan: PLAN,
         ..ProfilerConfig::default()
     });
@@ -135,7 +145,9 @@ pub(crate) fn office(hours: i64) -> Vec<WindowUpdate> {
                 };
                 let server = Ipv4Addr::new(93, 184, (server / 200) as u8, 1 + (server % 200) as u8);
                 let from = Ipv4Addr::new(10, 0, 3, 1 + host);
-                profiler.observe(flow(number, at, from, server, 443, ConnState::Sf));
+                if sees(host, server) {
+                    profiler.observe(flow(number, at, from, server, 443, ConnState::Sf));
+                }
             }
         }
     }
@@ -147,9 +159,14 @@ pub(crate) fn office(hours: i64) -> Vec<WindowUpdate> {
 
 /// Cuts updates into batches of at most `size`.
 pub(crate) fn batches(updates: &[WindowUpdate], size: usize) -> Vec<Batch> {
+    batches_of(SENSOR, updates, size)
+}
+
+/// Cuts what a sensor says into batches of at most `size`.
+pub(crate) fn batches_of(sensor: SensorId, updates: &[WindowUpdate], size: usize) -> Vec<Batch> {
     let batch = |(index, updates): (usize, &[WindowUpdate])| {
         let id = BatchId {
-            sensor: SENSOR,
+            sensor,
             stream: StreamId {
                 boot: BootId([9; 16]),
                 stream: 1,

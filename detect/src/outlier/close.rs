@@ -40,7 +40,7 @@ const MAX_FLOWS: usize = 16;
 const FINGERPRINTS_KNOWN: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 impl Outlier {
-    pub(super) fn closed_of(&self, update: &ProfileUpdate<'_>, history: &History<'_>, open: Open) -> Closed {
+    pub(super) fn closed_of(&self, update: &ProfileUpdate<'_>, history: &History<'_>, open: &Open) -> Closed {
         let profile = update.profile;
         let window = profile.window;
         Closed {
@@ -49,8 +49,8 @@ impl Outlier {
             number: update.number,
             span: profile.span.unwrap_or((window.start, window.start)),
             role: self.role_of(profile),
-            values: self.values_of(profile, history.windows(), Some(&open)),
-            items: self.items_of(profile, &open),
+            values: self.values_of(profile, history.windows(), Some(open)),
+            items: self.items_of(profile, open),
             types: open.types,
             flows: flows_of(profile),
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::EvidenceType;
+use lynceus_model::window::SensorId;
 
 use crate::ProfileUpdate;
 use crate::names::{entropy, is_own, registrable};
@@ -24,10 +25,16 @@ pub struct Open {
     /// Bit n: evidence of the type at place n of [`EvidenceType::ALL`].
     pub types: u128,
     pub updates: u64,
+    /// Sensors that have not said that it is over.
+    pub holders: BTreeSet<SensorId>,
 }
 
 /// Values of an attribute that are kept of a window: what is shared by outliers is rarely the ninth of something.
 const MAX_VALUES: usize = 8;
+/// Sensors that are waited for with one window; what comes of others after that is late.
+const MAX_HOLDERS: usize = 16;
+/// Steps of a bit in which entropies are added up, so that their sum is the same in any order.
+const STEPS: f64 = (1_u64 << 20) as f64;
 
 /// JA4 that were shown by anybody, by their hash: two generations, so that the bound holds and what is in use stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +76,7 @@ impl Open {
                         labels.trim_end_matches('.')
                     };
                     self.names += 1;
-                    self.entropy += entropy(chosen);
+                    self.entropy += (entropy(chosen) * STEPS).round() / STEPS;
                 }
                 AppEvent::TlsClient(hello) => {
                     if !hello.ja4.is_empty() {
@@ -102,6 +109,24 @@ impl Open {
         if let Some(place) = EvidenceType::ALL.iter().position(|known| *known == kind) {
             self.types |= 1 << place;
         }
+    }
+
+    /// A sensor saw it; true if it was the first that it waits for.
+    pub(super) fn hold(&mut self, sensor: SensorId) -> bool {
+        let first = self.holders.is_empty();
+        if self.holders.len() < MAX_HOLDERS {
+            self.holders.insert(sensor);
+        }
+        first
+    }
+
+    /// A sensor is through with it; true if it was the last that it waited for.
+    pub(super) fn release(&mut self, sensor: SensorId) -> bool {
+        self.holders.remove(&sensor) && self.holders.is_empty()
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        !self.holders.is_empty()
     }
 
     /// Bits a character; `None` where no name was asked for.

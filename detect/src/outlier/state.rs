@@ -8,7 +8,7 @@ use lynceus_model::outlier::FEATURES_VERSION;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
-use super::{Baseline, Closed, Fingerprints, Generation, Open, Outlier, Own, Role};
+use super::{Baseline, Closed, Fingerprints, Fleet, Generation, Open, Outlier, Own, Role};
 
 /// All but the pasts of profiles, which are kept one by one.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,7 @@ pub struct State {
     pub open: Vec<(WindowId, Open)>,
     pub closed: Vec<Closed>,
     pub done: Vec<WindowId>,
+    pub fleet: Fleet,
 }
 
 impl Outlier {
@@ -41,8 +42,9 @@ impl Outlier {
                 .iter()
                 .map(|((_, window), open)| (*window, open.clone()))
                 .collect(),
-            closed: self.closed.values().flatten().cloned().collect(),
+            closed: self.closed.values().flat_map(BTreeMap::values).cloned().collect(),
             done: self.done.iter().map(|(_, window)| *window).collect(),
+            fleet: self.fleet.clone(),
         }
     }
 
@@ -67,12 +69,17 @@ impl Outlier {
         self.open = open
             .map(|(window, open)| ((window.start, window), open))
             .collect();
-        self.closed = BTreeMap::new();
-        self.waiting = 0;
-        for closed in state.closed.into_iter().take(Self::MAX_WAITING) {
-            self.waiting += 1;
-            self.closed.entry(closed.window.start).or_default().push(closed);
+        self.held = BTreeMap::new();
+        for ((start, _), _) in self.open.iter().filter(|(_, open)| open.is_held()) {
+            *self.held.entry(*start).or_default() += 1;
         }
+        self.closed = BTreeMap::new();
+        for closed in state.closed.into_iter().take(Self::MAX_WAITING) {
+            let waiting = self.closed.entry(closed.window.start).or_default();
+            waiting.insert(closed.window.profile, closed);
+        }
+        self.waiting = self.closed.values().map(BTreeMap::len).sum();
+        self.fleet = state.fleet;
         let done = state.done.into_iter().take(Self::MAX_DONE);
         self.done = done.map(|window| (window.start, window)).collect();
         true
@@ -80,7 +87,7 @@ impl Outlier {
 
     /// Profiles with windows that wait to be judged. After [`Outlier::restore`] their pasts must be put, if there are any.
     pub fn waiting(&self) -> impl Iterator<Item = IpAddr> {
-        self.closed.values().flatten().map(|closed| closed.window.profile)
+        self.closed.values().flat_map(BTreeMap::keys).copied()
     }
 
     /// Whether the past of a profile is in memory.

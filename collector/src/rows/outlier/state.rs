@@ -1,6 +1,6 @@
 //! What the outlier detector remembers, as one row: it is written as a whole at one place of the log.
 
-use lynceus_detect::outlier::{Closed, Fingerprints, Generation, Open, Role, State};
+use lynceus_detect::outlier::{Closed, Fingerprints, Fleet, Generation, Heard, Open, Role, State};
 use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::flow::CommunityId;
 use lynceus_model::outlier::loda::Loda;
@@ -38,6 +38,19 @@ struct StoredState {
     done: Vec<StoredWindowId>,
     #[prost(message, repeated, tag = "10")]
     said: Vec<StoredSaid>,
+    #[prost(message, repeated, tag = "11")]
+    heard: Vec<StoredHeard>,
+}
+
+/// How far a sensor is.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredHeard {
+    #[prost(bytes = "vec", tag = "1")]
+    sensor: Vec<u8>,
+    #[prost(sfixed64, tag = "2")]
+    newest: i64,
+    #[prost(sfixed64, tag = "3")]
+    over: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -120,6 +133,9 @@ struct StoredOpen {
     types: Vec<String>,
     #[prost(uint64, tag = "9")]
     updates: u64,
+    /// Sensors.
+    #[prost(bytes = "vec", repeated, tag = "10")]
+    holders: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -184,6 +200,15 @@ pub fn put_state(position: Position, state: &State, said: &[(Position, Evidence)
         open: state.open.iter().map(stored_open).collect(),
         closed: state.closed.iter().map(stored_closed).collect(),
         done: state.done.iter().map(stored_window).collect(),
+        heard: state
+            .fleet
+            .heard()
+            .map(|(sensor, heard)| StoredHeard {
+                sensor: sensor.0.to_vec(),
+                newest: heard.newest.0,
+                over: heard.over.0,
+            })
+            .collect(),
         said: said
             .iter()
             .map(|(position, evidence)| StoredSaid {
@@ -247,6 +272,17 @@ pub fn read_state(value: &[u8]) -> Result<Read, StoreError> {
             .into_iter()
             .map(|window| read_window(Some(window)))
             .collect::<Result<_, _>>()?,
+        fleet: stored
+            .heard
+            .into_iter()
+            .map(|known| {
+                let heard = Heard {
+                    newest: Timestamp(known.newest),
+                    over: Timestamp(known.over),
+                };
+                Ok((read_sensor(known.sensor)?, heard))
+            })
+            .collect::<Result<Fleet, StoreError>>()?,
     };
     Ok((
         Position(stored.position),
@@ -257,6 +293,10 @@ pub fn read_state(value: &[u8]) -> Result<Read, StoreError> {
 
 fn wrong(what: &str) -> StoreError {
     damaged(Table::OutlierState, what)
+}
+
+fn read_sensor(bytes: Vec<u8>) -> Result<SensorId, StoreError> {
+    bytes.try_into().map(SensorId).map_err(|_| wrong("no sensor"))
 }
 
 fn stored_sketch(sketch: &Quantiles) -> StoredSketch {
@@ -397,6 +437,7 @@ fn stored_open((window, open): &(WindowId, Open)) -> StoredOpen {
         vlans: open.vlans.iter().map(|vlan| u32::from(*vlan)).collect(),
         types: names_of(open.types),
         updates: open.updates,
+        holders: open.holders.iter().map(|sensor| sensor.0.to_vec()).collect(),
     }
 }
 
@@ -425,6 +466,11 @@ fn read_open(stored: StoredOpen) -> Result<(WindowId, Open), StoreError> {
             .collect(),
         types: types_of(&stored.types),
         updates: stored.updates,
+        holders: stored
+            .holders
+            .into_iter()
+            .map(read_sensor)
+            .collect::<Result<_, _>>()?,
     };
     Ok((read_window(stored.window)?, open))
 }
@@ -459,7 +505,7 @@ fn read_closed(stored: StoredClosed) -> Result<Closed, StoreError> {
     let role = u8::try_from(stored.role).ok().and_then(Role::from_number);
     Ok(Closed {
         window: read_window(stored.window)?,
-        sensor: SensorId(stored.sensor.try_into().map_err(|_| wrong("no sensor"))?),
+        sensor: read_sensor(stored.sensor)?,
         number: stored.number,
         span: (Timestamp(stored.first), Timestamp(stored.last)),
         role: role.ok_or_else(|| wrong("an unknown role"))?,
