@@ -10,8 +10,10 @@ use super::{FEATURES, Quantiles};
 pub struct Reference {
     feature: usize,
     bits: u8,
-    /// Bucket and numbers up to and including it.
-    cumulated: Vec<(u32, u64)>,
+    /// Apart from what they count: all that a search looks at lies close together.
+    buckets: Vec<u32>,
+    /// Numbers up to and including each bucket.
+    up_to: Vec<u64>,
     count: u64,
     low: Edge,
     high: Edge,
@@ -69,11 +71,12 @@ impl Reference {
     #[must_use]
     pub fn of(feature: usize, sketch: &Quantiles) -> Self {
         let (bits, buckets) = sketch.parts();
-        let mut up_to = 0;
-        let cumulated = buckets.iter().map(|(bucket, count)| {
-            up_to += u64::from(*count);
-            (*bucket, up_to)
+        let mut all = 0;
+        let up_to = buckets.iter().map(|(_, count)| {
+            all += u64::from(*count);
+            all
         });
+        let up_to: Vec<u64> = up_to.collect();
         let values: Vec<(f64, u64)> = buckets
             .iter()
             .map(|(bucket, count)| {
@@ -84,7 +87,8 @@ impl Reference {
         Self {
             feature,
             bits,
-            cumulated: cumulated.collect(),
+            buckets: buckets.iter().map(|(bucket, _)| *bucket).collect(),
+            up_to,
             count: sketch.count(),
             low: Edge::new(values.iter().map(|(log, count)| (-log, *count)), sketch.count()),
             high: Edge::new(values.iter().rev().copied(), sketch.count()),
@@ -130,10 +134,10 @@ impl Reference {
             };
         }
         let bucket = bucket_of(value, self.bits);
-        let at = self.cumulated.partition_point(|entry| entry.0 < bucket);
-        let below = at.checked_sub(1).map_or(0, |at| self.cumulated[at].1);
-        let up_to = match self.cumulated.get(at) {
-            Some((same, up_to)) if *same == bucket => *up_to,
+        let at = self.buckets.partition_point(|known| *known < bucket);
+        let below = at.checked_sub(1).map_or(0, |at| self.up_to[at]);
+        let up_to = match self.buckets.get(at) {
+            Some(same) if *same == bucket => self.up_to[at],
             _ => below,
         };
         let (low, high) = (up_to, self.count - below);
@@ -181,7 +185,9 @@ impl Reference {
     /// Memory, struct and heap.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        size_of::<Self>() + self.cumulated.capacity() * size_of::<(u32, u64)>()
+        size_of::<Self>()
+            + self.buckets.capacity() * size_of::<u32>()
+            + self.up_to.capacity() * size_of::<u64>()
     }
 }
 

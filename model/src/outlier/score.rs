@@ -67,11 +67,10 @@ impl Scorer<'_> {
     /// The account of a window.
     #[must_use]
     pub fn account(&self, values: &Values) -> Account {
-        let mut terms: Vec<Term> = values
-            .present()
-            .map(|(feature, value)| self.term(feature, value))
-            .collect();
-        terms.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.feature.cmp(&b.feature)));
+        let mut terms = Vec::with_capacity(COUNT);
+        terms.extend(values.present().map(|(feature, value)| self.term(feature, value)));
+        // No two terms are equal in both, so that the order is one.
+        terms.sort_unstable_by(|a: &Term, b| b.nats.total_cmp(&a.nats).then(a.feature.cmp(&b.feature)));
         Account {
             score: sum_of_strongest(&terms),
             terms,
