@@ -1,12 +1,14 @@
 //! Facts for detectors, from what the collector has loaded; and what the whitelist leaves out.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use lynceus_detect::context::{AutonomousSystem, Indicator, Knowledge, Listing};
 use lynceus_enrich::feeds::{Feeds, Hit};
 use lynceus_enrich::indicator::Kind;
 use lynceus_enrich::local::published::{self, Published};
+use lynceus_enrich::local::{Stamp, stamp};
 use lynceus_enrich::offline::short::Short;
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::evidence::Evidence;
@@ -23,8 +25,17 @@ pub struct Facts {
     known: RwLock<Arc<Vec<Known>>>,
     /// Outside services, where some are on.
     lookups: OnceLock<Arc<Lookups>>,
-    /// Lists that clouds publish, where copies of them are here.
-    published: OnceLock<Published>,
+    clouds: RwLock<Arc<Clouds>>,
+}
+
+/// Lists that clouds publish, as far as copies of them are here.
+#[derive(Debug, Default)]
+struct Clouds {
+    /// Where copies are looked for; `None`: nowhere.
+    folder: Option<PathBuf>,
+    published: Published,
+    /// Of the copies that were read.
+    stamp: Stamp,
 }
 
 /// What is known of a feed, for people.
@@ -72,10 +83,30 @@ impl Facts {
         let _ = self.lookups.set(lookups);
     }
 
-    /// Also knows clouds by the copies of their lists in the usual folder; once.
+    /// Also knows clouds by the copies of their lists in the usual folder.
     pub fn set_published(&self) {
         if let Some(folder) = published::usual_folder() {
-            let _ = self.published.set(Published::open(&folder));
+            self.set_published_in(folder);
+        }
+    }
+
+    /// The same by the copies in `folder`.
+    pub fn set_published_in(&self, folder: PathBuf) {
+        *self.clouds.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Clouds {
+            stamp: stamp(published::files(&folder)),
+            published: Published::open(&folder),
+            folder: Some(folder),
+        });
+    }
+
+    /// Reads the copies again if they are others than before.
+    pub(crate) fn look_at_published(&self) {
+        let known = read(&self.clouds);
+        if let Some(folder) = &known.folder
+            && stamp(published::files(folder)) != known.stamp
+        {
+            tracing::info!(folder = %folder.display(), "lists of clouds read again");
+            self.set_published_in(folder.clone());
         }
     }
 
@@ -122,7 +153,7 @@ impl Knowledge for Facts {
 
     /// By the published lists of AWS, Google Cloud and Oracle Cloud, if copies of all three are here.
     fn in_clouds(&self, ip: IpAddr) -> Option<bool> {
-        self.published.get()?.in_clouds(ip.to_canonical())
+        read(&self.clouds).published.in_clouds(ip.to_canonical())
     }
 
     /// By the registries of the IEEE, as the program's tables have them.
@@ -190,5 +221,30 @@ mod tests {
         let vendor = facts.vendor([0x00, 0x22, 0x72, 1, 2, 3]);
         assert_eq!(vendor.as_deref(), Some("American Micro-Fuel Device Corp."));
         assert_eq!(facts.vendor([0x02, 0x22, 0x72, 1, 2, 3]), None);
+    }
+
+    #[test]
+    fn lists_of_clouds_that_changed_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = Facts::default();
+        let inside = |ip: &str| facts.in_clouds(ip.parse().unwrap());
+        facts.look_at_published();
+        assert_eq!(inside("3.1.2.3"), None);
+        facts.set_published_in(folder.path().to_owned());
+        assert_eq!(inside("3.1.2.3"), None, "there are none yet");
+        let put = |name, text| std::fs::write(folder.path().join(name), text).unwrap();
+        put("aws", "3.0.0.0/9\n");
+        put("gcp", "34.1.0.0/16\n");
+        put("oracle", "129.146.0.0/21\n");
+        assert_eq!(inside("3.1.2.3"), None, "nobody looked again");
+        facts.look_at_published();
+        assert_eq!((inside("3.1.2.3"), inside("8.8.8.8")), (Some(true), Some(false)));
+        put("aws", "8.8.8.0/24\n9.9.9.0/24\n");
+        facts.look_at_published();
+        assert_eq!((inside("3.1.2.3"), inside("8.8.8.8")), (Some(false), Some(true)));
+        std::fs::remove_file(folder.path().join("gcp")).unwrap();
+        facts.look_at_published();
+        assert_eq!(inside("9.9.9.8"), Some(true));
+        assert_eq!(inside("3.1.2.3"), None, "one list is missing");
     }
 }

@@ -7,6 +7,7 @@ pub mod published;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::dossier::Dossier;
 use crate::fact::Fact;
@@ -39,6 +40,19 @@ pub fn usual_folders(home: Option<&Path>) -> Vec<PathBuf> {
 #[must_use]
 pub fn usual_ipfire() -> Vec<PathBuf> {
     vec!["/usr/share/tor/geoip".into(), "/usr/share/tor/geoip6".into()]
+}
+
+/// Name, time of change and length of each file that is there: who sees another one reads them again.
+pub type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
+
+/// The stamp of files, in their order.
+#[must_use]
+pub fn stamp(paths: impl IntoIterator<Item = PathBuf>) -> Stamp {
+    let of = |path: PathBuf| {
+        let metadata = path.metadata().ok()?;
+        Some((path, metadata.modified().ok(), metadata.len()))
+    };
+    paths.into_iter().filter_map(of).collect()
 }
 
 impl Local {

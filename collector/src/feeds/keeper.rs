@@ -1,4 +1,4 @@
-//! Keeps feeds and whitelist fresh, on a thread of its own.
+//! Keeps feeds, whitelist and lists of clouds fresh, on a thread of its own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,7 @@ impl Keeper {
                         _ => return,
                     }
                     work.load_all();
+                    work.facts.look_at_published();
                     if let Err(error) = work.look_at_whitelist() {
                         tracing::error!(error = format!("{error:#}"), "whitelist kept as it was");
                     }

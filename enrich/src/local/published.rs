@@ -10,7 +10,7 @@ use lynceus_model::time::Timestamp;
 use crate::dossier::Dossier;
 use crate::fact::{Fact, Field, Reason, Source};
 use crate::offline::special::is_routable;
-use crate::provider::ranges::{Lists, Said, Says};
+use crate::provider::ranges::{Lists, SOURCES, Said, Says};
 
 const SOURCE: Source = Source::new("ranges");
 
@@ -32,6 +32,11 @@ pub fn usual_folder() -> Option<PathBuf> {
     };
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
     Some(cache.join("lynceus/ranges"))
+}
+
+/// Where the copies of one folder are, those that may not be there too.
+pub fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    SOURCES.iter().map(|source| folder.join(source.name))
 }
 
 /// The copies of one folder.
@@ -91,7 +96,6 @@ fn time(taken: SystemTime) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::ranges::SOURCES;
 
     fn told(published: &Published, ip: &str) -> Vec<Option<bool>> {
         let mut dossier = Dossier::new(ip.parse().unwrap(), Timestamp(0));

@@ -1,13 +1,13 @@
 //! Files about addresses on the collector's machine, opened again when they are others: copies of published lists are a day
 //! old at most where somebody fetches them, and MMDB files come anew every week.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lynceus_enrich::discipline::{Folders, History};
 use lynceus_enrich::local::published::{self, Published};
-use lynceus_enrich::local::{self, Local, MAX_FILES};
+use lynceus_enrich::local::{self, Local, MAX_FILES, Stamp};
 use lynceus_enrich::provider::ranges::SOURCES;
 use lynceus_model::time::Timestamp;
 
@@ -32,9 +32,6 @@ struct Places {
     lists: Vec<PathBuf>,
     published: Option<PathBuf>,
 }
-
-/// Name, time of change and length of each file that counts.
-type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 #[derive(Debug)]
 pub(super) struct Files {
@@ -119,19 +116,9 @@ impl Places {
             .collect();
         paths.sort();
         paths.truncate(MAX_WATCHED - SOURCES.len());
-        let folder = self.published.iter();
-        paths.extend(folder.flat_map(|folder| SOURCES.iter().map(|source| folder.join(source.name))));
-        let of = |path: PathBuf| {
-            let (changed, length) = changed(&path)?;
-            Some((path, changed, length))
-        };
-        paths.into_iter().filter_map(of).collect()
+        paths.extend(self.published.iter().flat_map(|folder| published::files(folder)));
+        local::stamp(paths)
     }
-}
-
-fn changed(path: &Path) -> Option<(Option<SystemTime>, u64)> {
-    let metadata = path.metadata().ok()?;
-    Some((metadata.modified().ok(), metadata.len()))
 }
 
 #[cfg(test)]
