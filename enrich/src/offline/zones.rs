@@ -1,6 +1,8 @@
 //! Time zones: the nominal 15° zone of a longitude, the legal zones of a position, and what a clock shows there.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jiff::tz::{Dst, TimeZone};
 use lynceus_model::time::Timestamp;
@@ -70,7 +72,7 @@ pub(super) fn names() -> &'static [&'static str] {
 /// What the clock shows; `None`: the time zone database of this machine does not know the zone.
 #[must_use]
 pub fn clock(zone: &str, at: Timestamp) -> Option<Clock> {
-    let zone = TimeZone::get(zone).ok()?;
+    let zone = rules(zone)?;
     let time = jiff::Timestamp::from_nanosecond(at.0.into()).ok()?;
     let info = zone.to_offset_info(time);
     let local = time.to_zoned(zone.clone());
@@ -80,6 +82,46 @@ pub fn clock(zone: &str, at: Timestamp) -> Option<Clock> {
         local: local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         abbreviation: info.abbreviation().to_owned(),
     })
+}
+
+/// Zones whose rules are kept: more than there are.
+const MAX_RULES: usize = 1_024;
+
+/// The rules of a zone, read once: those of this machine, else those in the program.
+///
+/// The library looks through all of the machine's zones when the first one is asked for, which costs more than all the
+/// rest of a dossier; whose name is known, its file is.
+fn rules(zone: &str) -> Option<TimeZone> {
+    static RULES: OnceLock<Mutex<HashMap<String, TimeZone>>> = OnceLock::new();
+    let kept = RULES.get_or_init(Mutex::default);
+    let known = kept
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(zone)
+        .cloned();
+    if known.is_some() {
+        return known;
+    }
+    let rules = of_machine(&folder(), zone).or_else(|| TimeZone::get(zone).ok())?;
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < MAX_RULES {
+        kept.insert(zone.to_owned(), rules.clone());
+    }
+    Some(rules)
+}
+
+/// Where this machine has its zones.
+fn folder() -> PathBuf {
+    std::env::var_os("TZDIR").map_or_else(|| PathBuf::from("/usr/share/zoneinfo"), PathBuf::from)
+}
+
+fn of_machine(folder: &Path, zone: &str) -> Option<TimeZone> {
+    let is_name = |part: &str| part.starts_with(|first: char| first.is_ascii_alphabetic());
+    if !zone.split('/').all(is_name) {
+        return None;
+    }
+    let rules = std::fs::read(folder.join(zone)).ok()?;
+    TimeZone::tzif(zone, &rules).ok()
 }
 
 /// Opened when first asked: it takes some milliseconds.
@@ -124,6 +166,42 @@ mod tests {
         }
         assert!(legal(91.0, 0.0).is_empty());
         assert!(legal(f64::NAN, 0.0).is_empty());
+    }
+
+    #[test]
+    fn rules_of_this_machine_come_first() {
+        let folder = tempfile::tempdir().unwrap();
+        // RFC 9636: a zone without changes, an hour and a half east; the footer says it for all times.
+        let mut file = Vec::new();
+        for version in [b'2', b'2'] {
+            file.extend_from_slice(b"TZif");
+            file.push(version);
+            file.extend_from_slice(&[0; 15]);
+            let counts: [u32; 6] = [0, 0, 0, 0, 1, 4];
+            counts
+                .iter()
+                .for_each(|count| file.extend_from_slice(&count.to_be_bytes()));
+            file.extend_from_slice(&5_400_i32.to_be_bytes());
+            file.extend_from_slice(&[0, 0]);
+            file.extend_from_slice(b"XYZ\0");
+        }
+        file.extend_from_slice(b"\nXYZ-1:30\n");
+        std::fs::create_dir(folder.path().join("Europe")).unwrap();
+        std::fs::write(folder.path().join("Europe/Nowhere"), file).unwrap();
+        let zone = of_machine(folder.path(), "Europe/Nowhere").unwrap();
+        let offset = zone.to_offset(jiff::Timestamp::from_second(1_782_907_200).unwrap());
+        assert_eq!(offset.seconds(), 5_400);
+        std::fs::write(folder.path().join("Damaged"), "TZif2").unwrap();
+        for name in [
+            "Damaged",
+            "Missing",
+            "",
+            "../Damaged",
+            "/Damaged",
+            "Europe/../Damaged",
+        ] {
+            assert_eq!(of_machine(folder.path(), name), None, "{name}");
+        }
     }
 
     #[test]
