@@ -1,11 +1,11 @@
 //! What is known of an address: feeds, our own sensors, evidence that names it; and where it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use lynceus_enrich::dossier::{Dossier, PARTS};
-use lynceus_enrich::fact::Field as DossierField;
+use lynceus_enrich::fact::{Field as DossierField, Group};
 use lynceus_enrich::offline::tables::Tables;
 use lynceus_model::address;
 use lynceus_model::evidence::Evidence;
@@ -38,6 +38,9 @@ const LOOKED_FOR: [DossierField; 9] = [
 const MAX_VALUE: usize = 200;
 /// A way has many steps.
 const MAX_ROUTE: usize = 4000;
+
+/// A name, its value, and what stands behind it.
+type Line = (String, Vec<String>);
 
 /// What is known of one address.
 pub(super) struct Address {
@@ -133,9 +136,13 @@ impl Web {
 }
 
 impl Address {
-    /// Names and values for people.
-    pub(super) fn lines(&self, clock: &Clock) -> Vec<(String, Vec<String>)> {
-        let mut lines = vec![("kind".to_owned(), vec![self.kind().to_owned()])];
+    /// Names and values for people, by what they are about.
+    pub(super) fn lines(&self, clock: &Clock) -> BTreeMap<Group, Vec<Line>> {
+        let mut parts = BTreeMap::new();
+        parts.insert(
+            Group::Address,
+            vec![("kind".to_owned(), vec![self.kind().to_owned()])],
+        );
         for merged in self.dossier.fields() {
             if PARTS.contains(&merged.field) {
                 continue;
@@ -165,6 +172,7 @@ impl Address {
             if !about.is_empty() {
                 values.push(human::printable(&about, 300));
             }
+            let lines = parts.entry(merged.field.group()).or_insert_with(Vec::new);
             lines.push((merged.field.title().to_owned(), values));
         }
         let seen = match (self.first, self.last) {
@@ -177,8 +185,9 @@ impl Address {
             ),
             _ => "has no profile of its own: no sensor watched it, or it expired".to_owned(),
         };
-        lines.push(("own sensors".to_owned(), vec![seen]));
-        lines
+        let own = parts.entry(Group::Address).or_default();
+        own.push(("own sensors".to_owned(), vec![seen]));
+        parts
     }
 
     pub(super) fn kind(&self) -> &'static str {
@@ -189,5 +198,60 @@ impl Address {
             ip if address::is_public(ip) => "public",
             _ => "special use",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lynceus_enrich::fact::{Fact, Reason, Source};
+
+    use super::*;
+
+    #[test]
+    fn what_others_said_stands_apart() {
+        let ip = "192.0.2.1".parse().unwrap();
+        let mut dossier = Dossier::new(ip, Timestamp(0));
+        let at = Some(Timestamp::from_secs(1_782_907_200));
+        let said = [
+            Fact::new(DossierField::Asn, 64_496_u32, Source::new("asn")),
+            Fact::new(DossierField::Reputation, "malicious", Source::new("greynoise")),
+            Fact::new(DossierField::Route, "192.0.2.9 1.0 ms", Source::new("traceroute")),
+        ];
+        dossier.extend(said.map(|fact| fact.as_of(at)));
+        let no_answer = Reason::NotAsked("needs a key".into());
+        dossier.add(Fact::unknown(
+            DossierField::Feeds,
+            no_answer,
+            Source::new("feeds"),
+        ));
+        let address = Address {
+            ip,
+            me: false,
+            windows: 0,
+            first: None,
+            last: None,
+            listed: None,
+            evidence: Vec::new(),
+            point: None,
+            dossier: Arc::new(dossier),
+        };
+        let parts = address.lines(&Clock::utc());
+        let headings: Vec<Option<&str>> = parts.keys().map(|group| group.heading()).collect();
+        assert_eq!(
+            headings,
+            [None, Some("what others said"), Some("what probes found")]
+        );
+        let names = |group| {
+            parts[&group]
+                .iter()
+                .map(|line: &Line| line.0.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(Group::Address), ["kind", "ASN", "feeds", "own sensors"]);
+        let reputation = (
+            "reputation".to_owned(),
+            vec!["malicious".to_owned(), "GreyNoise of 2026-07-01".to_owned()],
+        );
+        assert_eq!(parts[&Group::Said], [reputation]);
     }
 }

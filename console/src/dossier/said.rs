@@ -13,10 +13,7 @@ use crate::text::Tone;
 
 /// Adds a block for each group that somebody spoke of.
 pub(super) fn rows(dossier: &Dossier, table: &mut Table) {
-    for (group, heading) in [
-        (Group::Said, "what others said"),
-        (Group::Probed, "what probes found"),
-    ] {
+    for group in [Group::Said, Group::Probed] {
         let fields: Vec<Merged<'_>> = dossier
             .fields()
             .filter(|merged| merged.field.group() == group)
@@ -25,7 +22,10 @@ pub(super) fn rows(dossier: &Dossier, table: &mut Table) {
             continue;
         }
         table.row(Vec::new());
-        table.row(vec![Cell::toned(Tone::Heading, heading)]);
+        table.row(vec![Cell::toned(
+            Tone::Heading,
+            group.heading().unwrap_or_default(),
+        )]);
         let silent = silent(&fields);
         let spoke = |merged: &&Merged<'_>| match &merged.value {
             // Whose sources say nothing at all is told once for all fields.

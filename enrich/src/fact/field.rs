@@ -22,6 +22,18 @@ pub enum Group {
     Probed,
 }
 
+impl Group {
+    /// What stands above it for people; nothing above the first.
+    #[must_use]
+    pub const fn heading(self) -> Option<&'static str> {
+        match self {
+            Self::Address => None,
+            Self::Said => Some("what others said"),
+            Self::Probed => Some("what probes found"),
+        }
+    }
+}
+
 macro_rules! fields {
     ($($(#[$note:meta])* $name:ident = $text:literal, $shape:ident, $title:literal;)*) => {
         /// A property of an address.

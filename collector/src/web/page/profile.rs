@@ -268,9 +268,15 @@ struct AddressPage {
     shell: Shell,
     ip: IpAddr,
     has_profile: bool,
-    facts: Vec<(String, Vec<Cell>)>,
+    parts: Vec<Part>,
     map: String,
     evidence: Table,
+}
+
+/// Lines about one thing, with what stands above them.
+struct Part {
+    heading: Option<&'static str>,
+    facts: Vec<(String, Vec<Cell>)>,
 }
 
 pub(super) async fn address(
@@ -283,10 +289,16 @@ pub(super) async fn address(
     let clock = &web.0.clock;
     Ok(html(&AddressPage {
         has_profile: known.windows > 0,
-        facts: known
+        parts: known
             .lines(clock)
             .into_iter()
-            .map(|(name, values)| (name, values.into_iter().map(Cell::Text).collect()))
+            .map(|(group, lines)| Part {
+                heading: group.heading(),
+                facts: lines
+                    .into_iter()
+                    .map(|(name, values)| (name, values.into_iter().map(Cell::Text).collect()))
+                    .collect(),
+            })
             .collect(),
         map: known
             .point
