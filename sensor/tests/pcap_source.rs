@@ -348,3 +348,29 @@ fn a_decoding_source_gives_flows_and_application_events() {
     assert_eq!(source.watermark(), Timestamp::from_secs(101));
     assert_eq!((source.heads().taken, source.decoders().events), (2, 2));
 }
+
+/// One call may span hours where there is little traffic: a flow that ended stands before a message of later.
+#[test]
+fn events_come_in_the_order_in_which_they_became_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse.pcap");
+    let mut file = LITTLE.pcap(0xa1b2_c3d4, 1);
+    let frame = dns_query();
+    for seconds in [100, 5_000, 9_000] {
+        file.extend(LITTLE.record(seconds, 0, &frame, frame.len() as u32));
+    }
+    std::fs::write(&path, &file).unwrap();
+    let source = PcapSource::new([path], FlowTableConfig::default(), Depth::Deep);
+    let mut source = source.with_decoders(HeadLimits::DEFAULT);
+    let mut events = Vec::new();
+    while source.next(&mut events).unwrap() != Status::Ended {}
+    let order: Vec<(bool, i64)> = events
+        .iter()
+        .map(|event| match event {
+            Event::Flow(update) => (true, update.flow.first.0 / 1_000_000_000),
+            Event::App(record) => (false, record.time.0 / 1_000_000_000),
+        })
+        .collect();
+    let expected = [100, 5_000, 9_000].map(|seconds| [(false, seconds), (true, seconds)]);
+    assert_eq!(order, expected.concat());
+}

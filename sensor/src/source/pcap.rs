@@ -169,7 +169,10 @@ impl PcapSource {
 
     /// Takes the messages that were decoded since the last call, in the order of their packets.
     pub fn take_messages(&mut self) -> impl Iterator<Item = AppRecord> + '_ {
-        self.apps.iter_mut().flat_map(|apps| apps.records.drain(..))
+        self.apps
+            .iter_mut()
+            .flat_map(Apps::take)
+            .map(|(_, record)| record)
     }
 
     #[must_use]
@@ -249,6 +252,7 @@ impl PcapSource {
             if let Err(reason) = parsed {
                 if let (Refused::Arp, Some(apps), Some(link)) = (reason, &mut self.apps, raw.link) {
                     apps.arp(&frame, link, raw.time);
+                    apps.mark(flows.len());
                 }
                 self.counts.refused[reason as usize].add(raw.wire_len);
                 if is_late {
@@ -264,6 +268,7 @@ impl PcapSource {
                     let place = self.table.packet(&packet, raw.time, raw.wire_len, flows)?;
                     let (heads, originator) = self.table.heads(place);
                     let service = apps.packet(&frame, &packet, heads, originator, raw.time);
+                    apps.mark(flows.len());
                     if service != Service::Unseen {
                         self.table.note(place, service);
                     }
@@ -305,8 +310,15 @@ impl Source for PcapSource {
     fn next(&mut self, events: &mut Vec<Event>) -> anyhow::Result<Status> {
         let mut flows = std::mem::take(&mut self.flows);
         let status = self.next_flows(&mut flows);
-        events.extend(self.take_messages().map(|record| Event::App(Box::new(record))));
-        events.extend(flows.drain(..).map(|flow| Event::Flow(Box::new(flow))));
+        // In the order in which they became known: a message hours later must not close windows whose flows come behind it.
+        let mut ended = flows.drain(..).map(|flow| Event::Flow(Box::new(flow)));
+        let mut given = 0;
+        for (after, record) in self.apps.iter_mut().flat_map(Apps::take) {
+            events.extend(ended.by_ref().take(after - given));
+            given = after;
+            events.push(Event::App(Box::new(record)));
+        }
+        events.extend(ended);
         self.flows = flows;
         Ok(status?)
     }

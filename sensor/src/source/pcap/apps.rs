@@ -32,6 +32,8 @@ pub(super) struct Apps {
     decoder: Decoder,
     counts: HeadCounts,
     pub(super) records: Vec<AppRecord>,
+    /// How many flows were reported before each record, since the records were taken last.
+    after: Vec<usize>,
 }
 
 /// What the selector did.
@@ -51,7 +53,19 @@ impl Apps {
             decoder: Decoder::default(),
             counts: HeadCounts::default(),
             records: Vec::new(),
+            after: Vec::new(),
         }
+    }
+
+    /// New records came after so many flows.
+    #[inline]
+    pub(super) fn mark(&mut self, flows: usize) {
+        self.after.resize(self.records.len(), flows);
+    }
+
+    /// Takes the records, each with how many flows were reported before it.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = (usize, AppRecord)> + '_ {
+        self.after.drain(..).zip(self.records.drain(..))
     }
 
     pub(super) const fn counts(&self) -> &HeadCounts {
@@ -83,12 +97,12 @@ impl Apps {
                 self.counts.refused[reason as usize] += 1;
                 Service::Unseen
             }
-            Choice::Take { bytes } => self.take(frame, packet, bytes, originator, time),
+            Choice::Take { bytes } => self.decode(frame, packet, bytes, originator, time),
         }
     }
 
     /// Hands a payload to the decoders in the pieces in which the kernel sends it.
-    fn take(
+    fn decode(
         &mut self,
         frame: &Slice<'_>,
         packet: &Packet,
