@@ -1,0 +1,18 @@
+//! What is played, by what shows it.
+
+#[path = "scenes/flows.rs"]
+mod flows;
+#[path = "scenes/scans.rs"]
+mod scans;
+#[path = "scenes/words.rs"]
+mod words;
+
+pub(crate) use words::Certificates;
+
+use super::stage::Stage;
+
+pub(crate) fn play(stage: &mut Stage, certificates: &Certificates) {
+    scans::play(stage);
+    flows::play(stage);
+    words::play(stage, certificates);
+}
