@@ -80,13 +80,11 @@ fn configure(folder: &Path, certificate: &[u8]) {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let bad = format!(
-        "198.51.80.1\n2001:db8::80:1\nlisted.example\nhttp://evil.example/payload.bin\nAS15169\n\
-         t12d020400_04659ec43a24_38660d1a2b28\n"
-    );
+    let bad = "198.51.80.1\n2001:db8::80:1\nlisted.example\nhttp://evil.example/payload.bin\nAS15169\n\
+               t12d020400_04659ec43a24_38660d1a2b28\n";
     // Of the hellos of `messages.rs`: MD5 of `771,49199-49200,0-10-11-13,29-23,0` and of `771,49199,11`.
     for (name, lines) in [
-        ("bad", bad.as_str()),
+        ("bad", bad),
         ("ja3", "1f4b8d65612ee195acc058194ef6fd00\n"),
         ("ja3s", "70745099b394fe3f42264227c098cc98\n"),
         ("certificate", hash.as_str()),
@@ -111,8 +109,11 @@ fn configure(folder: &Path, certificate: &[u8]) {
     std::fs::write(folder.join("lynceus.toml"), feeds.concat() + network).unwrap();
 }
 
+/// Type and profile.
+type Findings = BTreeSet<(String, IpAddr)>;
+
 /// Plays everything over a family and reads it with the program. Gives what was expected and what came.
-fn analyze(family: Family) -> (BTreeSet<(String, IpAddr)>, BTreeSet<(String, IpAddr)>) {
+fn analyze(family: Family) -> (Findings, Findings) {
     let folder = tempfile::tempdir().unwrap();
     let certificates = Certificates::new();
     let mut stage = Stage {
