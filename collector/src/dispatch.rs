@@ -16,6 +16,7 @@ mod outliers;
 mod patient;
 mod related;
 mod rest;
+mod summary;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -6,8 +6,9 @@ use lynceus_detect::outlier::{Counters, Judged, Knows};
 use lynceus_detect::{History, ProfileUpdate};
 use lynceus_model::alert::{Accumulator, AlertPolicy};
 use lynceus_model::evidence::Evidence;
+use lynceus_model::outlier::Values;
 use lynceus_model::profile::ProfileDelta;
-use lynceus_model::time::{Timestamp, WindowPlan};
+use lynceus_model::time::Timestamp;
 use lynceus_model::window::{SensorId, Stage, WindowId};
 use lynceus_proto::batch::Content;
 use lynceus_proto::v1;
@@ -19,6 +20,7 @@ use super::options::EngineOptions;
 use super::outliers::Outliers;
 use super::related;
 use super::rest::{forgotten_before, is_at_rest};
+use super::summary::summary;
 use crate::earlier::LookBack;
 use crate::knowledge::Facts;
 use crate::modules::Item;
@@ -34,6 +36,8 @@ pub(super) struct Engine {
     outliers: Outliers,
     /// Earlier windows of the profile that is looked at, once they were asked for.
     earlier: Option<LookBack>,
+    /// Features of the window that is looked at, once something was found in it.
+    features: Option<Values>,
     /// Newest event time.
     now: Timestamp,
 }
@@ -47,6 +51,7 @@ impl Engine {
             left_out: LeftOut::new(Arc::clone(&options.facts)),
             outliers: Outliers::new(&options),
             earlier: None,
+            features: None,
             replay: Replay {
                 from: replay_from,
                 run,
@@ -138,7 +143,8 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let history = earlier(&mut self.earlier, &self.windows, item.profile.window, store)?;
         let history = History::new(history);
-        self.outliers.explain(evidence, &item.profile, &history, store)
+        let window = (&*item.profile, &mut self.features);
+        self.outliers.explain(evidence, window, &history, store)
     }
 
     /// The same for what was found elsewhere: with its window as it is now, if it is in memory.
@@ -152,7 +158,8 @@ impl Engine {
             Some(hot) => {
                 let mut history = None;
                 let history = History::new(earlier(&mut history, &self.windows, id, store)?);
-                self.outliers.explain(evidence, &hot.row.profile, &history, store)
+                let window = (&*hot.row.profile, &mut None);
+                self.outliers.explain(evidence, window, &history, store)
             }
             None => Ok(()),
         }
@@ -206,7 +213,7 @@ impl Engine {
 
     /// What the whitelist knows of addresses grows with the updates, so that it does not depend on how they were grouped.
     pub(super) fn learn(&mut self, item: &Item) {
-        self.earlier = None;
+        (self.earlier, self.features) = (None, None);
         let update = item.update();
         self.left_out.learn(&update.apps, &update.flows);
     }
@@ -471,33 +478,4 @@ fn earlier<'a>(
         None => LookBack::new(Arc::new(windows.history(id, store)?)),
     };
     Ok(known.insert(found))
-}
-
-fn summary(hot: &Hot, plan: &WindowPlan, accumulator: &Accumulator, threshold: f64) -> v1::WindowSummary {
-    let profile = &hot.row.profile;
-    let totals = &profile.totals;
-    let counts = [
-        &totals.client_established,
-        &totals.client_not_established,
-        &totals.server_established,
-        &totals.server_not_established,
-    ];
-    v1::WindowSummary {
-        start: profile.window.start.0,
-        end: profile.window.start.saturating_add(plan.width).0,
-        number: plan.number_of(profile.window.start),
-        seen: profile.span.map(|(first, last)| v1::Span {
-            first: first.0,
-            last: last.0,
-        }),
-        flows: totals.flows(),
-        packets: counts.iter().map(|counts| counts.packets()).sum(),
-        bytes: counts.iter().map(|counts| counts.bytes()).sum(),
-        evidence: hot.row.evidence,
-        alerts: hot.row.alerts,
-        threat: hot.row.alerted + accumulator.sum(profile.window),
-        threshold,
-        truncated: profile.truncated(),
-        closed: hot.row.closed,
-    }
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier};
 use lynceus_detect::{Context, Detector, History, ProfileUpdate};
 use lynceus_model::evidence::{Evidence, EvidenceType};
+use lynceus_model::outlier::Values;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::{SensorId, Stage, WindowId};
 
@@ -125,11 +126,12 @@ impl Outliers {
         Ok((found, judged))
     }
 
-    /// Notes evidence of another detector, and adds the account of the window to it.
+    /// Notes evidence of another detector, and adds the account of the window to it. `values`: see
+    /// [`Outlier::explain`].
     pub(super) fn explain(
         &mut self,
         evidence: &mut Evidence,
-        profile: &ProfileDelta,
+        (profile, values): (&ProfileDelta, &mut Option<Values>),
         history: &History<'_>,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
@@ -146,7 +148,7 @@ impl Outliers {
             start: evidence.window_start,
         };
         detector.saw(window, evidence.kind, profile.window);
-        detector.explain(evidence, profile, history.windows());
+        detector.explain(evidence, profile, history.windows(), values);
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! Accounts for the evidence of other detectors: how unusual are the numbers that they looked at?
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Feature, OwnPast};
 use lynceus_model::outlier::features::place_of;
-use lynceus_model::outlier::{FEATURES, Reference, Scorer, sentence};
+use lynceus_model::outlier::{FEATURES, Reference, Scorer, Values, sentence};
 use lynceus_model::profile::ProfileDelta;
 
 use super::{Judged, Outlier, Role};
@@ -38,7 +39,15 @@ impl Outlier {
     ///
     /// `profile` is the window that is looked at. A finding in another window has no numbers before that one is over:
     /// how far it has come at this moment depends on how updates travelled.
-    pub fn explain(&self, evidence: &mut Evidence, profile: &ProfileDelta, earlier: &[ProfileDelta]) {
+    ///
+    /// `values`: the features of that window, kept for what else is found in it at this moment; `None` at first.
+    pub fn explain(
+        &self,
+        evidence: &mut Evidence,
+        profile: &ProfileDelta,
+        earlier: &[ProfileDelta],
+        values: &mut Option<Values>,
+    ) {
         if evidence.kind == EvidenceType::Outlier {
             return;
         }
@@ -46,7 +55,10 @@ impl Outlier {
         let name = self.name_of(role);
         let window = profile.window;
         if (evidence.profile, evidence.window_start) == (window.profile, window.start) {
-            let (numbers, peers) = self.numbers(evidence.kind, profile, earlier, role);
+            let values = values.get_or_insert_with(|| {
+                self.values_of(profile, earlier, self.open.get(&(window.start, window)))
+            });
+            let (numbers, peers) = self.numbers(evidence.kind, window.profile, values, role);
             evidence.account = Some(words(&numbers, evidence.kind, peers, &name));
             put(evidence, numbers);
         } else {
@@ -59,15 +71,13 @@ impl Outlier {
     fn numbers(
         &self,
         kind: EvidenceType,
-        profile: &ProfileDelta,
-        earlier: &[ProfileDelta],
+        profile: IpAddr,
+        values: &Values,
         role: Role,
     ) -> (Vec<Number>, u64) {
-        let window = profile.window;
-        let values = self.values_of(profile, earlier, self.open.get(&(window.start, window)));
         let compiled = self.baselines.get(&role).and_then(super::Baseline::last_compiled);
         let peers = compiled.map_or(&[][..], |compiled| &compiled.features);
-        let own = self.owns.get(&window.profile).map(|own| &own.past);
+        let own = self.owns.get(&profile).map(|own| &own.past);
         let scorer = Scorer { peers, own };
         let numbers = used_by(kind).iter().filter_map(|name| {
             let feature = place_of(name)?;
