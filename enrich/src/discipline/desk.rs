@@ -65,7 +65,8 @@ impl Desk {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         match &options.only {
-            None => providers.retain(|provider| provider.enabled()),
+            None => providers
+                .retain(|provider| provider.enabled() && !options.without.contains(&provider.info().name)),
             Some(names) => {
                 let known: Vec<&str> = providers.iter().map(|provider| provider.info().name).collect();
                 if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {

@@ -50,6 +50,8 @@ pub struct Options {
     pub leave: Leave,
     /// Names of providers to ask, instead of those that are switched on.
     pub only: Option<Vec<String>>,
+    /// Names of providers that are left out of those that are switched on.
+    pub without: Vec<&'static str>,
     /// Kept answers of any provider are good so long, instead of each one's own time.
     pub max_age: Option<Duration>,
     /// Folder of the history, instead of the usual one.
@@ -65,6 +67,7 @@ impl Default for Options {
         Self {
             leave: Leave::PASSIVE,
             only: None,
+            without: Vec::new(),
             max_age: None,
             history: None,
             patience: Duration::from_secs(5),

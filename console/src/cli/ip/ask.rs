@@ -152,7 +152,7 @@ impl Asking {
         addresses: &[IpAddr],
         known: &mut dyn FnMut(IpAddr) -> Dossier,
     ) -> anyhow::Result<HashMap<IpAddr, Vec<Fact>>> {
-        let desk = self.open()?;
+        let desk = self.for_dossiers()?;
         if self.active {
             who::announce(&desk);
         }
@@ -244,6 +244,17 @@ impl Asking {
         self.desk(&self.settings()?).map_err(|error| anyhow!(error))
     }
 
+    /// Without those that a dossier does not ask because it knows what they say; offline that would be a place in the
+    /// count of questions for each address, and nothing else.
+    fn for_dossiers(&self) -> anyhow::Result<Desk> {
+        let without = if self.active { &[][..] } else { &OWN };
+        let options = Options {
+            without: without.to_vec(),
+            ..self.options()
+        };
+        Self::desk_with(&self.settings()?, options).map_err(|error| anyhow!(error))
+    }
+
     pub(super) const fn is_active(&self) -> bool {
         self.active
     }
@@ -266,7 +277,11 @@ impl Asking {
     /// # Errors
     /// A provider's name is not known, or a setting may not be so.
     pub(super) fn desk(&self, settings: &Settings) -> Result<Desk, String> {
-        let options = Options {
+        Self::desk_with(settings, self.options())
+    }
+
+    fn options(&self) -> Options {
+        Options {
             leave: self.leave(),
             only: self.providers.clone(),
             max_age: self
@@ -275,7 +290,10 @@ impl Asking {
             patience: Duration::from_secs(self.patience.into()),
             history: self.cache.clone().flatten(),
             ..Options::default()
-        };
+        }
+    }
+
+    fn desk_with(settings: &Settings, options: Options) -> Result<Desk, String> {
         if let Some(file) = options.history.as_ref().filter(|path| path.is_file()) {
             let file = file.display();
             return Err(format!(
