@@ -47,6 +47,7 @@ const page = await open(desktop);
 await page.goto(url);
 assert.match(await text(page, "h1"), /10\.0\.0\.66 looks infected/);
 await page.locator("#live").filter({ hasText: "live" }).waitFor();
+assert.match(await text(page, "main"), /rows of logs seen/);
 await shot(page, "overview");
 
 // Why: alert, evidence, flows.

@@ -1,7 +1,7 @@
 //! Hooks beside other people's programs, and the program `lynceus flows -i` from start to every kind of end.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lynceus_sensor::kernel::attach::HookChoice;
 use lynceus_tests::foreign::{ForeignProgram, Hook};
@@ -203,7 +203,11 @@ fn an_interface_that_goes_and_comes_back_is_observed_again() {
         VethOptions::default(),
     )
     .unwrap();
-    std::thread::sleep(Duration::from_millis(2_500));
+    let begin = Instant::now();
+    while attached_to(&pair.receiver, "recv1").is_empty() {
+        assert!(begin.elapsed() < PATIENCE, "it is not observed again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     send_on(&pair.sender, "send1", 20);
     let captured = live.finish().unwrap();
     captured.assert_accounted();
@@ -229,13 +233,18 @@ fn flows(namespace: &Netns, hook: &str) -> Running {
     Running::start(command, "observing", PATIENCE).expect("lynceus observes")
 }
 
-/// Programs on recv0, as `bpftool net` would list them.
+/// Programs on recv0.
 fn attached(namespace: &Netns) -> Vec<String> {
+    attached_to(namespace, Pair::RX)
+}
+
+/// Programs on an interface, as `bpftool net` would list them.
+fn attached_to(namespace: &Netns, interface: &str) -> Vec<String> {
     use aya::programs::{SchedClassifier, TcAttachType};
 
     let mut found = Vec::new();
     if namespace
-        .ip("-d link show dev recv0")
+        .ip(&format!("-d link show dev {interface}"))
         .expect("the link is there")
         .contains("prog/xdp")
     {
@@ -245,11 +254,11 @@ fn attached(namespace: &Netns) -> Vec<String> {
         (TcAttachType::Ingress, "ingress"),
         (TcAttachType::Egress, "egress"),
     ] {
-        let query = namespace.run(|| SchedClassifier::query_tcx(Pair::RX, direction));
+        let query = namespace.run(|| SchedClassifier::query_tcx(interface, direction));
         let (_, programs) = query.expect("the kernel lists TCX programs");
         found.extend(programs.iter().map(|_| format!("tcx {name}")));
         let filters = namespace
-            .tc(&format!("filter show dev recv0 {name}"))
+            .tc(&format!("filter show dev {interface} {name}"))
             .unwrap_or_default();
         let ours = filters.lines().filter(|line| line.contains("lynceus"));
         found.extend(ours.map(|_| format!("clsact {name}")));
