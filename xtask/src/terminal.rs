@@ -57,8 +57,10 @@ impl Terminal {
     fn screen(&self, keys: &[&str], shown: &str) -> anyhow::Result<String> {
         let (columns, lines) = (COLUMNS.to_string(), LINES.to_string());
         let mut start = self.tmux();
-        start.args(["-f", "/dev/null", "new-session", "-d", "-s", SESSION]);
+        start.args(["-u", "-f", "/dev/null", "new-session", "-d", "-s", SESSION]);
         start.args(["-x", &columns, "-y", &lines, PROGRAM]);
+        // Lines and arrows as most people see them, whatever the locale here.
+        start.env("LC_ALL", "C.UTF-8");
         execute(start.env_remove("TMUX").env_remove("NO_COLOR"))?;
         let taken = self.keyed(keys, shown);
         execute(self.tmux().arg("kill-server"))?;
@@ -133,16 +135,18 @@ fn svg(screen: &str) -> String {
          'Liberation Mono', Menlo, Consolas, monospace\" font-size=\"14\">\n<rect width=\"100%\" height=\"100%\" rx=\"8\" \
          fill=\"{BACK}\"/>\n"
     );
+    // tmux says only what changes, over the ends of lines as well.
+    let mut look = Look::default();
     for (number, line) in screen.lines().take(LINES).enumerate() {
-        draw(&mut out, line, 8.0 + number as f64 * CELL.1);
+        look = draw(&mut out, line, look, 8.0 + number as f64 * CELL.1);
     }
     out.push_str("</svg>\n");
     out
 }
 
-/// Draws one line: runs of characters that look alike, each at its own column, whatever the font's widths are.
-fn draw(out: &mut String, line: &str, top: f64) {
-    let mut look = Look::default();
+/// Draws one line: runs of characters that look alike, each at its own column, whatever the font's widths are. Begins with
+/// a look, and gives the one at its end.
+fn draw(out: &mut String, line: &str, mut look: Look, top: f64) -> Look {
     let mut column = 0;
     let mut run = String::new();
     let mut rest = line.chars().peekable();
@@ -166,6 +170,7 @@ fn draw(out: &mut String, line: &str, top: f64) {
         run.push(c);
     }
     flush(out, &mut run, &mut column, &look, top);
+    look
 }
 
 fn flush(out: &mut String, run: &mut String, column: &mut usize, look: &Look, top: f64) {
@@ -279,6 +284,15 @@ mod tests {
             picture.contains("fill=\"#ff0000\""),
             "turned: the front color is behind"
         );
+    }
+
+    #[test]
+    fn a_color_goes_on_in_the_next_line() {
+        let picture = svg("\u{1b}[31ma\nb\u{1b}[39m\nc");
+        assert_eq!(picture.matches("fill=\"#e06c75\"").count(), 2);
+        assert!(picture.contains(&format!(
+            "fill=\"{FRONT}\" textLength=\"8.4\" lengthAdjust=\"spacingAndGlyphs\" xml:space=\"preserve\">c<"
+        )));
     }
 
     #[test]
