@@ -85,6 +85,7 @@ impl Capture {
             Self::Kernel(source) => source.status(),
             Self::Logs(source) => SensorStatus {
                 name: "logs".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
                 points: vec![source.counts().point("rows of logs")],
                 losses: source.counts().losses(),
                 ..SensorStatus::default()

@@ -148,6 +148,17 @@ pub(in super::super) fn cards(
         .iter()
         .map(|sensor| rates::lost(&sensor.status))
         .sum();
+    // What sensors of packets count; readers of logs count rows.
+    let mut points = health
+        .sensors
+        .iter()
+        .flat_map(|sensor| &sensor.status.points)
+        .peekable();
+    let (unit, each) = if points.peek().is_some() && points.all(|point| point.hook == "log") {
+        ("rows of logs", "row")
+    } else {
+        ("packets", "packet")
+    };
     let at_least = |count: usize| {
         let more = if count == 100_000 { "≥ " } else { "" };
         format!("{more}{}", human::count(count as u64))
@@ -198,17 +209,17 @@ pub(in super::super) fn cards(
             human::short_count(seen),
             match packets.last() {
                 Some(now) => format!(
-                    "packets seen, {} a second now",
+                    "{unit} seen, {} a second now",
                     human::short_count(now.round() as u64)
                 ),
-                None => "packets seen".to_owned(),
+                None => format!("{unit} seen"),
             },
             "",
         ),
         card(
             human::count(lost),
             if lost == 0 {
-                "lost: every packet is accounted for".to_owned()
+                format!("lost: every {each} is accounted for")
             } else {
                 "packets, flows or messages lost".to_owned()
             },
@@ -221,7 +232,7 @@ pub(in super::super) fn cards(
         ),
     ];
     if packets.len() > 1 {
-        cards[2].drawing = svg::spark(&packets, "packets a second over the last minutes");
+        cards[2].drawing = svg::spark(&packets, &format!("{unit} a second over the last minutes"));
     }
     // Nobody is connected to a store that is only looked at.
     if !web.0.options.live || watching.is_empty() && !health.sensors.is_empty() {
