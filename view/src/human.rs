@@ -189,6 +189,12 @@ impl Clock {
         self.format(time, "%Y-%m-%d %H:%M")
     }
 
+    /// `01-31 10:21`
+    #[must_use]
+    pub fn day_minute(&self, time: Timestamp) -> String {
+        self.format(time, "%m-%d %H:%M")
+    }
+
     /// `10:21`
     #[must_use]
     pub fn minute(&self, time: Timestamp) -> String {

@@ -264,6 +264,54 @@ fn one_key_opens_the_dive_into_the_window_and_closes_it() {
 }
 
 #[test]
+fn windows_folds_order_theme_and_reload_have_their_keys() {
+    let mut app = app();
+    let code = |app: &mut App, code| app.update(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+    let hour = |app: &App| {
+        app.wanted
+            .map(|window| (window.start.0 / 1_000_000_000 - START) / 3600)
+    };
+    assert_eq!(hour(&app), Some(0));
+    assert!(matches!(
+        press(&mut app, "]")[..],
+        [Effect::Ask(Request::Window(_))]
+    ));
+    assert_eq!(hour(&app), Some(1));
+    assert_eq!(press(&mut app, "]"), [], "there is no later one");
+    press(&mut app, "e[");
+    assert_eq!((app.screen, hour(&app)), (Screen::SourcePorts, Some(0)));
+
+    let mut app = self::app();
+    assert_eq!(app.tree.rows().len(), 3);
+    press(&mut app, "l");
+    assert_eq!(app.tree.rows().len(), 5, "its windows");
+    code(&mut app, KeyCode::Left);
+    assert_eq!(app.tree.rows().len(), 3);
+    let first = |app: &App| match app.tree.rows()[0] {
+        crate::tui::tree::Row::Profile(at) => app.tree.profiles()[at].ip,
+        crate::tui::tree::Row::Window(..) => panic!("a window stands first"),
+    };
+    assert_eq!(first(&app), ip("192.168.2.12"), "the most threatening");
+    press(&mut app, "S");
+    assert_ne!(first(&app), ip("192.168.2.12"), "the other way round");
+    press(&mut app, "T");
+    assert_eq!(app.theme, Theme::Light);
+    assert_eq!(press(&mut app, "o")[0], Effect::Ask(Request::Reload));
+    press(&mut app, "G");
+    assert_eq!(app.tree.cursor.selected, 2);
+    code(&mut app, KeyCode::Home);
+    assert_eq!(app.tree.cursor.selected, 0);
+    code(&mut app, KeyCode::PageDown);
+    assert!(app.tree.cursor.selected > 0);
+    press(&mut app, "\t");
+    code(&mut app, KeyCode::BackTab);
+    assert_eq!(app.pane, Pane::Tree);
+    let follows = app.follow;
+    press(&mut app, "f");
+    assert_ne!(app.follow, follows);
+}
+
+#[test]
 fn what_has_no_room_is_counted_and_told() {
     use crate::tui::refused::MAX_NAMES;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use lynceus_model::evidence::{Evidence, ThreatLevel};
+use lynceus_model::time::Timestamp;
 use lynceus_view::search::{Field, kind_words};
 
 use super::Facts;
@@ -31,7 +32,7 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
     let alerts = findings.alerts.iter().enumerate().map(|(index, alert)| Row {
         cells: vec![
             Cell::of(clock.date_time(alert.last), Value::Time(alert.last)),
-            Cell::of(human::window(alert.window), Value::Time(alert.window_start)),
+            window_cell(alert.window, alert.window_start, clock),
             Cell::of("ALERT".to_owned(), Value::Ranked(9)).toned(Tone::Alert),
             Cell::of(
                 format!("{:.2}", alert.confidence.value()),
@@ -59,7 +60,7 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
         Row {
             cells: vec![
                 Cell::of(clock.date_time(found.last), Value::Time(found.last)),
-                Cell::of(human::window(found.window), Value::Time(found.window_start)),
+                window_cell(found.window, found.window_start, clock),
                 Cell::of(level.name().to_owned(), Value::Ranked(level as u64)).toned(Tone::of_level(level)),
                 Cell::of(
                     format!("{:.2}", found.confidence.value()),
@@ -78,6 +79,17 @@ pub(in crate::tui) fn findings(findings: &Findings, clock: &Clock) -> Sheet {
     let mut sheet = Sheet::new(format!("All evidence of {}", findings.profile), columns, rows);
     sheet.note = if findings.more { "there is more" } else { "" };
     sheet
+}
+
+/// Number of a window, of a live one its time.
+fn window_cell(number: i64, start: Timestamp, clock: &Clock) -> Cell {
+    let name = human::window(number);
+    let text = if name == "window" {
+        clock.day_minute(start)
+    } else {
+        name
+    };
+    Cell::of(text, Value::Time(start))
 }
 
 /// The sum of an alert in a few words.

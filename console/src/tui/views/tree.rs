@@ -121,7 +121,11 @@ fn window_line(app: &App, theme: Theme, window: &WindowView, width: usize) -> Li
         Default::default()
     };
     let label = human::window(window.number);
-    let when = [format!(" {}", app.clock.date_minute(window.start))];
+    let when = [
+        format!(" {}", app.clock.date_minute(window.start)),
+        format!(" {}", app.clock.day_minute(window.start)),
+        format!(" {}", app.clock.minute(window.start)),
+    ];
     let right = measure(flagged, window.threat, window.flows);
     columns(theme, "    ", &label, style, &when, right, width)
 }
