@@ -228,28 +228,26 @@ impl Scene {
             udp6(0xbae),
         ];
         frames.map(|frame| {
-            let before = self
-                .passed
-                .packets()
-                .expect("the test's own network does it")
-                .expect("the test's own network does it");
+            let before = packets(&self.passed);
             let sent = self.pair.sender.run(|| {
                 pin_to_cpu(0)?;
                 FrameSocket::open(Pair::TX)?.send_all(std::iter::repeat_n(frame.as_slice(), 10))
             });
             assert_eq!(sent.expect("the test's own network does it").frames, 10);
             std::thread::sleep(Duration::from_millis(30));
-            self.passed
-                .packets()
-                .expect("the test's own network does it")
-                .expect("the test's own network does it")
-                - before
+            packets(&self.passed) - before
         })
     }
 
     fn finish(self) -> Captured {
         self.live.finish().expect("the test's own network does it")
     }
+}
+
+/// Packets that passed a program.
+fn packets(program: &ForeignProgram) -> u64 {
+    let counted = program.packets().expect("the test's own network does it");
+    counted.expect("it counts")
 }
 
 #[test]
@@ -278,11 +276,7 @@ fn a_live_sensor_blocks_counts_and_forgets() {
             .ip("route add 198.51.100.0/24 via 10.77.0.1")
             .expect("the test's own network does it");
         let out = |last: u8| {
-            let before = scene
-                .back
-                .packets()
-                .expect("the test's own network does it")
-                .expect("the test's own network does it");
+            let before = packets(&scene.back);
             let to = (Ipv4Addr::new(198, 51, 100, last), 9);
             // A send of which the packet is dropped is told so, or not, as the kernel likes.
             let _ = scene
@@ -290,12 +284,7 @@ fn a_live_sensor_blocks_counts_and_forgets() {
                 .receiver
                 .run(|| UdpSocket::bind("10.77.0.2:0")?.send_to(b"x", to));
             std::thread::sleep(Duration::from_millis(30));
-            scene
-                .back
-                .packets()
-                .expect("the test's own network does it")
-                .expect("the test's own network does it")
-                - before
+            packets(&scene.back) - before
         };
         assert_eq!((out(7), out(8)), (0, 1), "{hook:?}");
         // Unblocked: the rest stays.
@@ -355,11 +344,7 @@ fn the_allow_list_of_the_sensor_wins() {
         ],
     );
     let from = |host: &Host, passes: u64| {
-        let before = scene
-            .passed
-            .packets()
-            .expect("the test's own network does it")
-            .expect("the test's own network does it");
+        let before = packets(&scene.passed);
         let frame = udp(host, &TARGET, 1, 2, b"x");
         let sent = scene
             .pair
@@ -367,15 +352,7 @@ fn the_allow_list_of_the_sensor_wins() {
             .run(|| FrameSocket::open(Pair::TX)?.send_all([frame.as_slice()]));
         assert_eq!(sent.expect("the test's own network does it").frames, 1);
         std::thread::sleep(Duration::from_millis(30));
-        assert_eq!(
-            scene
-                .passed
-                .packets()
-                .expect("the test's own network does it")
-                .expect("the test's own network does it")
-                - before,
-            passes
-        );
+        assert_eq!(packets(&scene.passed) - before, passes);
     };
     from(&Host::new(Ipv4Addr::new(10, 77, 0, 1)), 1);
     from(&Host::new(Ipv4Addr::new(198, 51, 100, 201)), 1);
@@ -448,20 +425,14 @@ fn a_block_goes_from_the_command_to_the_kernel_and_dies_with_the_collector() {
     // Packets of all rounds that did not pass.
     let dropped = Cell::new(0);
     let round = || {
-        let before = passed
-            .packets()
-            .expect("the test's own network does it")
-            .expect("the test's own network does it");
+        let before = packets(&passed);
         let frame = udp(&BAD, &TARGET, 1, 2, b"x");
         let ten = std::iter::repeat_n(frame.as_slice(), 10);
         pair.sender
             .run(|| FrameSocket::open(Pair::TX)?.send_all(ten))
             .expect("the test's own network does it");
         std::thread::sleep(Duration::from_millis(300));
-        let after = passed
-            .packets()
-            .expect("the test's own network does it")
-            .expect("the test's own network does it");
+        let after = packets(&passed);
         dropped.set(dropped.get() + 10 - (after - before));
         after - before
     };
