@@ -2,11 +2,14 @@
 
 #[path = "scenes/flows.rs"]
 mod flows;
+#[path = "scenes/peers.rs"]
+mod peers;
 #[path = "scenes/scans.rs"]
 mod scans;
 #[path = "scenes/words.rs"]
 mod words;
 
+pub(crate) use peers::play as peers;
 pub(crate) use words::Certificates;
 
 use super::stage::Stage;
