@@ -217,6 +217,8 @@ fn the_report_is_one_file_that_loads_nothing() {
         "10.0.0.66 looks infected",
         "id=\"p-10.0.0.66\"",
         "accumulated threat",
+        "<h3>Related alerts</h3>",
+        "What the heaviest was compared with",
         "class=\"timeline\"",
         "class=\"map\"",
         "seen = recorded",

@@ -24,7 +24,7 @@ use super::auth::{Account, cookie};
 use super::error::Refusal;
 use super::{Web, assets};
 
-pub(super) use alerts::alert_rows;
+pub(super) use alerts::{Compared, alert_rows, compared, related_rows};
 pub(super) use evidence::{sentence, without};
 pub(super) use health::{SensorBlock, block};
 pub(super) use overview::{Card, cards, headline, profile_rows, wanted};

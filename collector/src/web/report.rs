@@ -57,6 +57,9 @@ struct AlertSection {
     missing: String,
     chart: String,
     terms: Table,
+    compared: Vec<page::Compared>,
+    /// Alerts of its group, with the first of them in the section; none if it stands alone.
+    related: Option<Table>,
 }
 
 impl Web {
@@ -124,14 +127,21 @@ impl Web {
         let clock = &self.0.clock;
         let data = self.window(id, Vec::new())?;
         let mut alerts = Vec::new();
+        let mut groups = BTreeSet::new();
         for alert in &data.alerts {
             let explained = self.explained(id, alert.id)?;
+            let related = match groups.insert(alert.group) {
+                true => self.related(alert)?,
+                false => Vec::new(),
+            };
             let (chart, terms) = page::explained(&explained);
             alerts.push(AlertSection {
                 sentence: page::sentence(&explained, clock),
                 missing: page::without(&explained),
                 chart,
                 terms,
+                compared: page::compared(&explained),
+                related: (!related.is_empty()).then(|| page::related_rows(&related, clock)),
             });
         }
         let (lines, left_out) = page::timeline_lines(&data.timeline.entries, clock, LINES);
