@@ -340,12 +340,13 @@ const MOVED: [&str; 4] = [
 ];
 const UPDATES: &str = "lynceus:{modules}:updates";
 
-/// What is the same wherever a finding is made. The account of its window is as of the moment when the collector takes
-/// it, which is later for what is found elsewhere.
+/// What is the same wherever a finding is made. The account of its window and the threat that it has accumulated are as of
+/// the moment when the collector takes it, which is later for what is found elsewhere.
 fn said(found: &[v1::Evidence]) -> BTreeMap<Vec<u8>, v1::Evidence> {
     let plain = |evidence: &v1::Evidence| {
         let mut evidence = evidence.clone();
         evidence.account = None;
+        evidence.accumulated = None;
         if let Some(explanation) = &mut evidence.explanation {
             explanation.features.retain(|feature| {
                 !feature.name.starts_with("window's") && !feature.name.starts_with("peers'")
