@@ -208,3 +208,18 @@ fn joined(reader: &mut Option<JoinHandle<std::io::Result<Vec<u8>>>>) -> Result<V
     let bytes = reader.join().ok().context("reader of the output panicked")?;
     bytes.context("read the output")
 }
+
+/// Runs a program in front of the terminal to its end. Ctrl-C there ends the program, and not who waits for it.
+///
+/// # Errors
+/// It cannot be started.
+pub fn in_front(command: &mut Command) -> std::io::Result<ExitStatus> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler does nothing at all; the program that is started gets the default back.
+    let before = unsafe { libc::signal(libc::SIGINT, handler) };
+    let status = command.status();
+    // SAFETY: `before` is what stood there.
+    unsafe { libc::signal(libc::SIGINT, before) };
+    status
+}

@@ -70,14 +70,16 @@ fn look(lynceus: &Path, kept: &Path) -> Result<()> {
         {
             return Ok(());
         }
-        let view = match line.trim() {
-            "" => "console",
-            "b" => "web",
+        let view: &[&str] = match line.trim() {
+            "" => &["console"],
+            // The usual port may belong to a collector.
+            "b" => &["web", "--listen", "127.0.0.1:0"],
             "q" => return Ok(()),
             _ => continue,
         };
-        let status = Command::new(lynceus).arg(view).arg("--from").arg(kept).status();
-        status.with_context(|| format!("start lynceus {view}"))?;
+        let mut command = Command::new(lynceus);
+        command.args(view).arg("--from").arg(kept);
+        program::in_front(&mut command).with_context(|| format!("start lynceus {}", view[0]))?;
     }
 }
 

@@ -1,6 +1,8 @@
 //! The README's first command: the built demo, through the kernel and through a file, ends with profiles, evidence, an
 //! alert, and an account in which no frame of the sender is missing.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -54,7 +56,7 @@ fn demo_leads_into_the_terminal_ui() {
         ""
     };
     let demo = format!(
-        "{without}{DEMO} --out {}; echo \"ended with $?\"; sleep 600",
+        "trap : INT; {without}{DEMO} --out {}; echo \"ended with $?\"; sleep 600",
         found.display()
     );
     tmux(&["new-session", "-d", "-s", "t", "-x", "100", "-y", "30", &demo]).expect("tmux starts");
@@ -92,10 +94,46 @@ fn demo_leads_into_the_terminal_ui() {
     wait_until("the second question", &|picture| {
         picture.matches("q Enter: quit").count() == 2
     });
+    // The same in the browser.
+    press("b");
+    press("Enter");
+    let address = std::cell::RefCell::new(None);
+    wait_until("the address of the page", &|picture| {
+        *address.borrow_mut() = page_address(picture);
+        address.borrow().is_some()
+    });
+    let address = address.take().expect("the address of the page");
+    let page = get(&address);
+    for text in ["192.168.77.66 looks infected", "/alert/"] {
+        assert!(page.contains(text), "no {text}: {page}");
+    }
+    press("C-c");
+    wait_until("the third question", &|picture| {
+        picture.matches("q Enter: quit").count() == 3
+    });
     press("q");
     press("Enter");
     wait_for(&["ended with 0"]);
     tmux(&["kill-server"]).expect("tmux ends");
+}
+
+/// `127.0.0.1:PORT` of the page, once the whole line is there.
+fn page_address(picture: &str) -> Option<String> {
+    let rest = picture.split("http://").nth(1)?;
+    Some(rest.split_once('/')?.0.to_owned())
+}
+
+/// The page behind `/`, as text.
+fn get(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the page listens");
+    write!(
+        stream,
+        "GET / HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a question is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the page answers");
+    answer
 }
 
 #[test]
