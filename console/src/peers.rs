@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use lynceus_enrich::offline::special::special;
 use lynceus_enrich::offline::tables::Tables;
@@ -11,7 +12,29 @@ use lynceus_model::evidence::{AttackerSide, Evidence, EvidenceType};
 use crate::human;
 
 /// Facts by address.
-pub type Peers = HashMap<IpAddr, Peer>;
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    known: HashMap<IpAddr, Peer>,
+    /// Mentions of addresses beyond [`MAX_PEERS`], whose facts were not looked up.
+    pub refused: u64,
+}
+
+impl Deref for Peers {
+    type Target = HashMap<IpAddr, Peer>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.known
+    }
+}
+
+impl<const N: usize> From<[(IpAddr, Peer); N]> for Peers {
+    fn from(known: [(IpAddr, Peer); N]) -> Self {
+        Self {
+            known: known.into(),
+            refused: 0,
+        }
+    }
+}
 
 /// Addresses whose facts are kept for a window: those beyond stand without.
 pub const MAX_PEERS: usize = 20_000;
@@ -80,15 +103,16 @@ pub fn category(ip: IpAddr) -> &'static str {
 /// Facts of many addresses, each looked up once; then what evidence says of them.
 #[must_use]
 pub fn of(ips: impl IntoIterator<Item = IpAddr>, evidence: &[Evidence]) -> Peers {
-    let mut peers = Peers::new();
+    let mut peers = Peers::default();
     for ip in ips {
-        if peers.len() >= MAX_PEERS {
-            break;
+        if peers.len() < MAX_PEERS {
+            peers.known.entry(ip).or_insert_with(|| look_up(ip));
+        } else if !peers.contains_key(&ip) {
+            peers.refused += 1;
         }
-        peers.entry(ip).or_insert_with(|| look_up(ip));
     }
     for found in evidence.iter().filter(|found| is_listing(found.kind)) {
-        if let Some(peer) = other_side(found).and_then(|ip| peers.get_mut(&ip)) {
+        if let Some(peer) = other_side(found).and_then(|ip| peers.known.get_mut(&ip)) {
             peer.listed
                 .get_or_insert_with(|| human::printable(&found.description, 200));
         }
@@ -151,6 +175,13 @@ mod tests {
         assert_eq!(peer.country.as_deref(), Some("US"));
         assert!(peer.network().starts_with("AS15169 ") && peer.place().starts_with("US"));
         assert_eq!(look_up("192.168.1.1".parse().unwrap()), Peer::default());
+    }
+
+    #[test]
+    fn addresses_beyond_the_bound_are_counted() {
+        let ips = (0..MAX_PEERS as u32 + 3).map(|n| IpAddr::from(n.to_be_bytes()));
+        let peers = of(ips.chain(["0.0.0.1".parse().unwrap()]), &[]);
+        assert_eq!((peers.len(), peers.refused), (MAX_PEERS, 3));
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl App {
             tree: Tree::default(),
             timeline: TimelinePane::default(),
             detail: None,
-            peers: Peers::new(),
+            peers: Peers::default(),
             names: HashMap::new(),
             refused: Refused::default(),
             index: None,
@@ -321,6 +321,17 @@ impl App {
         self.wanted
             .map(|window| window.profile)
             .or_else(|| self.tree.selected_profile().map(|profile| profile.ip))
+    }
+
+    /// In all that is held for the screens.
+    pub(super) fn addresses_without_facts(&self) -> u64 {
+        let held = [
+            Some(&self.peers),
+            self.index.as_ref().map(|index| &index.peers),
+            self.all.as_ref().map(|all| &all.peers),
+            self.flows.as_ref().map(|flows| &flows.peers),
+        ];
+        held.into_iter().flatten().map(|peers| peers.refused).sum()
     }
 
     pub(super) fn known(&self) -> Known<'_> {

@@ -1,6 +1,7 @@
 //! What the bounds of this program refused, in numbers: shown below the accounting of the sensors.
 
 use crate::human;
+use crate::peers::MAX_PEERS;
 use crate::text::{Line, Tone};
 
 /// Names of hosts that are kept; the collector may know more.
@@ -20,8 +21,8 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// `more`: there are more profiles than are listed.
-    pub(super) fn lines(&self, listed: usize, more: bool) -> Vec<Line> {
+    /// `more`: there are more profiles than are listed. `without`: addresses on this screen whose facts found no room.
+    pub(super) fn lines(&self, listed: usize, more: bool, without: u64) -> Vec<Line> {
         let times = |count: u64| human::plural(count, "time", "times");
         let mut lines = vec![Line::toned(Tone::Heading, "this screen")];
         let mut add = |name: &str, refused: u64, text: String| {
@@ -40,6 +41,9 @@ impl Refused {
         add("host names", self.names, text);
         let text = format!("refused {}, {MAX_WAITING} may wait", times(self.requests));
         add("questions", self.requests, text);
+        let room = human::count(MAX_PEERS as u64);
+        let text = format!("refused {}, {room} have facts", times(without));
+        add("addresses", without, text);
         let kept = self.kept_lists.len() as u64;
         let why: String = self
             .kept_lists

@@ -119,7 +119,7 @@ impl App {
     pub(super) fn arrange_tree(&mut self) {
         let filter = &self.filters[Slot::Tree as usize].filter;
         let (index, names, clock) = (self.index.as_ref(), &self.names, &self.clock);
-        let none = crate::peers::Peers::new();
+        let none = crate::peers::Peers::default();
         let known = crate::tui::filter::Known {
             peers: index.map_or(&none, |index| &index.peers),
             names,

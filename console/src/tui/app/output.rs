@@ -147,7 +147,7 @@ impl App {
             evidence: detail.evidence.clone(),
             alerts: detail.alerts.clone(),
             more: false,
-            peers: crate::peers::Peers::new(),
+            peers: crate::peers::Peers::default(),
         };
         let mut sheet = sheets::findings(&all, &self.clock);
         sheet.arrange(&self.filters[super::Slot::Evidence as usize].filter, self.known());
@@ -205,7 +205,7 @@ fn arranged(columns: Vec<&'static str>, rows: Vec<Row>) -> Sheet {
         .collect();
     let mut sheet = Sheet::new(String::new(), columns, rows);
     let known = crate::tui::filter::Known {
-        peers: &crate::peers::Peers::new(),
+        peers: &crate::peers::Peers::default(),
         names: &std::collections::HashMap::new(),
         clock: &crate::human::Clock::utc(),
     };

@@ -342,6 +342,8 @@ fn what_has_no_room_is_counted_and_told() {
         "profiles    0 refused, 3 are listed",
         "host names  refused 5 times, 100,000 have room",
         "questions   refused 2 times, 32 may wait",
+        "addresses   refused 0 times, 20,000 have facts",
+        "addresses   refused 0 times, 20,000 have facts",
         "kept lists  refused 0 times",
     ] {
         assert!(shown.contains(line), "{line}:\n{shown}");

@@ -95,7 +95,7 @@ fn every_field_finds_and_leaves_out() {
 fn what_is_not_known_is_neither_matched_nor_hidden_by_a_negation() {
     let nothing = Subject::default();
     let known = Known {
-        peers: &Peers::new(),
+        peers: &Peers::default(),
         names: &HashMap::new(),
         clock: &Clock::utc(),
     };

@@ -30,7 +30,7 @@ fn sheet(values: &[u64]) -> Sheet {
 
 fn arrange(sheet: &mut Sheet, filter: &str) {
     let known = Known {
-        peers: &Peers::new(),
+        peers: &Peers::default(),
         names: &HashMap::new(),
         clock: &Clock::utc(),
     };

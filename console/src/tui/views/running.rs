@@ -49,7 +49,11 @@ pub(in crate::tui) fn text_of(app: &App, width: Option<u16>) -> Vec<text::Line> 
             || waiting("waiting for the first data …"),
             |sensors| {
                 let mut lines = accounting::report(sensors, &app.clock);
-                lines.extend(app.refused.lines(app.tree.profiles().len(), app.more));
+                lines.extend(app.refused.lines(
+                    app.tree.profiles().len(),
+                    app.more,
+                    app.addresses_without_facts(),
+                ));
                 lines
             },
         ),

@@ -337,7 +337,7 @@ pub(crate) fn answer(app: &mut App, effects: &[Effect]) {
                 evidence: detail().evidence,
                 alerts: detail().alerts,
                 more: false,
-                peers: Peers::new(),
+                peers: Peers::default(),
             }),
             Request::Flows { profile, ids, .. } => Answer::Flows(FlowList {
                 profile: *profile,
