@@ -24,6 +24,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::{SensorId, Stage, WindowId};
 use serde::{Deserialize, Serialize};
 
+pub use self::account::Seen;
 pub use self::baseline::{Baseline, Compiled, GENERATION, Generation};
 pub use self::close::Closed;
 pub use self::fleet::{Fleet, Heard};

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use lynceus_detect::outlier::Judged;
+use lynceus_detect::outlier::{Judged, Seen};
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{Evidence, EvidenceId};
 use lynceus_model::time::Timestamp;
+use lynceus_model::window::WindowId;
 
 use crate::rows::{self, EvidenceRow};
 use crate::store::Change;
@@ -23,6 +24,8 @@ pub(super) struct Effects {
     /// Evidence to be written, in the order in which it came; the last revision of each.
     rows: Vec<Touched>,
     places: HashMap<EvidenceId, usize>,
+    /// The rows of each window: many windows end at once, and each looks for its own.
+    of_window: HashMap<WindowId, Vec<usize>>,
 }
 
 /// A row of evidence that is new or grew.
@@ -38,7 +41,10 @@ impl Effects {
         match self.places.get(&row.evidence.id) {
             Some(at) => self.rows[*at].row = row,
             None => {
-                self.places.insert(row.evidence.id, self.rows.len());
+                let place = self.rows.len();
+                self.places.insert(row.evidence.id, place);
+                let window = rows::window_of_evidence(&row.evidence);
+                self.of_window.entry(window).or_default().push(place);
                 self.rows.push(Touched { row, stored });
             }
         }
@@ -49,17 +55,16 @@ impl Effects {
     }
 
     /// Adds the account of a window that is over to what is about it.
-    pub(super) fn complete(&mut self, judged: &Judged) {
-        let window = judged.closed.window;
-        let rows = self.rows.iter_mut().map(|touched| &mut touched.row.evidence);
-        for evidence in rows.filter(|evidence| rows::window_of_evidence(evidence) == window) {
-            judged.complete(evidence);
+    pub(super) fn complete(&mut self, judged: &Judged, seen: &mut Seen) {
+        for place in self.of_window.get(&judged.closed.window).into_iter().flatten() {
+            judged.complete(&mut self.rows[*place].row.evidence, seen);
         }
     }
 
     /// No more comes: each row is written once, so no key is put and removed in one go.
     pub(super) fn close(&mut self) {
         self.places.clear();
+        self.of_window.clear();
         for Touched { row, stored } in std::mem::take(&mut self.rows) {
             let moved = stored.filter(|last| *last != row.evidence.last);
             self.changes

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use lynceus_detect::outlier::{Counters, Judged, Knows};
+use lynceus_detect::outlier::{Counters, Judged, Knows, Seen};
 use lynceus_detect::{History, ProfileUpdate};
 use lynceus_model::alert::{Accumulator, AlertPolicy};
 use lynceus_model::evidence::Evidence;
-use lynceus_model::outlier::Values;
+
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{SensorId, Stage, WindowId};
@@ -36,8 +36,8 @@ pub(super) struct Engine {
     outliers: Outliers,
     /// Earlier windows of the profile that is looked at, once they were asked for.
     earlier: Option<LookBack>,
-    /// Features of the window that is looked at, once something was found in it.
-    features: Option<Values>,
+    /// What was derived of the window that is looked at, once something was found in it.
+    seen: Seen,
     /// Newest event time.
     now: Timestamp,
 }
@@ -51,7 +51,7 @@ impl Engine {
             left_out: LeftOut::new(Arc::clone(&options.facts)),
             outliers: Outliers::new(&options),
             earlier: None,
-            features: None,
+            seen: Seen::default(),
             replay: Replay {
                 from: replay_from,
                 run,
@@ -121,12 +121,13 @@ impl Engine {
         if self.windows.get(window).is_some_and(|hot| hot.row.evidence == 0) {
             return Ok(());
         }
-        effects.complete(judged);
+        let mut seen = Seen::default();
+        effects.complete(judged, &mut seen);
         let range = KeyRange::prefix(&rows::window_key(window));
         let most = Accumulator::MAX_EVIDENCE;
         for (_, value) in store.scan(Table::Evidence, &range, Order::Ascending, most)? {
             let mut row = rows::read_evidence(&value)?;
-            if effects.touched(row.evidence.id).is_none() && judged.complete(&mut row.evidence) {
+            if effects.touched(row.evidence.id).is_none() && judged.complete(&mut row.evidence, &mut seen) {
                 let last = row.evidence.last;
                 effects.touch(row, Some(last));
             }
@@ -143,7 +144,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let history = earlier(&mut self.earlier, &self.windows, item.profile.window, store)?;
         let history = History::new(history);
-        let window = (&*item.profile, &mut self.features);
+        let window = (&*item.profile, &mut self.seen);
         self.outliers.explain(evidence, window, &history, store)
     }
 
@@ -158,7 +159,7 @@ impl Engine {
             Some(hot) => {
                 let mut history = None;
                 let history = History::new(earlier(&mut history, &self.windows, id, store)?);
-                let window = (&*hot.row.profile, &mut None);
+                let window = (&*hot.row.profile, &mut Seen::default());
                 self.outliers.explain(evidence, window, &history, store)
             }
             None => Ok(()),
@@ -213,7 +214,7 @@ impl Engine {
 
     /// What the whitelist knows of addresses grows with the updates, so that it does not depend on how they were grouped.
     pub(super) fn learn(&mut self, item: &Item) {
-        (self.earlier, self.features) = (None, None);
+        (self.earlier, self.seen) = (None, Seen::default());
         let update = item.update();
         self.left_out.learn(&update.apps, &update.flows);
     }

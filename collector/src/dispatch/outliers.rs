@@ -8,10 +8,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier};
+use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier, Seen};
 use lynceus_detect::{Context, Detector, History, ProfileUpdate};
 use lynceus_model::evidence::{Evidence, EvidenceType};
-use lynceus_model::outlier::Values;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::{SensorId, Stage, WindowId};
 
@@ -126,12 +125,12 @@ impl Outliers {
         Ok((found, judged))
     }
 
-    /// Notes evidence of another detector, and adds the account of the window to it. `values`: see
+    /// Notes evidence of another detector, and adds the account of the window to it. `seen`: see
     /// [`Outlier::explain`].
     pub(super) fn explain(
         &mut self,
         evidence: &mut Evidence,
-        (profile, values): (&ProfileDelta, &mut Option<Values>),
+        (profile, seen): (&ProfileDelta, &mut Seen),
         history: &History<'_>,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
@@ -148,7 +147,7 @@ impl Outliers {
             start: evidence.window_start,
         };
         detector.saw(window, evidence.kind, profile.window);
-        detector.explain(evidence, profile, history.windows(), values);
+        detector.explain(evidence, profile, history.windows(), seen);
         Ok(())
     }
 

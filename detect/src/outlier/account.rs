@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Feature, OwnPast};
 use lynceus_model::outlier::features::place_of;
@@ -14,6 +15,66 @@ use super::{Judged, Outlier, Role};
 const PREFIX: &str = "window's ";
 /// Name of the number of peers' windows with the same type of evidence.
 const SHARE: &str = "peers' windows with this type";
+
+/// Names of a window's features in an explanation, in the order of [`FEATURES`].
+static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    FEATURES
+        .iter()
+        .map(|feature| format!("{PREFIX}{}", feature.name))
+        .collect()
+});
+
+/// What was derived of one window at one moment, for all findings that are about the same features of it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    values: Option<Values>,
+    told: Vec<Told>,
+}
+
+/// What findings about some features are told.
+#[derive(Debug)]
+struct Told {
+    of: &'static [&'static str],
+    account: String,
+    features: Vec<Feature>,
+}
+
+impl Told {
+    /// From the cache, or as it is made now.
+    fn of(all: &mut Vec<Self>, kind: EvidenceType, make: impl FnOnce() -> (Vec<Number>, String)) -> &Self {
+        let of = used_by(kind);
+        let at = all.iter().position(|told| told.of == of).unwrap_or_else(|| {
+            let (numbers, account) = make();
+            let features = numbers.into_iter().map(Number::into_feature).collect();
+            all.push(Self {
+                of,
+                account,
+                features,
+            });
+            all.len() - 1
+        });
+        &all[at]
+    }
+
+    /// Puts the numbers in the place of those that are there, before the share of peers; gives whether anything changed.
+    fn put(&self, evidence: &mut Evidence) -> bool {
+        let features = &mut evidence.explanation.features;
+        let is_ours = |feature: &&Feature| feature.name.starts_with(PREFIX);
+        if evidence.account.as_ref() == Some(&self.account)
+            && features.iter().filter(is_ours).eq(&self.features)
+        {
+            return false;
+        }
+        evidence.account = Some(self.account.clone());
+        features.retain(|feature| !is_ours(&feature));
+        let at = features
+            .iter()
+            .position(|feature| feature.name == SHARE)
+            .unwrap_or(features.len());
+        features.splice(at..at, self.features.iter().cloned());
+        true
+    }
+}
 
 /// One feature of a window, compared.
 struct Number {
@@ -40,27 +101,30 @@ impl Outlier {
     /// `profile` is the window that is looked at. A finding in another window has no numbers before that one is over:
     /// how far it has come at this moment depends on how updates travelled.
     ///
-    /// `values`: the features of that window, kept for what else is found in it at this moment; `None` at first.
+    /// `seen`: what was derived of that window, kept for what else is found in it at this moment.
     pub fn explain(
         &self,
         evidence: &mut Evidence,
         profile: &ProfileDelta,
         earlier: &[ProfileDelta],
-        values: &mut Option<Values>,
+        seen: &mut Seen,
     ) {
         if evidence.kind == EvidenceType::Outlier {
             return;
         }
         let role = self.role_of(profile);
-        let name = self.name_of(role);
         let window = profile.window;
         if (evidence.profile, evidence.window_start) == (window.profile, window.start) {
-            let values = values.get_or_insert_with(|| {
-                self.values_of(profile, earlier, self.open.get(&(window.start, window)))
+            let Seen { values, told } = seen;
+            let told = Told::of(told, evidence.kind, || {
+                let values = values.get_or_insert_with(|| {
+                    self.values_of(profile, earlier, self.open.get(&(window.start, window)))
+                });
+                let (numbers, peers) = self.numbers(evidence.kind, window.profile, values, role);
+                let account = words(&numbers, evidence.kind, peers, &self.name_of(role));
+                (numbers, account)
             });
-            let (numbers, peers) = self.numbers(evidence.kind, window.profile, values, role);
-            evidence.account = Some(words(&numbers, evidence.kind, peers, &name));
-            put(evidence, numbers);
+            told.put(evidence);
         } else {
             evidence.account = Some("not known before its window is over".to_owned());
         }
@@ -127,60 +191,52 @@ impl Outlier {
 
 impl Judged {
     /// The same for a finding of this window about which no peers were known when it was said: as the window is at its
-    /// end, among the others of its time. Gives whether that added anything.
-    pub fn complete(&self, evidence: &mut Evidence) -> bool {
+    /// end, among the others of its time. Gives whether that added anything. `seen`: of this window and moment.
+    pub fn complete(&self, evidence: &mut Evidence, seen: &mut Seen) -> bool {
         let known = |feature: &Feature| feature.name.starts_with(PREFIX) && feature.surprisal.is_some();
         if evidence.kind == EvidenceType::Outlier || evidence.explanation.features.iter().any(known) {
             return false;
         }
-        let numbers: Vec<Number> = used_by(evidence.kind)
-            .iter()
-            .filter_map(|name| {
-                let feature = place_of(name)?;
-                let terms = &self.account.terms;
-                let place = terms.iter().position(|term| term.feature == feature)?;
-                let term = &terms[place];
-                Some(Number {
-                    feature,
-                    value: term.value,
-                    peers: self.usual[place].map(|(median, p99)| Peers {
-                        median,
-                        p99,
-                        nats: term.peers.nats,
-                        extrapolated: term.peers.extrapolated,
-                    }),
-                    own: self.own[place]
-                        .zip(term.own)
-                        .map(|((mean, _, _, windows), own)| OwnPast {
-                            mean,
-                            surprisal: own.nats,
-                            windows: windows.into(),
-                        }),
-                })
-            })
-            .collect();
-        let before = evidence.clone();
-        evidence.account = Some(words(&numbers, evidence.kind, self.peers, &self.role));
-        put(evidence, numbers);
-        *evidence != before
+        let told = Told::of(&mut seen.told, evidence.kind, || {
+            let numbers = self.numbers(evidence.kind);
+            let account = words(&numbers, evidence.kind, self.peers, &self.role);
+            (numbers, account)
+        });
+        told.put(evidence)
     }
-}
 
-/// Puts the numbers in the place of those that are there, before the share of peers.
-fn put(evidence: &mut Evidence, numbers: Vec<Number>) {
-    let features = &mut evidence.explanation.features;
-    features.retain(|feature| !feature.name.starts_with(PREFIX));
-    let at = features
-        .iter()
-        .position(|feature| feature.name == SHARE)
-        .unwrap_or(features.len());
-    features.splice(at..at, numbers.into_iter().map(Number::into_feature));
+    fn numbers(&self, kind: EvidenceType) -> Vec<Number> {
+        let numbers = used_by(kind).iter().filter_map(|name| {
+            let feature = place_of(name)?;
+            let terms = &self.account.terms;
+            let place = terms.iter().position(|term| term.feature == feature)?;
+            let term = &terms[place];
+            Some(Number {
+                feature,
+                value: term.value,
+                peers: self.usual[place].map(|(median, p99)| Peers {
+                    median,
+                    p99,
+                    nats: term.peers.nats,
+                    extrapolated: term.peers.extrapolated,
+                }),
+                own: self.own[place]
+                    .zip(term.own)
+                    .map(|((mean, _, _, windows), own)| OwnPast {
+                        mean,
+                        surprisal: own.nats,
+                        windows: windows.into(),
+                    }),
+            })
+        });
+        numbers.collect()
+    }
 }
 
 impl Number {
     fn into_feature(self) -> Feature {
         Feature {
-            name: Cow::Owned(format!("{PREFIX}{}", FEATURES[self.feature].name)),
+            name: Cow::Borrowed(&NAMES[self.feature]),
             value: self.value,
             unit: FEATURES[self.feature].unit.into(),
             baseline: self.peers.as_ref().map(|peers| peers.median),
