@@ -74,12 +74,9 @@ fn is_rdp(rest: &[u8], negotiation: u8) -> bool {
 
 /// Protocols of lines whose first line says which.
 fn lines(bytes: &[u8]) -> Option<Service> {
-    let end = bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .unwrap_or(bytes.len());
+    let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
     let line = bytes[..end].to_ascii_uppercase();
-    let holds = |words: &[u8]| line.windows(words.len()).any(|window| window == words);
+    let holds = |words: &[u8]| memchr::memmem::find(&line, words).is_some();
     if line.starts_with(b"220") && (holds(b"SMTP") || holds(b"FTP")) {
         return Some(if holds(b"SMTP") {
             Service::Smtp
@@ -133,7 +130,7 @@ fn datagram(bytes: &[u8]) -> Option<Service> {
 fn is_dht(bytes: &[u8]) -> bool {
     [b"1:y1:q".as_slice(), b"1:y1:r", b"1:y1:e"]
         .iter()
-        .any(|kind| bytes.windows(kind.len()).any(|window| window == *kind))
+        .any(|kind| memchr::memmem::find(bytes, kind).is_some())
 }
 
 #[cfg(test)]
