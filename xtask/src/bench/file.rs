@@ -9,10 +9,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use self::mix::Mix;
 use super::report;
 use crate::shell;
 use crate::test::install_packages;
 
+/// The row of [`Mix::Strange`].
+const STRANGE: &str = "lynceus analyze, nearly every connection a finding";
 /// Clock ticks of `/proc/self/stat` in a second; fixed on Linux.
 const TICKS: f64 = 100.0;
 
@@ -36,6 +39,8 @@ pub(super) struct Contender {
     arguments: Vec<String>,
     cpu_seconds: Vec<f64>,
     wall_seconds: Vec<f64>,
+    /// Of its file, where that is another one than the others'.
+    packets: Option<u64>,
     /// Largest resident memory, in MiB.
     pub(super) memory: u64,
 }
@@ -49,9 +54,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let lynceus = lynceus(options.no_build)?;
     let folder = shell::root().join("target/bench");
     fs::create_dir_all(&folder)?;
-    let capture = folder.join(format!("mix-{}.pcap", options.megabytes));
-    let packets = mix::ensure(&capture, options.megabytes * 1_000_000)?;
+    let bytes = options.megabytes * 1_000_000;
+    let capture = folder.join(format!("usual-{}.pcap", options.megabytes));
+    let packets = mix::ensure(&capture, Mix::Usual, bytes)?;
+    let strange = folder.join(format!("strange-{}.pcap", options.megabytes));
+    let of_strange = mix::ensure(&strange, Mix::Strange, bytes)?;
     let mut contenders = contenders(&lynceus, &capture, &folder)?;
+    if knows_analyze(&lynceus) {
+        let file = strange.to_string_lossy();
+        let mut findings = contender(STRANGE, &lynceus, &["analyze", "--json", &file]);
+        findings.packets = Some(of_strange);
+        contenders.push(findings);
+    }
     for round in 0..=options.rounds {
         for contender in &mut contenders {
             // The first round only brings the file into the page cache.
@@ -127,6 +141,7 @@ pub(super) fn contender(name: &'static str, program: &str, arguments: &[&str]) -
         arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
         cpu_seconds: Vec::new(),
         wall_seconds: Vec::new(),
+        packets: None,
         memory: 0,
     }
 }
@@ -206,7 +221,7 @@ fn print(contenders: &[Contender], packets: u64, capture: &Path, rounds: usize) 
         println!(
             "| {} | {cpu:.2} | {:.2} | {ratio} | {:.2} | {} |",
             contender.name,
-            packets as f64 / cpu / 1e6,
+            contender.packets.unwrap_or(packets) as f64 / cpu / 1e6,
             median(&contender.wall_seconds),
             contender.memory
         );

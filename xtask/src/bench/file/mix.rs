@@ -3,6 +3,9 @@
 //! 2,000 sessions are open at a time; each step a random one sends its next packet, 10 µs later than the one before
 //! (100,000 packets/s). Web and TLS transfers, DNS, pings, probes that nobody answers; one session in seven is IPv6,
 //! one in ten has a VLAN tag, one in thirty travels in VXLAN. Payloads hold what decoders look for.
+//!
+//! Usual hosts look a name up and then connect to what it led to. [`Mix::Strange`] is the other end: every connection
+//! goes to an address of its own that no name led to, many in plain HTTP, so that nearly each is a finding.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -14,8 +17,15 @@ const OPEN_SESSIONS: usize = 2000;
 const NANOS_PER_PACKET: u64 = 10_000;
 const START_SECONDS: u64 = 1_700_000_000;
 
+/// What sessions are like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mix {
+    Usual,
+    Strange,
+}
+
 /// Makes the capture unless it is there; returns its packets.
-pub(crate) fn ensure(path: &Path, bytes: u64) -> anyhow::Result<u64> {
+pub(crate) fn ensure(path: &Path, mix: Mix, bytes: u64) -> anyhow::Result<u64> {
     let count = path.with_extension("packets");
     if let Ok(text) = fs::read_to_string(&count)
         && path.is_file()
@@ -23,24 +33,26 @@ pub(crate) fn ensure(path: &Path, bytes: u64) -> anyhow::Result<u64> {
         return text.trim().parse().context("count of packets");
     }
     eprintln!("making {} ({} MB)", path.display(), bytes / 1_000_000);
-    let packets = write(path, bytes).with_context(|| path.display().to_string())?;
+    let packets = write(path, mix, bytes).with_context(|| path.display().to_string())?;
     fs::write(count, packets.to_string())?;
     Ok(packets)
 }
 
-fn write(path: &Path, bytes: u64) -> anyhow::Result<u64> {
+fn write(path: &Path, mix: Mix, bytes: u64) -> anyhow::Result<u64> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     file.write_all(&0xa1b2_3c4d_u32.to_le_bytes())?;
     file.write_all(&[2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0])?;
     let mut chance = Chance(0x1234_5678_9abc_def1);
-    let mut sessions: Vec<Session> = (0..OPEN_SESSIONS).map(|_| Session::new(&mut chance)).collect();
+    let mut sessions: Vec<Session> = (0..OPEN_SESSIONS)
+        .map(|_| Session::new(mix, &mut chance))
+        .collect();
     let (mut written, mut packets) = (24, 0);
     let mut frame = Vec::with_capacity(2048);
     while written < bytes {
         let at = chance.below(OPEN_SESSIONS as u64) as usize;
         frame.clear();
         if !sessions[at].next_frame(&mut frame) {
-            sessions[at] = Session::new(&mut chance);
+            sessions[at] = Session::new(mix, &mut chance);
             continue;
         }
         let nanos = packets * NANOS_PER_PACKET;
@@ -87,7 +99,13 @@ enum Kind {
     Probe,
 }
 
+/// Name servers of the usual hosts.
+const RESOLVER: [u8; 4] = [10, 0, 4, 53];
+/// Names that usual hosts ask for, each of one server.
+const NAMES: u64 = 20_000;
+
 struct Session {
+    mix: Mix,
     kind: Kind,
     client: [u8; 4],
     server: [u8; 4],
@@ -103,15 +121,20 @@ struct Session {
 }
 
 impl Session {
-    fn new(chance: &mut Chance) -> Self {
-        let kind = match chance.below(100) {
-            0..20 => Kind::Web,
-            20..45 => Kind::Tls,
-            45..85 => Kind::Dns,
-            85..90 => Kind::Ping,
+    fn new(mix: Mix, chance: &mut Chance) -> Self {
+        let kind = match (mix, chance.below(100)) {
+            (Mix::Usual, 0..5) | (Mix::Strange, 0..20) => Kind::Web,
+            (Mix::Usual, 5..60) | (Mix::Strange, 20..45) => Kind::Tls,
+            (Mix::Usual, 60..90) | (Mix::Strange, 45..85) => Kind::Dns,
+            (Mix::Usual, 90..98) | (Mix::Strange, 85..90) => Kind::Ping,
             _ => Kind::Probe,
         };
         let bits = chance.next();
+        // Usual servers are where their names say; the others are anywhere.
+        let place = match mix {
+            Mix::Usual => (bits % NAMES).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8,
+            Mix::Strange => bits,
+        };
         let answers = match kind {
             Kind::Web => 4 + chance.below(40),
             Kind::Tls => 6 + chance.below(60),
@@ -119,13 +142,14 @@ impl Session {
             Kind::Dns | Kind::Probe => 1,
         };
         Self {
+            mix,
             kind,
             client: [10, 0, (bits & 3) as u8, (bits >> 8) as u8],
             server: [
                 93,
-                (bits >> 16) as u8,
-                (bits >> 24) as u8 & 15,
-                (bits >> 32) as u8,
+                (place >> 16) as u8,
+                (place >> 24) as u8 & 15,
+                (place >> 32) as u8,
             ],
             port: 32_768 + ((bits >> 40) & 0x7fff) as u16,
             six: chance.below(7) == 0,
@@ -142,6 +166,13 @@ impl Session {
     fn next_frame(&mut self, frame: &mut Vec<u8>) -> bool {
         let step = self.step;
         self.step += 1;
+        let looks_up = self.mix == Mix::Usual && matches!(self.kind, Kind::Web | Kind::Tls);
+        if looks_up && step < 2 {
+            let body = self.dns(step == 1);
+            self.wrap(frame, RESOLVER, step == 0, 17, &body);
+            return true;
+        }
+        let step = if looks_up { step - 2 } else { step };
         let (from_client, protocol, body) = match self.kind {
             Kind::Dns => match step {
                 0 | 1 => (step == 0, 17, self.dns(step == 1)),
@@ -171,7 +202,9 @@ impl Session {
                 None => return false,
             },
         };
-        self.wrap(frame, from_client, protocol, &body);
+        let asked = self.mix == Mix::Usual && matches!(self.kind, Kind::Dns);
+        let server = if asked { RESOLVER } else { self.server };
+        self.wrap(frame, server, from_client, protocol, &body);
         true
     }
 
@@ -183,9 +216,14 @@ impl Session {
         const PSH_ACK: u8 = 0x18;
         let rounds = self.answers * 3 / 2;
         // Full segments of large transfers, shorter ones of pages: about 600 bytes a frame over all.
-        let segment = match self.kind {
-            Kind::Tls => &[0x5a; 1448][..],
-            _ => &[0x5a; 320][..],
+        let large = match self.mix {
+            Mix::Usual => self.id & 1 == 0,
+            Mix::Strange => matches!(self.kind, Kind::Tls),
+        };
+        let segment = if large {
+            &[0x5a; 1448][..]
+        } else {
+            &[0x5a; 320][..]
         };
         Some(match step {
             0 => (true, self.tcp(true, SYN, &[])),
@@ -216,7 +254,7 @@ impl Session {
     }
 
     fn request(&self) -> Vec<u8> {
-        let name = format!("host{}.example.org", self.id % 5000);
+        let name = format!("host{}.example.org", self.name());
         match self.kind {
             Kind::Web => format!(
                 "GET /page/{} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\r\n",
@@ -227,24 +265,47 @@ impl Session {
         }
     }
 
+    const fn name(&self) -> u64 {
+        match self.mix {
+            Mix::Usual => self.id % NAMES,
+            Mix::Strange => self.id % 5000,
+        }
+    }
+
+    /// A question for the server's address or the answer to it. Usual hosts that only ask want the address of the other
+    /// family, and there is none.
     fn dns(&self, answer: bool) -> Vec<u8> {
+        let usual = self.mix == Mix::Usual;
+        let nothing = usual && matches!(self.kind, Kind::Dns);
+        let six = usual && self.six != nothing;
         let mut message = (self.id as u16).to_be_bytes().to_vec();
         message.extend(if answer {
-            [0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]
+            [0x81, 0x80, 0, 1, 0, u8::from(!nothing), 0, 0, 0, 0]
         } else {
             [1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
         });
-        let name = format!("host{}", self.id % 5000);
+        let name = format!("host{}", self.name());
         for label in [name.as_str(), "example", "org"] {
             message.push(label.len() as u8);
             message.extend(label.bytes());
         }
-        message.extend([0, 0, 1, 0, 1]);
-        if answer {
-            message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 0, 0, 4]);
-            message.extend(self.server);
+        let kind = if six { 28 } else { 1 };
+        message.extend([0, 0, kind, 0, 1]);
+        if answer && !nothing {
+            message.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 1, 0, 0]);
+            if six {
+                message.push(16);
+                message.extend(address6(self.server));
+            } else {
+                message.push(4);
+                message.extend(self.server);
+            }
         }
-        let ports = if answer { (53, self.port) } else { (self.port, 53) };
+        let port = match self.kind {
+            Kind::Dns => self.port,
+            _ => 32_768 | (self.id >> 8) as u16,
+        };
+        let ports = if answer { (53, port) } else { (port, 53) };
         udp(ports, &message)
     }
 
@@ -271,11 +332,11 @@ impl Session {
         segment
     }
 
-    fn wrap(&self, frame: &mut Vec<u8>, from_client: bool, protocol: u8, body: &[u8]) {
+    fn wrap(&self, frame: &mut Vec<u8>, server: [u8; 4], from_client: bool, protocol: u8, body: &[u8]) {
         let (source, destination) = if from_client {
-            (self.client, self.server)
+            (self.client, server)
         } else {
-            (self.server, self.client)
+            (server, self.client)
         };
         let ip = if self.six {
             ip6(source, destination, protocol, body)
@@ -328,11 +389,15 @@ fn ip6(source: [u8; 4], destination: [u8; 4], protocol: u8, body: &[u8]) -> Vec<
     packet.extend((body.len() as u16).to_be_bytes());
     packet.extend([protocol, 64]);
     for address in [source, destination] {
-        packet.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0]);
-        packet.extend(address);
+        packet.extend(address6(address));
     }
     packet.extend(body);
     packet
+}
+
+fn address6(address: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = address;
+    [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
 }
 
 fn udp(ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
