@@ -121,6 +121,19 @@ fn seeds_of_the_fuzz_target_do_no_harm() {
     outlier_state(&own);
 }
 
+/// Windows at the end of all time are of a damaged row: they wait, and harm nobody.
+#[test]
+fn windows_at_the_ends_of_time_do_no_harm() {
+    for start in [Timestamp::MIN, Timestamp::MAX] {
+        let mut state = taught().state();
+        let mut last = closed(1, 2);
+        last.window.start = start;
+        last.span = (start, start);
+        state.closed = vec![last];
+        outlier_state(&put_state(Position(7), &state, &[]).value.unwrap());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
