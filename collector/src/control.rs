@@ -7,6 +7,7 @@ mod records;
 pub mod service;
 mod sink;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,7 +44,7 @@ pub enum ControlError {
     #[error("blocking is off; the collector's configuration has `enabled = false` in [block]")]
     Off,
     #[error("{0}: {1}")]
-    Refused(Network, &'static str),
+    Refused(Network, Cow<'static, str>),
     #[error("{0} is not blocked")]
     NotBlocked(Network),
     #[error(transparent)]
@@ -81,6 +82,15 @@ struct State {
 pub enum Origin {
     Operator,
     Alert([u8; 16]),
+}
+
+impl Origin {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Alert(_) => "alert",
+        }
+    }
 }
 
 impl Control {
@@ -154,8 +164,11 @@ impl Control {
         };
         let until = probation(&self.options.plan, now, before);
         let reason = format!("alert: sum {:.1} of {:.1}", alert.sum, alert.threshold);
-        self.put(network, until, false, &reason, Origin::Alert(id), now)
-            .map(Some)
+        match self.put(network, until, false, &reason, Origin::Alert(id), now) {
+            // It is written down.
+            Err(ControlError::Refused(..)) => Ok(None),
+            done => done.map(Some),
+        }
     }
 
     fn put(
@@ -170,10 +183,16 @@ impl Control {
         if !self.options.enabled {
             return Err(ControlError::Off);
         }
-        may_block(network).map_err(|why| ControlError::Refused(network, why))?;
+        if let Err(why) = may_block(network) {
+            records::refused(self.store.as_ref(), network, origin, &why, now)?;
+            return Err(ControlError::Refused(network, why));
+        }
         let mut state = self.lock();
         if !state.active.contains_key(&network) && state.active.len() >= limits::BLOCKS {
-            return Err(ControlError::Refused(network, "4096 blocks are active already"));
+            return Err(ControlError::Refused(
+                network,
+                "4096 blocks are active already".into(),
+            ));
         }
         let mut block = state.active.get(&network).cloned().unwrap_or_else(|| v1::Block {
             id: uuid::Uuid::new_v4().as_bytes().to_vec(),
@@ -189,14 +208,11 @@ impl Control {
         };
         (block.until, block.dry_run) = (until.0, dry_run);
         block.reason = reason.chars().take(200).collect();
-        match origin {
-            Origin::Operator => block.origin = "operator".to_owned(),
-            Origin::Alert(id) => {
-                block.origin = "alert".to_owned();
-                if block.alerts.len() < MOST_ALERTS {
-                    block.alerts.push(id.to_vec());
-                }
-            }
+        origin.name().clone_into(&mut block.origin);
+        if let Origin::Alert(id) = origin
+            && block.alerts.len() < MOST_ALERTS
+        {
+            block.alerts.push(id.to_vec());
         }
         records::write(self.store.as_ref(), &block, action, &block.reason, now)?;
         tracing::warn!(%network, action, origin = block.origin, reason = block.reason,

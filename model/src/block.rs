@@ -46,20 +46,46 @@ pub struct BlockStatus {
     pub refused: Option<Cow<'static, str>>,
 }
 
+/// What is never blocked anywhere, with what it is.
+const NEVER: [(&str, &str); 8] = [
+    ("127.0.0.0/8", "loopback"),
+    ("::1/128", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("fe80::/10", "link-local"),
+    ("224.0.0.0/4", "multicast"),
+    ("ff00::/8", "multicast"),
+    ("255.255.255.255/32", "broadcast"),
+    ("0.0.0.0/8", "no host"),
+];
+
+/// Entries of the allow-list that are true on every machine, with what they are.
+pub fn never_blocked() -> impl Iterator<Item = (Network, &'static str)> {
+    NEVER
+        .into_iter()
+        .filter_map(|(text, what)| Some((text.parse().ok()?, what)))
+}
+
+/// Why a block is refused: an entry of the allow-list covers all of it.
+#[must_use]
+pub fn allow_list_wins(entry: Network, what: &str) -> String {
+    format!("the allow-list wins: {entry} ({what})")
+}
+
 /// Whether a prefix may be blocked at all.
 ///
 /// # Errors
-/// It is wider than anybody should block by one order.
-pub fn may_block(network: Network) -> Result<(), &'static str> {
+/// It is wider than anybody should block by one order, or lies in what is never blocked anywhere.
+pub fn may_block(network: Network) -> Result<(), Cow<'static, str>> {
     let shortest = if network.is_ipv4() {
         SHORTEST_V4
     } else {
         SHORTEST_V6
     };
     if network.prefix() < shortest {
-        return Err("wider than /8 (IPv4) or /16 (IPv6)");
+        return Err("wider than /8 (IPv4) or /16 (IPv6)".into());
     }
-    Ok(())
+    let covering = never_blocked().find(|(entry, _)| entry.covers(&network));
+    covering.map_or(Ok(()), |(entry, what)| Err(allow_list_wins(entry, what).into()))
 }
 
 /// Until when an alert blocks: the end of the window that holds `now`, and one window more. A further alert adds a
@@ -103,6 +129,20 @@ mod tests {
             ("2001:db8::/32", true),
         ] {
             assert_eq!(may_block(network.parse().unwrap()).is_ok(), may, "{network}");
+        }
+    }
+
+    #[test]
+    fn what_is_local_everywhere_is_refused_with_its_entry() {
+        assert_eq!(never_blocked().count(), NEVER.len(), "each is a network");
+        for (network, entry) in [
+            ("127.0.0.1", "127.0.0.0/8 (loopback)"),
+            ("::1", "::1/128 (loopback)"),
+            ("fe80::/64", "fe80::/10 (link-local)"),
+            ("224.0.0.251", "224.0.0.0/4 (multicast)"),
+        ] {
+            let why = may_block(network.parse().unwrap()).unwrap_err();
+            assert_eq!(why, format!("the allow-list wins: {entry}"));
         }
     }
 }

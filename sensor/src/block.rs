@@ -6,6 +6,7 @@
 
 pub mod allow;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +102,7 @@ struct Held {
     /// `CLOCK_MONOTONIC`, nanoseconds.
     expires: u64,
     slot: Option<u32>,
-    refused: Option<&'static str>,
+    refused: Option<Cow<'static, str>>,
 }
 
 /// Makes rules of orders.
@@ -156,7 +157,7 @@ impl<R: Rules> Blocker<R> {
         for ((_, dry_run), held) in self.held.iter_mut().filter(|(_, held)| held.expires > now) {
             held.refused = may_block(held.network)
                 .err()
-                .or_else(|| allow.why_not(held.network));
+                .or_else(|| allow.why_not(held.network).map(Into::into));
             if held.refused.is_some() {
                 continue;
             }
@@ -168,7 +169,7 @@ impl<R: Rules> Blocker<R> {
                 }
             }
             let Some(slot) = held.slot else {
-                held.refused = Some("no room for more blocks");
+                held.refused = Some("no room for more blocks".into());
                 continue;
             };
             let action = if *dry_run { COUNT } else { DROP };
@@ -183,7 +184,7 @@ impl<R: Rules> Blocker<R> {
         // Rather nothing than too much.
         if exceptions.len() > MOST_EXCEPTIONS || !self.set_all(&exceptions) {
             for held in self.held.values_mut() {
-                held.refused = Some("the allow-list could not be kept");
+                held.refused = Some("the allow-list could not be kept".into());
             }
             wanted.clear();
         }
@@ -192,7 +193,7 @@ impl<R: Rules> Blocker<R> {
         if !self.set_all(&wanted) {
             for held in self.held.values_mut() {
                 if !self.installed.contains_key(&held.network) && held.refused.is_none() {
-                    held.refused = Some("the kernel refused the rule");
+                    held.refused = Some("the kernel refused the rule".into());
                 }
             }
         }
@@ -247,7 +248,7 @@ impl<R: Rules> Blocker<R> {
                 dry_run: *dry_run,
                 packets: counts.packets,
                 bytes: counts.bytes,
-                refused: held.refused.map(Into::into),
+                refused: held.refused.clone(),
             }
         };
         self.held.iter().map(status).collect()

@@ -1,8 +1,11 @@
 //! Blocks and what was done with them, in the store.
 
+use lynceus_model::address::Network;
 use lynceus_model::time::Timestamp;
+use lynceus_proto::block::octets;
 use lynceus_proto::v1;
 
+use super::Origin;
 use crate::rows::{self, time_key};
 use crate::store::{Change, Flush, KeyRange, Order, Store, StoreError, Table};
 
@@ -33,6 +36,38 @@ pub(super) fn write(
     };
     let key = [time_key(now).as_slice(), &block.id].concat();
     let mut changes = vec![put(block), rows::put(Table::BlockLog, key, &record)];
+    changes.extend(too_many(store)?);
+    store.write(&changes, Flush::Durable)
+}
+
+/// Writes that somebody asked for a block that is never done.
+pub(super) fn refused(
+    store: &dyn Store,
+    network: Network,
+    origin: Origin,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let id = uuid::Uuid::new_v4().as_bytes().to_vec();
+    let record = v1::BlockRecord {
+        time: now.0,
+        address: octets(network),
+        prefix: u32::from(network.prefix()),
+        action: "refused".to_owned(),
+        reason: why.to_owned(),
+        origin: origin.name().to_owned(),
+        block_id: id,
+        ..v1::BlockRecord::default()
+    };
+    let key = [time_key(now).as_slice(), &record.block_id].concat();
+    let mut changes = vec![rows::put(Table::BlockLog, key, &record)];
+    changes.extend(too_many(store)?);
+    store.write(&changes, Flush::Durable)
+}
+
+/// Rows beyond what is kept.
+fn too_many(store: &dyn Store) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
     for table in [Table::BlockLog, Table::Blocks] {
         let kept = store.scan(table, &KeyRange::all(), Order::Descending, RECORDS + SLACK)?;
         if kept.len() == RECORDS + SLACK {
@@ -47,7 +82,7 @@ pub(super) fn write(
             );
         }
     }
-    store.write(&changes, Flush::Durable)
+    Ok(changes)
 }
 
 fn is_active(table: Table, value: &[u8]) -> bool {

@@ -88,3 +88,27 @@ fn counts_of_a_sensor_that_was_started_again_add_up() {
     let listed = &control.list(false).unwrap()[0];
     assert_eq!((listed.packets, listed.bytes, listed.sensors.len()), (15, 900, 2));
 }
+
+#[test]
+fn what_is_never_blocked_is_refused_with_its_entry_and_written_down() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(0));
+    let control = control(&store, false);
+    let error = control
+        .block(
+            network("127.0.0.1"),
+            Duration::from_secs(100),
+            false,
+            "",
+            Timestamp(5),
+        )
+        .unwrap_err();
+    let text = "the allow-list wins: 127.0.0.0/8 (loopback)";
+    assert_eq!(error.to_string(), format!("127.0.0.1/32: {text}"));
+    assert!(control.list(true).unwrap().is_empty());
+    let log = control.log().unwrap();
+    assert_eq!(
+        (log[0].action.as_str(), log[0].reason.as_str()),
+        ("refused", text)
+    );
+    assert_eq!(log[0].origin, "operator");
+}

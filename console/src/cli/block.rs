@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -73,6 +74,24 @@ pub struct BlockedOptions {
     zone: Zone,
 }
 
+/// How often, and after what time, sensors are looked at for what they say of a new block.
+const LOOKS: u32 = 15;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// What sensors say of the block that was just answered.
+fn sensors_of<'a>(answer: &v1::BlockResponse, list: &'a v1::ListBlocksResponse) -> &'a [v1::SensorBlock] {
+    let id = answer.block.as_ref().map(|block| &block.id);
+    let block = list.blocks.iter().find(|block| Some(&block.id) == id);
+    block.map_or(&[], |block| &block.sensors)
+}
+
+/// The line about a sensor that does not block.
+fn refusal(sensor: &v1::SensorBlock) -> Option<String> {
+    let why = human::printable(sensor.refused.as_deref()?, 100);
+    let id = uuid::Uuid::from_slice(&sensor.sensor_id).unwrap_or_default();
+    Some(format!("    not by sensor {id}: {why}"))
+}
+
 fn network(text: &str) -> Result<Network, String> {
     let network: Network = text.parse().map_err(|error| format!("{error}"))?;
     let network = Network::new(network.address(), network.prefix()).unwrap_or(network);
@@ -98,13 +117,28 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
     let (runtime, mut client) = options.place.control()?;
     let (answer, list) = runtime.block_on(async {
         let answer = client.block(request).await?.into_inner();
-        let list = client
-            .list_blocks(v1::ListBlocksRequest::default())
-            .await?
-            .into_inner();
-        Ok::<_, tonic::Status>((answer, list))
+        let mut looks = 0;
+        loop {
+            let list = client
+                .list_blocks(v1::ListBlocksRequest::default())
+                .await?
+                .into_inner();
+            looks += 1;
+            if looks == LOOKS || sensors_of(&answer, &list).len() >= answer.sensors as usize {
+                return Ok::<_, tonic::Status>((answer, list));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     })?;
-    let block = answer.block.context("the collector answered nothing")?;
+    let block = answer.block.as_ref().context("the collector answered nothing")?;
+    let said = sensors_of(&answer, &list);
+    let refusals: Vec<String> = said.iter().filter_map(|sensor| refusal(sensor)).collect();
+    let doing = u64::from(answer.sensors).saturating_sub(refusals.len() as u64);
+    if doing == 0 && !refusals.is_empty() {
+        say(&format!("{} is not blocked by any sensor", options.network));
+        refusals.iter().for_each(|line| say(line));
+        return Ok(Outcome::Damaged);
+    }
     let clock = options.zone.clock();
     let mode = if block.dry_run || list.dry_run {
         "packets are counted, not dropped (dry run)"
@@ -116,8 +150,12 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
         options.network,
         clock.date_time(Timestamp(block.until)),
         clock.label(),
-        human::plural(u64::from(answer.sensors), "sensor", "sensors")
+        human::plural(doing, "sensor", "sensors")
     ));
+    refusals.iter().for_each(|line| say(line));
+    if said.len() < answer.sensors as usize {
+        say("not all sensors have answered yet; `lynceus blocked` shows what they say");
+    }
     if answer.sensors == 0 {
         say("no connected sensor takes part; each needs `allow_block = true` in [block]");
     }
@@ -173,10 +211,8 @@ pub fn blocked(options: &BlockedOptions) -> anyhow::Result<Outcome> {
     }
     for block in &list.blocks {
         writeln!(out, "{}", line(block, list.dry_run, &clock))?;
-        for sensor in block.sensors.iter().filter(|sensor| sensor.refused.is_some()) {
-            let id = uuid::Uuid::from_slice(&sensor.sensor_id).unwrap_or_default();
-            let why = human::printable(sensor.refused.as_deref().unwrap_or_default(), 100);
-            writeln!(out, "    not by sensor {id}: {why}")?;
+        for line in block.sensors.iter().filter_map(refusal) {
+            writeln!(out, "{line}")?;
         }
     }
     if !list.enabled {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lynceus_model::address::Network;
+use lynceus_model::block::{allow_list_wins, never_blocked};
 
 use crate::own;
 
@@ -21,25 +22,12 @@ impl AllowList {
     /// What is true on every machine, and the configured networks.
     #[must_use]
     pub fn fixed(configured: &[Network]) -> Self {
-        const LOCAL: [(&str, &str); 8] = [
-            ("127.0.0.0/8", "loopback"),
-            ("::1/128", "loopback"),
-            ("169.254.0.0/16", "link-local"),
-            ("fe80::/10", "link-local"),
-            ("224.0.0.0/4", "multicast"),
-            ("ff00::/8", "multicast"),
-            ("255.255.255.255/32", "broadcast"),
-            ("0.0.0.0/8", "no host"),
-        ];
-        let local = LOCAL
-            .into_iter()
-            .filter_map(|(text, why)| Some((text.parse().ok()?, why)));
         let configured = configured
             .iter()
             .filter_map(|network| Network::new(network.address(), network.prefix()))
             .map(|network| (network, "in block.never of the sensor"));
         Self {
-            entries: local.chain(configured).collect(),
+            entries: never_blocked().chain(configured).collect(),
         }
     }
 
@@ -68,9 +56,9 @@ impl AllowList {
 
     /// Why a network is not blocked: an entry covers all of it. Entries inside of it are exceptions of the block.
     #[must_use]
-    pub fn why_not(&self, network: Network) -> Option<&'static str> {
+    pub fn why_not(&self, network: Network) -> Option<String> {
         let covering = self.entries.iter().find(|(allowed, _)| allowed.covers(&network));
-        covering.map(|(_, why)| *why)
+        covering.map(|(allowed, what)| allow_list_wins(*allowed, what))
     }
 
     pub(super) fn networks(&self) -> impl Iterator<Item = Network> {
@@ -135,10 +123,17 @@ mod tests {
         let never: Network = "198.51.100.7/24".parse().unwrap();
         let allow = AllowList::fixed(&[never]).with_system(&["203.0.113.9".parse().unwrap()]);
         let why = |text: &str| allow.why_not(text.parse().unwrap());
-        assert_eq!(why("127.0.0.1"), Some("loopback"));
-        assert_eq!(why("fe80::1"), Some("link-local"));
-        assert_eq!(why("198.51.100.0/25"), Some("in block.never of the sensor"));
-        assert_eq!(why("203.0.113.9"), Some("the collector"));
+        for (network, entry) in [
+            ("127.0.0.1", "127.0.0.0/8 (loopback)"),
+            ("fe80::1", "fe80::/10 (link-local)"),
+            (
+                "198.51.100.0/25",
+                "198.51.100.0/24 (in block.never of the sensor)",
+            ),
+            ("203.0.113.9", "203.0.113.9/32 (the collector)"),
+        ] {
+            assert_eq!(why(network), Some(format!("the allow-list wins: {entry}")));
+        }
         assert_eq!(why("203.0.113.0/24"), None, "the collector is an exception of it");
     }
 }

@@ -98,7 +98,8 @@ fn the_allow_list_wins_over_narrow_and_wide_blocks() {
         .into_iter()
         .map(|status| status.refused)
         .collect();
-    assert_eq!(refused, [None, Some("in block.never of the sensor".into())]);
+    let entry = "the allow-list wins: 10.0.0.1/32 (in block.never of the sensor)";
+    assert_eq!(refused, [None, Some(entry.into())]);
     blocker.keep(&AllowList::fixed(&[]), 0);
     assert_eq!(actions(&blocker), both(DROP), "it is a gateway no more");
 }

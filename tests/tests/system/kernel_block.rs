@@ -365,9 +365,9 @@ fn the_allow_list_of_the_sensor_wins() {
         .map(|block| block.refused.as_deref())
         .collect();
     let expected = [
-        "an address of the sensor",
-        "a gateway of the sensor",
-        "in block.never of the sensor",
+        "the allow-list wins: 10.77.0.2/32 (an address of the sensor)",
+        "the allow-list wins: 10.77.0.1/32 (a gateway of the sensor)",
+        "the allow-list wins: 198.51.100.200/29 (in block.never of the sensor)",
     ];
     assert_eq!(refused, [expected.map(Some).as_slice(), &[None]].concat());
 }
@@ -469,4 +469,17 @@ fn a_block_goes_from_the_command_to_the_kernel_and_dies_with_the_collector() {
     assert!(log.contains("a test"), "{log}");
     let (done, text) = ask(&["block", "0.0.0.0/0"]);
     assert!(!done && text.contains("wider"), "{text}");
+    let (done, text) = ask(&["block", "127.0.0.1"]);
+    assert!(
+        !done && text.contains("the allow-list wins: 127.0.0.0/8 (loopback)"),
+        "{text}"
+    );
+    // What only the sensor knows, it says when it is asked.
+    let (done, text) = ask(&["block", "10.77.0.2"]);
+    assert!(
+        !done && text.contains("the allow-list wins: 10.77.0.2/32 (an address of the sensor)"),
+        "{text}"
+    );
+    let (_, log) = ask(&["blocked", "--log"]);
+    assert!(log.contains("refused") && log.contains("loopback"), "{log}");
 }
