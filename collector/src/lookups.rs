@@ -2,7 +2,8 @@
 //!
 //! A detector never waits. What nobody has said yet is *unknown* and is queued; once the answer is there, the next sighting
 //! finds it. Each service has a queue and a thread of its own, so that a slow one holds up no other. With them, findings
-//! depend on when answers come: a replay may find more than the first run.
+//! depend on when answers come: a replay may find more than the first run. Who reads files can wait for the answers and
+//! read them again ([`Lookups::settle`]).
 
 mod config;
 mod service;
@@ -59,6 +60,8 @@ enum Known {
 /// Counters, for people.
 #[derive(Debug, Default)]
 pub struct LookupCounters {
+    /// Questions that were queued.
+    pub asked: AtomicU64,
     /// Questions that were answered.
     pub answered: AtomicU64,
     pub failed: AtomicU64,
@@ -96,6 +99,8 @@ pub struct Lookups {
 const RETRY: Duration = Duration::from_secs(600);
 /// One question waits at most so long for its service's pace.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether all is answered.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// Suspected servers.
 const MAX_SUSPECTS: usize = 4096;
 /// Letters of a name or URL that is asked for; longer ones are not.
@@ -235,6 +240,22 @@ impl Lookups {
         }
     }
 
+    /// Waits until every question has its answer or has failed, or the time is over. Gives the number of those that still
+    /// wait.
+    #[must_use]
+    pub fn settle(&self, patience: Duration) -> u64 {
+        let begin = Instant::now();
+        loop {
+            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let done = of(&self.counters.answered) + of(&self.counters.failed);
+            let waiting = of(&self.counters.asked).saturating_sub(done);
+            if waiting == 0 || begin.elapsed() >= patience {
+                return waiting;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
     /// What services have said; what is not known yet is queued.
     fn ask(&self, question: &Question) -> Vec<Said> {
         if !may_leave(question) {
@@ -254,6 +275,7 @@ impl Lookups {
         }
         match desk.ask.try_send(question.clone()) {
             Ok(()) => {
+                self.counters.asked.fetch_add(1, Ordering::Relaxed);
                 if cache.known.insert(question.clone(), Known::Waiting).is_none() {
                     cache.order.push_back(question.clone());
                 }

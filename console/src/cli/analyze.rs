@@ -1,14 +1,17 @@
 //! `lynceus analyze`: capture files and flow logs through decoders, profiles and detectors.
 
+mod asked;
 mod export;
 mod folder;
 mod summary;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use lynceus_collector::lookups::Lookups;
 use lynceus_collector::query::QueryService;
 use lynceus_collector::web::{Web, WebOptions};
 use lynceus_model::app::AppRecord;
@@ -21,6 +24,7 @@ use lynceus_sensor::flow_table::{FlowTable, FlowTableConfig};
 use lynceus_sensor::profiler::Pipeline;
 use lynceus_sensor::source::files::FileSource;
 use lynceus_sensor::source::{Source as _, Status};
+use lynceus_sensor::units::Span;
 
 use self::export::{Export, Logs};
 use self::folder::Folder;
@@ -75,6 +79,9 @@ pub struct Options {
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
+    /// How long to wait for the outside services of [knowledge], where some are on; the files are read again then
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    wait: Span,
     #[command(flatten)]
     web: WebArgs,
     /// Also write one HTML file that shows the run without a server
@@ -110,25 +117,26 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         logs: Logs::open(&options.export)?,
     };
     let mut pipeline = Pipeline::new(Tap::new(source, watcher), settings.profiles(FILES))?;
+    let lookups = settings.lookups(None)?;
+    if let Some(lookups) = &lookups {
+        asked::rehearse(options, &settings, lookups)?;
+    }
+    let open = |plan| open(store.as_deref(), &settings, plan, lookups.as_ref());
     let mut local = None;
     let outcome = read(&mut pipeline, options.quiet, |updates, plan| {
         let local = match &mut local {
             Some(local) => local,
             // The plan is known with the first packet: its time is the origin of the windows.
-            empty => empty.insert(open(store.as_deref(), &settings, plan)?),
+            empty => empty.insert(open(plan)?),
         };
         local.take(updates.drain(..))
     })?;
     let mut local = match local {
         Some(local) => local,
-        None => open(
-            store.as_deref(),
-            &settings,
-            WindowPlan {
-                origin: Timestamp(0),
-                width: WindowPlan::DEFAULT_WIDTH,
-            },
-        )?,
+        None => open(WindowPlan {
+            origin: Timestamp(0),
+            width: WindowPlan::DEFAULT_WIDTH,
+        })?,
     };
     local.flush()?;
     let tap = pipeline.source();
@@ -187,6 +195,7 @@ impl Options {
             limit: 0,
             max_memory: 512 << 20,
             quiet: false,
+            wait: Span(asked::WAIT),
             web: WebArgs::default(),
             report: Some(report),
             silent: true,
@@ -228,7 +237,7 @@ pub(super) fn in_process(files: &[PathBuf], settings: &Settings) -> anyhow::Resu
     read(&mut pipeline, true, |updates, plan| {
         let local = match &mut local {
             Some(local) => local,
-            empty => empty.insert(open(Some(folder.path()), &settings, plan)?),
+            empty => empty.insert(open(Some(folder.path()), &settings, plan, None)?),
         };
         local.take(updates.drain(..))
     })?;
@@ -237,14 +246,19 @@ pub(super) fn in_process(files: &[PathBuf], settings: &Settings) -> anyhow::Resu
     local.into_query_within(folder)
 }
 
-fn open(store: Option<&Path>, settings: &Effective, plan: WindowPlan) -> anyhow::Result<Local> {
+fn open(
+    store: Option<&Path>,
+    settings: &Effective,
+    plan: WindowPlan,
+    lookups: Option<&Arc<Lookups>>,
+) -> anyhow::Result<Local> {
     Local::open(
         store.map_or(Keep::Nothing, Keep::In),
         FILES,
         BOOT,
         plan,
         WINDOW_BYTES,
-        settings.judging(None)?,
+        settings.judging(None, lookups)?,
         Vec::new(),
     )
 }

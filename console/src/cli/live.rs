@@ -160,6 +160,7 @@ pub(super) fn session(
         origin: Timestamp(0),
         width: settings.width(),
     };
+    let lookups = settings.lookups(Some(&folder.path().join("knowledge")))?;
     let printer = (!with_console).then(|| Printer::new(options.json, options.zone.clock()));
     let mut local = Local::open(
         Keep::In(&folder.path().join(Local::STORE)),
@@ -167,7 +168,7 @@ pub(super) fn session(
         identity.boot,
         plan,
         EngineOptions::DEFAULT_WINDOW_BYTES,
-        settings.judging(Some(&folder.path().join("feeds")))?,
+        settings.judging(Some(&folder.path().join("feeds")), lookups.as_ref())?,
         printer
             .into_iter()
             .map(|printer| Box::new(printer) as _)

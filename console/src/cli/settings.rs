@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use lynceus_collector::config::Alerts;
 use lynceus_collector::feeds::{FeedConfig, Keeper, load_once};
 use lynceus_collector::knowledge::Facts;
+use lynceus_collector::lookups::{LookupConfig, Lookups};
 use lynceus_detect::DetectConfig;
 use lynceus_model::address::Network;
 use lynceus_model::alert::AlertPolicy;
@@ -38,7 +39,7 @@ pub(super) struct Settings {
     /// Threat feed: a file of indicators (plain, CSV, JSON, STIX, MISP); may be given several times
     #[arg(long = "feed", value_name = "FILE")]
     feeds: Vec<PathBuf>,
-    /// TOML file with window, direction, home, whitelist, [[feeds]], [alerts] and [detect]; flags win over it
+    /// TOML file with window, direction, home, whitelist, [[feeds]], [knowledge], [alerts] and [detect]; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -64,6 +65,7 @@ struct File {
     home: Vec<String>,
     whitelist: Option<PathBuf>,
     feeds: Vec<FeedConfig>,
+    knowledge: LookupConfig,
     alerts: Alerts,
     detect: DetectConfig,
 }
@@ -76,6 +78,7 @@ pub(super) struct Effective {
     home: Vec<Network>,
     whitelist: Option<PathBuf>,
     feeds: Vec<FeedConfig>,
+    knowledge: LookupConfig,
     alerts: Alerts,
     detect: DetectConfig,
 }
@@ -113,6 +116,7 @@ impl Settings {
         Ok(Effective {
             whitelist: self.whitelist.clone().or(file.whitelist),
             feeds,
+            knowledge: file.knowledge,
             alerts: file.alerts,
             detect: file.detect,
             window: self
@@ -130,14 +134,31 @@ impl Settings {
 }
 
 impl Effective {
+    /// Starts the outside services that are on; `None` if none is. `state`: where their quotas and the probe log are, unless
+    /// the configuration says it.
+    ///
+    /// # Errors
+    /// A setting is wrong, a key cannot be read, or a thread cannot be started.
+    pub(super) fn lookups(&self, state: Option<&Path>) -> anyhow::Result<Option<Arc<Lookups>>> {
+        let own = || state.map_or_else(|| own_cache("knowledge"), Path::to_owned);
+        Lookups::start(&self.knowledge, &self.knowledge.state.clone().unwrap_or_else(own))
+    }
+
     /// How findings are judged. Loads feeds and whitelist. With `cache` they stay fresh while the program runs, and copies
-    /// of fetched feeds stand there; without, they are read once.
+    /// of fetched feeds stand there; without, they are read once. `lookups`: services that are asked.
     ///
     /// # Errors
     /// A feed's settings are wrong, a feed cannot be read, or the whitelist cannot be read.
-    pub(super) fn judging(&self, cache: Option<&Path>) -> anyhow::Result<Judging> {
+    pub(super) fn judging(
+        &self,
+        cache: Option<&Path>,
+        lookups: Option<&Arc<Lookups>>,
+    ) -> anyhow::Result<Judging> {
         let facts = Arc::new(Facts::default());
         facts.set_published();
+        if let Some(lookups) = lookups {
+            facts.set_lookups(Arc::clone(lookups));
+        }
         if let Some(path) = &self.whitelist {
             let text = std::fs::read(path).with_context(|| format!("whitelist: {}", path.display()))?;
             for bad in Whitelist::parse(&String::from_utf8_lossy(&text)).1 {
@@ -207,7 +228,7 @@ pub(super) fn feeds(paths: &[PathBuf]) -> anyhow::Result<Arc<Facts>> {
 
 /// Whoever names a feed wants it read.
 fn read_once(feeds: Vec<FeedConfig>, whitelist: Option<PathBuf>, facts: &Arc<Facts>) -> anyhow::Result<()> {
-    load_once(feeds, whitelist, &own_cache(), Arc::clone(facts))?;
+    load_once(feeds, whitelist, &own_cache("feeds"), Arc::clone(facts))?;
     let known = facts.known();
     let unread = known.iter().find(|feed| feed.taken.is_none());
     match unread.and_then(|feed| feed.error.clone()) {
@@ -229,16 +250,17 @@ fn feed(path: &Path) -> FeedConfig {
 }
 
 /// The user's own cache, never a folder that others may write to.
-fn own_cache() -> PathBuf {
-    let set = |name: &str| {
-        std::env::var_os(name)
+fn own_cache(name: &str) -> PathBuf {
+    let set = |variable: &str| {
+        std::env::var_os(variable)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     cache
         .unwrap_or_else(|| PathBuf::from("/var/cache"))
-        .join("lynceus/feeds")
+        .join("lynceus")
+        .join(name)
 }
 
 fn width(text: &str) -> Result<Width, String> {
@@ -303,6 +325,7 @@ mod tests {
             home: Vec::new(),
             whitelist: None,
             feeds: Vec::new(),
+            knowledge: LookupConfig::default(),
             detect: DetectConfig::default(),
         };
         assert_eq!(settings.profiles(SensorId::default()).width, None);
