@@ -5,6 +5,8 @@
 mod dns;
 #[path = "ip_providers/said.rs"]
 mod said;
+#[path = "support/vendor.rs"]
+mod vendor;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use lynceus_enrich::discipline::{History, Observation};
 use lynceus_enrich::provider::Status;
+use vendor::serve;
 
 /// Says the same ports of every address, slowly if told; remembers whom it was asked about.
 struct Vendor {
@@ -58,37 +61,6 @@ impl Vendor {
         );
         std::fs::write(folder.join("ip.toml"), text).unwrap();
     }
-}
-
-/// Answers each request for a path with a status and a body, until the test ends.
-fn serve(listener: TcpListener, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) {
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || {
-                let mut reader = BufReader::new(stream);
-                let mut first = String::new();
-                reader.read_line(&mut first).unwrap();
-                let (mut line, mut length) = (String::new(), 0);
-                while reader.read_line(&mut line).is_ok_and(|_| !line.trim().is_empty()) {
-                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    line.clear();
-                }
-                reader.read_exact(&mut vec![0; length]).unwrap();
-                let path = first.split(' ').nth(1).unwrap_or_default();
-                let (status, body) = answer(path.trim_start_matches('/'));
-                // A client that was killed does not listen any more.
-                let _ = write!(
-                    reader.get_mut(),
-                    "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-            });
-        }
-    });
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Command {

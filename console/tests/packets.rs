@@ -2,24 +2,32 @@
 //! `docs/detections.md` does not mark otherwise must come, over IPv4 and over IPv6.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "packets/feeds.rs"]
+mod feeds;
+#[path = "../../collector/tests/support/https.rs"]
+#[allow(dead_code, reason = "only its handshakes are wanted")]
+mod https;
 #[path = "packets/messages.rs"]
 mod messages;
 #[path = "packets/scenes.rs"]
 mod scenes;
 #[path = "packets/stage.rs"]
 mod stage;
+#[path = "support/vendor.rs"]
+mod vendor;
 #[path = "packets/wire.rs"]
 mod wire;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::Command;
+use std::time::Duration;
 
+use lynceus_enrich::provider::Settings;
+use lynceus_enrich::wire::{ProbeLog, Wire};
 use lynceus_model::evidence::EvidenceType;
 use scenes::Certificates;
 use serde_json::Value;
-use sha1::{Digest, Sha1};
 use stage::{Family, Stage};
 use wire::Air;
 
@@ -41,11 +49,10 @@ const ONLY_OF_IPV4: [(&str, &str); 9] = [
     ("INCOMPATIBLE_USER_AGENT", "packets show cards by ARP and DHCP"),
 ];
 
-/// Shown elsewhere: OUTLIER compares with days of windows of many hosts (`tests/outliers.rs`).
-const ELSEWHERE: [&str; 1] = ["OUTLIER"];
+/// In captures of their own: what needs a day of many hosts, and what somebody else has to be asked about.
+const ELSEWHERE: [&str; 3] = ["OUTLIER", "YOUNG_DOMAIN", "MALICIOUS_JARM"];
 
-/// Types that packets must show: by the table of the page, all but those marked `log-only`, `not built`, or with a
-/// service that has to be asked.
+/// Types that packets must show: by the table of the page, all but those marked `log-only` or `not built`.
 fn shown_by_packets() -> BTreeSet<String> {
     let (_, table) = PAGE.split_once("## Where each type comes from").unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| "));
@@ -67,46 +74,9 @@ fn shown_by_packets() -> BTreeSet<String> {
             })
             .unwrap_or_else(|| panic!("{name} is in no row"));
         let pcap = row[2].trim();
-        !(pcap.starts_with("log-only")
-            || pcap.starts_with("not built")
-            || pcap.starts_with("with `[knowledge"))
+        !(pcap.starts_with("log-only") || pcap.starts_with("not built"))
     });
     shown.map(str::to_owned).collect()
-}
-
-/// The feeds and the local network.
-fn configure(folder: &Path, certificate: &[u8]) {
-    let hash: String = Sha1::digest(certificate)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let bad = "198.51.80.1\n2001:db8::80:1\nlisted.example\nhttp://evil.example/payload.bin\nAS15169\n\
-               t12d020400_04659ec43a24_38660d1a2b28\n";
-    // Of the hellos of `messages.rs`: MD5 of `771,49199-49200,0-10-11-13,29-23,0` and of `771,49199,11`.
-    for (name, lines) in [
-        ("bad", bad),
-        ("ja3", "1f4b8d65612ee195acc058194ef6fd00\n"),
-        ("ja3s", "70745099b394fe3f42264227c098cc98\n"),
-        ("certificate", hash.as_str()),
-        ("tor-exit", "198.51.84.1\n2001:db8::84:1\n"),
-    ] {
-        std::fs::write(folder.join(name), lines).unwrap();
-    }
-    let feed = |name: &str, kind: &str| {
-        format!(
-            "[[feeds]]\nname = \"{name}\"\npath = \"{}\"\nkind = \"{kind}\"\n",
-            folder.join(name).display()
-        )
-    };
-    let feeds = [
-        feed("bad", "auto"),
-        feed("ja3", "ja3"),
-        feed("ja3s", "ja3s"),
-        feed("certificate", "certificate"),
-        feed("tor-exit", "tor-exit"),
-    ];
-    let network = "[detect.network]\nlocal = [\"10.0.0.0/8\", \"fd00::/64\"]\n";
-    std::fs::write(folder.join("lynceus.toml"), feeds.concat() + network).unwrap();
 }
 
 /// Type and profile.
@@ -115,24 +85,24 @@ type Findings = BTreeSet<(String, IpAddr)>;
 /// Plays everything over a family and reads it with the program. Gives what was expected and what came.
 fn analyze(family: Family) -> (Findings, Findings) {
     let certificates = Certificates::new();
-    let mut stage = Stage {
-        air: Air::default(),
-        family,
-        expected: BTreeSet::new(),
-    };
+    let mut stage = Stage::new(family);
     scenes::play(&mut stage, &certificates);
-    let found = run(stage.air, &certificates.listed);
-    let found = found.iter().map(|line| {
+    let found = findings(&run(stage.air, &certificates.listed, ""));
+    (stage.expected, found)
+}
+
+fn findings(evidence: &[Value]) -> Findings {
+    let finding = |line: &Value| {
         let text = |field: &str| line[field].as_str().unwrap();
         (text("type").to_owned(), text("profile").parse().unwrap())
-    });
-    (stage.expected, found.collect())
+    };
+    evidence.iter().map(finding).collect()
 }
 
 /// The evidence that the program finds.
-fn run(air: Air, certificate: &[u8]) -> Vec<Value> {
+fn run(air: Air, certificate: &[u8], more: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
-    configure(folder.path(), certificate);
+    feeds::configure(folder.path(), certificate, more);
     let capture = folder.path().join("air.pcap");
     std::fs::write(&capture, air.pcap()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_lynceus"))
@@ -159,7 +129,11 @@ fn check(family: Family, unless: &[&str]) {
         let excused = unless.contains(&kind.as_str()) || ELSEWHERE.contains(&kind.as_str());
         assert!(played.contains(kind.as_str()) != excused, "{kind}: {family:?}");
     }
-    let missing: Vec<_> = expected.difference(&found).collect();
+    found_all(&expected, &found, family);
+}
+
+fn found_all(expected: &Findings, found: &Findings, family: Family) {
+    let missing: Vec<_> = expected.difference(found).collect();
     assert!(
         missing.is_empty(),
         "{family:?}: not found: {missing:#?}\nfound: {found:#?}"
@@ -176,18 +150,72 @@ fn each_type_fires_on_packets_of_ipv6() {
     check(Family::Six, &ONLY_OF_IPV4.map(|(kind, _)| kind));
 }
 
+/// By the defaults: a baseline of two hundred windows over a day, and one false alarm a day.
+#[test]
+fn an_outlier_fires_on_packets() {
+    for family in [Family::Four, Family::Six] {
+        let mut stage = Stage::new(family);
+        scenes::office(&mut stage);
+        let found = findings(&run(stage.air, &[], ""));
+        found_all(&stage.expected, &found, family);
+        let raised = found.iter().filter(|(kind, _)| kind == "OUTLIER").count();
+        // Of 130 windows that are as they should be, with their servers.
+        assert!(raised <= 4, "{family:?}: {found:#?}");
+    }
+}
+
+/// `[knowledge]`: a registry says that a domain is young, and the server that packets show is probed. Without it,
+/// nothing of that is said.
+#[test]
+fn those_who_are_asked_say_what_packets_do_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let registry = listener.local_addr().unwrap();
+    vendor::serve(listener, |path| {
+        // Ten days before the capture.
+        let date = match path {
+            "domain/example.org" => "2023-11-04T22:00:00Z",
+            _ => "1995-08-14T04:00:00Z",
+        };
+        let event = format!(r#"{{"eventAction":"registration","eventDate":"{date}"}}"#);
+        (
+            200,
+            format!(r#"{{"objectClassName":"domain","events":[{event}]}}"#),
+        )
+    });
+    let server = https::Server::start(|_| https::Answer::new(200, ""));
+    let tls = SocketAddr::from(([127, 0, 0, 1], server.port()));
+    let folder = tempfile::tempdir().unwrap();
+    let log = ProbeLog::at(folder.path().join("probes.jsonl"));
+    let wire = Wire::new(&Settings::default(), log, None);
+    let jarm = lynceus_enrich::lookup::probe(&wire, tls, Duration::from_secs(30)).unwrap();
+    std::fs::write(folder.path().join("jarm"), format!("{jarm}\n")).unwrap();
+    let feed = format!(
+        "[[feeds]]\nname = \"jarm\"\npath = \"{}\"\nkind = \"jarm\"\n",
+        folder.path().join("jarm").display()
+    );
+    let asked = format!(
+        "[knowledge.rdap]\nenabled = true\nurl = \"http://{registry}\"\n[knowledge.jarm]\nenabled = true\nevery_server = true\ntimeout = \"30s\"\n"
+    );
+    for more in [feed.clone(), feed + &asked] {
+        let mut stage = Stage::new(Family::Four);
+        scenes::servers(&mut stage, tls);
+        let found = findings(&run(stage.air, &[], &more));
+        if more.contains("[knowledge") {
+            found_all(&stage.expected, &found, Family::Four);
+        } else {
+            assert!(stage.expected.is_disjoint(&found), "{found:#?}");
+        }
+    }
+}
+
 /// BitTorrent asks forty strangers on forty odd ports, most of whom are gone: recognized, so nothing that weighs is said of
 /// the host. The same ports without its words are said.
 #[test]
 fn peers_are_recognized_instead_of_flagged() {
     for family in [Family::Four, Family::Six] {
-        let mut stage = Stage {
-            air: Air::default(),
-            family,
-            expected: BTreeSet::new(),
-        };
+        let mut stage = Stage::new(family);
         scenes::peers(&mut stage);
-        let found = run(stage.air, &[]);
+        let found = run(stage.air, &[], "");
         let of = |host: &str| {
             let weighs = found
                 .iter()

@@ -2,14 +2,20 @@
 
 #[path = "scenes/flows.rs"]
 mod flows;
+#[path = "scenes/office.rs"]
+mod office;
 #[path = "scenes/peers.rs"]
 mod peers;
 #[path = "scenes/scans.rs"]
 mod scans;
+#[path = "scenes/servers.rs"]
+mod servers;
 #[path = "scenes/words.rs"]
 mod words;
 
+pub(crate) use office::play as office;
 pub(crate) use peers::play as peers;
+pub(crate) use servers::play as servers;
 pub(crate) use words::Certificates;
 
 use super::stage::Stage;

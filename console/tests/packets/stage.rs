@@ -21,6 +21,14 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    pub(crate) fn new(family: Family) -> Self {
+        Self {
+            air: Air::default(),
+            family,
+            expected: BTreeSet::new(),
+        }
+    }
+
     /// A host of the own network: `scene` keeps the hosts of scenes apart.
     pub(crate) fn own(&self, scene: u8, host: u8, port: u16) -> At {
         match self.family {

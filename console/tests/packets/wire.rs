@@ -139,6 +139,20 @@ impl Air {
         self.arp(seconds, 1, (card, own), ([0; 6], target), EVERYBODY);
     }
 
+    /// What others send, too.
+    #[allow(dead_code, reason = "a file has one family of addresses")]
+    pub(crate) fn join(&mut self, other: Self) {
+        self.frames.extend(other.frames);
+    }
+
+    /// When each frame is sent, in microseconds, and its bytes, in order.
+    #[allow(dead_code, reason = "files are written as a whole")]
+    pub(crate) fn frames(mut self) -> Vec<(u64, Vec<u8>)> {
+        self.frames.sort_by_key(|frame| frame.micros);
+        let frames = self.frames.into_iter();
+        frames.map(|frame| (frame.micros, frame.bytes)).collect()
+    }
+
     /// The capture file.
     pub(crate) fn pcap(mut self) -> Vec<u8> {
         self.frames.sort_by_key(|frame| frame.micros);

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::messages::{A, answer, client_hello, question, response, server_hello};
-use crate::stage::Stage;
-use crate::wire::{At, at};
+use super::super::messages::{A, answer, client_hello, question, response, server_hello};
+use super::super::stage::Stage;
+use super::super::wire::{At, at};
 
 pub(crate) fn play(stage: &mut Stage) {
     places(stage);

@@ -1,6 +1,6 @@
 //! Peers of BitTorrent: DHT (BEP 5), uTP (BEP 29), and the handshake of the protocol itself (BEP 3).
 
-use crate::stage::Stage;
+use super::super::stage::Stage;
 
 pub(crate) fn play(stage: &mut Stage) {
     let ping = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";

@@ -1,8 +1,10 @@
 //! Who looks for hosts, ports and tunnels; and what the link layer shows.
 
-use crate::messages::{PTR, dhcp_request, question};
-use crate::stage::Stage;
-use crate::wire::{ACK, At, EVERYBODY, SYN, at, card, ip_packet};
+use std::net::IpAddr;
+
+use super::super::messages::{PTR, dhcp_request, question};
+use super::super::stage::Stage;
+use super::super::wire::{ACK, At, EVERYBODY, SYN, at, card, ip_packet};
 
 pub(crate) fn play(stage: &mut Stage) {
     ports(stage);
@@ -64,8 +66,9 @@ fn icmp(stage: &mut Stage) {
     stage.found("ICMP_TUNNEL", host);
 }
 
+const GRE: u8 = 47;
+
 fn tunnels(stage: &mut Stage) {
-    const GRE: u8 = 47;
     // Keep-alives of PPP in GRE that nobody answers.
     let host = stage.own(8, 5, 0);
     for n in 0..6 {
@@ -76,14 +79,35 @@ fn tunnels(stage: &mut Stage) {
     stage.found("GRE_SCAN", host);
     let (host, server) = (stage.own(9, 5, 0), stage.out(9, 1, 0));
     for n in 0..3 {
-        let mut segment = [50_000_u16 + n, 443].map(u16::to_be_bytes).concat();
-        segment.extend([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, SYN, 0xff, 0xff, 0, 0, 0, 0]);
         let inner = (stage.own(9, 6, 0).ip, stage.own(9, 7, 0).ip);
-        let (ether_type, packet) = ip_packet(inner, 6, &segment, 0);
-        let carried = [&[0, 0][..], &ether_type, &packet].concat();
-        stage.air.ip(f64::from(n), (host.ip, server.ip), GRE, &carried, 0);
+        let segment = syn(50_000 + n, 443);
+        carry(stage, f64::from(n), (host, server), inner, &segment);
     }
     stage.found("GRE_TUNNEL", host);
+
+    // A scan within a tunnel is of whom the packets inside are.
+    let (host, server) = (stage.own(11, 5, 0), stage.out(11, 1, 0));
+    for n in 0..14 {
+        let segment = syn(51_000 + u16::from(n), 445);
+        let inner = (stage.own(11, 66, 0).ip, stage.own(11, 100 + n, 0).ip);
+        carry(stage, f64::from(n) * 0.2, (host, server), inner, &segment);
+    }
+    let scanner = stage.own(11, 66, 0);
+    stage.found("HORIZONTAL_PORT_SCAN", scanner);
+}
+
+/// The first segment of an attempt.
+fn syn(from: u16, to: u16) -> Vec<u8> {
+    let mut segment = [from, to].map(u16::to_be_bytes).concat();
+    segment.extend([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, SYN, 0xff, 0xff, 0, 0, 0, 0]);
+    segment
+}
+
+/// A segment of TCP in GRE.
+fn carry(stage: &mut Stage, seconds: f64, (from, to): (At, At), inner: (IpAddr, IpAddr), segment: &[u8]) {
+    let (ether_type, packet) = ip_packet(inner, 6, segment, 0);
+    let carried = [&[0, 0][..], &ether_type, &packet].concat();
+    stage.air.ip(seconds, (from.ip, to.ip), GRE, &carried, 0);
 }
 
 fn names_of_addresses(stage: &mut Stage) {

@@ -2,10 +2,12 @@
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
+use super::super::messages::{
+    A, NXDOMAIN, TXT, answer, client_hello, get, question, response, server_hello, text,
+};
+use super::super::stage::Stage;
+use super::super::wire::{At, at};
 use super::flows::look_up;
-use crate::messages::{A, NXDOMAIN, TXT, answer, client_hello, get, question, response, server_hello, text};
-use crate::stage::Stage;
-use crate::wire::{At, at};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0";
 const EDGE: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Edg/130.0";
