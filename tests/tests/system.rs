@@ -9,6 +9,7 @@ mod system {
     mod delivery;
     mod demo;
     mod detections;
+    mod evidence_live;
     mod exactly_once;
     mod file_truth;
     mod flow_schema;
