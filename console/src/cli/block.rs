@@ -132,7 +132,7 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
     })?;
     let block = answer.block.as_ref().context("the collector answered nothing")?;
     let said = sensors_of(&answer, &list);
-    let refusals: Vec<String> = said.iter().filter_map(|sensor| refusal(sensor)).collect();
+    let refusals: Vec<String> = said.iter().filter_map(refusal).collect();
     let doing = u64::from(answer.sensors).saturating_sub(refusals.len() as u64);
     if doing == 0 && !refusals.is_empty() {
         say(&format!("{} is not blocked by any sensor", options.network));
