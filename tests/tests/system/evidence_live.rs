@@ -1,6 +1,8 @@
 //! Evidence of live packets: the scenes whose files `console/tests/packets.rs` analyzes are sent into an interface that
 //! `lynceus live` watches, and the same types must come. Time is the kernel's there, so what needs hours cannot be shown.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 #[path = "../../../console/tests/packets/feeds.rs"]
 mod feeds;
 #[path = "../../../console/tests/packets/messages.rs"]
