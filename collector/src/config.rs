@@ -39,7 +39,7 @@ pub struct Config {
     pub alerts: Alerts,
     /// What detectors must know of the network, and a section for each with its constants.
     pub detect: DetectConfig,
-    /// Detectors that run as processes of their own.
+    /// How detectors are run, and which of them as processes of their own.
     pub modules: ModulesConfig,
     pub intake: Intake,
     /// The page and the HTTP API.
@@ -323,6 +323,7 @@ impl Config {
             policy: self.alerts.policy(Some(width)),
             detectors: self.detect.clone(),
             max_window_bytes: usize::try_from(self.windows.memory_mib << 20).unwrap_or(usize::MAX),
+            hosting: self.modules.hosting(),
             ..EngineOptions::new(self.group(), plan)
         }
     }
@@ -408,6 +409,7 @@ impl Config {
         );
         ensure!(self.store.log_mib >= 1, "store.log_mib: at least 1");
         self.alerts.check()?;
+        self.modules.check()?;
         for feed in &self.feeds {
             feed.options()?;
         }

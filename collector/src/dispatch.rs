@@ -9,27 +9,28 @@
 mod effects;
 mod engine;
 mod hot;
+mod late;
 mod left_out;
 mod live;
 mod options;
 mod outliers;
 mod patient;
 mod related;
+mod replay;
 mod rest;
 mod summary;
+mod upkeep;
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lynceus_model::evidence::Evidence;
 use lynceus_model::window::SensorId;
 use lynceus_proto::batch::Content;
 use lynceus_proto::module::Said;
 use lynceus_proto::v1;
-use prost::Message;
 
 pub use engine::EngineFigures;
 pub use live::Live;
@@ -39,16 +40,18 @@ pub(crate) use rest::is_at_rest;
 
 use self::effects::Effects;
 use self::engine::Engine;
-use self::live::{REPLAY_FROM, WHOLE_TO, position, put_position};
+use self::late::no_thread;
+use self::live::{REPLAY_FROM, WHOLE_TO, position};
 use self::patient::Patient;
+use self::upkeep::{SUMMARIES, Timers};
 use crate::external::External;
-use crate::modules::{Group, Item, Modules};
+use crate::modules::{Group, Item, LOOK, Modules};
 use crate::peers;
-use crate::retention::{Retention, expire_rows};
+use crate::retention::Retention;
 use crate::rows;
 use crate::shared::{Shared, add};
 use crate::sink::Sink;
-use crate::store::{Change, Flush, LogRange, Position, Store, StoreError};
+use crate::store::{Flush, Position, Store, StoreError};
 
 /// What the intake hands over.
 pub(crate) enum Work {
@@ -93,10 +96,6 @@ pub(crate) struct Dispatch {
     whole_to: Position,
 }
 
-/// Between two writes of changed summaries: how old a list on a screen may be.
-const SUMMARIES: Duration = Duration::from_secs(1);
-/// Between two looks at what is too old.
-const EXPIRE: Duration = Duration::from_secs(60);
 impl Dispatch {
     /// Replays what the last run left unfinished.
     ///
@@ -116,7 +115,7 @@ impl Dispatch {
         let replay_from = replay_from.max(Position(first));
         // The wall clock never gives two runs of one store the same nanosecond.
         let run = shared.started.0.unsigned_abs();
-        let modules = Modules::new(options.engine.makers(), options.engine.patience);
+        let modules = Modules::new(options.engine.makers(), options.engine.hosting.clone());
         let external = options.engine.external.clone();
         let mut engine = Engine::new(options.engine, replay_from, run);
         engine.restore(&*store)?;
@@ -145,7 +144,9 @@ impl Dispatch {
     pub(crate) fn run(mut self, work: &Receiver<Work>) {
         let mut timers = Timers::new();
         loop {
-            let done = match work.recv_timeout(SUMMARIES) {
+            // What a module that is behind finds is not to wait for traffic.
+            let wait = if self.modules.is_behind() { LOOK } else { SUMMARIES };
+            let done = match work.recv_timeout(wait) {
                 Ok(work) => self.work(work),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -159,7 +160,9 @@ impl Dispatch {
                 return;
             }
         }
-        if let Err(error) = self.flush(true) {
+        // What is still open after that is judged again by the next run.
+        let patience = Some(self.modules.patience());
+        if let Err(error) = self.settle(patience).and_then(|()| self.flush(true)) {
             tracing::error!(%error, "the last windows were not written; the log has them");
         }
     }
@@ -172,26 +175,11 @@ impl Dispatch {
                 }
             }
             Work::Flush(done) => {
+                self.settle(None)?;
                 self.flush(true)?;
                 // Whoever asked may have gone.
                 let _ = done.send(());
             }
-        }
-        Ok(())
-    }
-
-    fn keep_up(&mut self, timers: &mut Timers) -> Result<(), StoreError> {
-        if timers.checkpoint.elapsed() >= self.checkpoint || lock(&self.engine).is_full() {
-            timers.checkpoint = Instant::now();
-            timers.summaries = Instant::now();
-            self.flush(true)?;
-        } else if timers.summaries.elapsed() >= SUMMARIES {
-            timers.summaries = Instant::now();
-            self.flush(false)?;
-        }
-        if timers.expire.elapsed() >= EXPIRE {
-            timers.expire = Instant::now();
-            self.expire()?;
         }
         Ok(())
     }
@@ -225,24 +213,10 @@ impl Dispatch {
             self.add_up(position, said.evidence, &mut effects)?;
             effects.changes.push(rows::put_cursor(&said.module, said.cursor));
         }
-        effects.close();
-        self.say(&effects);
-        if !effects.changes.is_empty() {
-            self.store
-                .write(&std::mem::take(&mut effects.changes), Flush::Buffered)?;
-        }
+        self.write(&mut effects)?;
         self.applied = self.applied.max(position);
         self.shared.set_applied(self.applied);
-        for evidence in effects.evidence.into_iter().chain(effects.grown) {
-            self.shared
-                .tell(v1::watch_response::Change::Evidence(peers::evidence_to_wire(
-                    evidence,
-                )));
-        }
-        for alert in effects.alerts {
-            self.shared
-                .tell(v1::watch_response::Change::Alert(peers::alert_to_wire(alert)));
-        }
+        self.tell(effects);
         Ok(())
     }
 
@@ -286,10 +260,7 @@ impl Dispatch {
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let group = Arc::new(group);
-        let found = self.modules.inspect(&group).map_err(|source| StoreError::Io {
-            path: "modules".into(),
-            source,
-        })?;
+        let found = self.modules.inspect(&group).map_err(no_thread)?;
         let mut found = found.into_iter().peekable();
         let mut engine = lock(&self.engine);
         for (index, item) in group.items.iter().enumerate() {
@@ -309,7 +280,7 @@ impl Dispatch {
             }
         }
         drop(engine);
-        self.add_up(position, self.modules.late(), effects)
+        self.add_late(position, effects)
     }
 
     fn add_up(
@@ -360,6 +331,31 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Says and writes what was found.
+    fn write(&mut self, effects: &mut Effects) -> Result<(), StoreError> {
+        effects.close();
+        self.say(effects);
+        if effects.changes.is_empty() {
+            return Ok(());
+        }
+        let changes = std::mem::take(&mut effects.changes);
+        self.store.write(&changes, Flush::Buffered)
+    }
+
+    /// Tells whoever watches what is in the tables now.
+    fn tell(&self, effects: Effects) {
+        for evidence in effects.evidence.into_iter().chain(effects.grown) {
+            self.shared
+                .tell(v1::watch_response::Change::Evidence(peers::evidence_to_wire(
+                    evidence,
+                )));
+        }
+        for alert in effects.alerts {
+            self.shared
+                .tell(v1::watch_response::Change::Alert(peers::alert_to_wire(alert)));
+        }
+    }
+
     /// Sinks come before the store: after a crash between the two a line may come twice, never not at all; files
     /// leave out ids that they hold already.
     fn say(&mut self, effects: &Effects) {
@@ -377,122 +373,6 @@ impl Dispatch {
                 tracing::error!(sink = sink.name(), %error, "sink failed; the store has everything");
                 self.shared.counters.refuse(&format!("sink_{}", sink.name()));
             }
-        }
-    }
-
-    fn flush(&mut self, whole: bool) -> Result<(), StoreError> {
-        let store = &self.store;
-        let mut write = |changes: &[Change]| store.write(changes, Flush::Buffered);
-        let flushed = lock(&self.engine).flush(self.applied, self.replay_from, whole, &mut write)?;
-        if whole && flushed.replay_from > self.replay_from {
-            self.replay_from = flushed.replay_from;
-            let row = put_position(REPLAY_FROM, self.replay_from);
-            self.store.write(&[row], Flush::Durable)?;
-        }
-        if whole && self.applied > self.whole_to {
-            self.whole_to = self.applied;
-            // Behind the windows in the same journal: it is never there without them.
-            let row = put_position(WHOLE_TO, self.whole_to);
-            self.store.write(&[row], Flush::Buffered)?;
-        }
-        if !flushed.summaries.is_empty() {
-            let windows = flushed
-                .summaries
-                .into_iter()
-                .map(|(id, summary)| v1::ChangedWindow {
-                    profile: rows::address_bytes(id.profile),
-                    summary: Some(summary),
-                });
-            let windows = v1::WindowsChanged {
-                windows: windows.collect(),
-            };
-            self.shared.tell(v1::watch_response::Change::Windows(windows));
-        }
-        Ok(())
-    }
-
-    fn expire(&mut self) -> Result<(), StoreError> {
-        self.flush(true)?;
-        let expired = self
-            .store
-            .expire_log(&self.retention.log, Position(self.replay_from.0 + 1))?;
-        if expired.forced > 0 {
-            tracing::warn!(
-                entries = expired.forced,
-                "log entries of open windows went by size; a crash now would lose what detectors remember of them"
-            );
-        }
-        let rows = expire_rows(&self.store, self.retention.rows_max_age)?;
-        add(&self.shared.counters.expired_entries, expired.entries);
-        add(&self.shared.counters.expired_forced, expired.forced);
-        add(&self.shared.counters.expired_rows, rows);
-        Ok(())
-    }
-
-    fn replay(&mut self) -> Result<(), StoreError> {
-        let after = self.replay_from;
-        if self.store.status().last_position <= after {
-            self.shared.set_applied(self.applied);
-            return Ok(());
-        }
-        let begin = Instant::now();
-        let mut entries = 0_u64;
-        let range = LogRange {
-            after,
-            ..LogRange::default()
-        };
-        // Reading goes through an Arc of the same store, as `apply` needs `self`.
-        let store = self.store.inner();
-        let mut failed = None;
-        store.read_log(&range, &mut |record| {
-            entries += 1;
-            let applied = match decode(&record.payload) {
-                Ok((content, said)) => {
-                    self.apply(record.position, record.stream.sensor, &Arc::new(content), said)
-                }
-                Err(what) => {
-                    tracing::error!(position = record.position.0, what, "log entry left out");
-                    self.shared.counters.refuse("damaged_entry");
-                    Ok(())
-                }
-            };
-            match applied {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        tracing::info!(entries, seconds = begin.elapsed().as_secs_f64(), "log replayed");
-        Ok(())
-    }
-}
-
-/// Content of a log entry. It was checked before it was stored, so an error means damage or another version.
-pub(crate) fn decode(payload: &[u8]) -> Result<(Content, Option<Said>), String> {
-    let mut payload = v1::Payload::decode(payload).map_err(|error| error.to_string())?;
-    let said = payload.said.take().map(Said::try_from).transpose();
-    let content = Content::try_from(payload).map_err(|error| error.to_string())?;
-    Ok((content, said.map_err(|error| error.to_string())?))
-}
-
-struct Timers {
-    summaries: Instant,
-    checkpoint: Instant,
-    expire: Instant,
-}
-
-impl Timers {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            summaries: now,
-            checkpoint: now,
-            expire: now,
         }
     }
 }

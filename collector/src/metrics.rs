@@ -159,6 +159,24 @@ fn render(query: &QueryService) -> String {
             "Findings that came after the other modules had gone on.",
             modules(&|module| module.late),
         ),
+        (
+            "module_waiting_groups",
+            "gauge",
+            "Groups of updates that wait for a module that is behind the others.",
+            modules(&|module| module.waiting),
+        ),
+        (
+            "module_queue_full_total",
+            "counter",
+            "Groups that found the module's queue full, so that everything waited.",
+            modules(&|module| module.full),
+        ),
+        (
+            "module_missed_groups_total",
+            "counter",
+            "Groups that the module was not shown.",
+            modules(&|module| module.missed),
+        ),
     ] {
         metric(name, kind, help, &rows);
     }

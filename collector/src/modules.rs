@@ -1,119 +1,90 @@
-//! Hosts the detectors as modules: one that panics, hangs or is slow harms no other (`docs/decisions/0095-modules.md`).
+//! Hosts the detectors as modules: one that panics, hangs or is slow harms no other (`docs/decisions/0330-tasks.md`).
 //!
-//! A thread of its own shows each group of updates to one module after the other, while dispatch waits and watches. A
-//! panic ends one call: the module begins anew with a fresh instance at the next update. A call that does not return
-//! keeps its thread; a fresh thread goes on with the next module at once, and a fresh instance with the next group. What
-//! the left one still finds, if it ever comes back, joins later. Findings are put in the order of updates, then modules,
-//! so the others say exactly what they would have said alone.
+//! Each module is a task with a bounded queue of its own. Dispatch lays a group of updates out, a few threads run the
+//! tasks, and dispatch goes on when all of them are through: findings are put in the order of updates, then modules, so
+//! they do not depend on the number of threads. A task that is not through after a grace *falls behind*: what comes next
+//! waits in its queue, what it finds joins late, and the others go on without it until its queue is empty. A call that
+//! does not return keeps its thread: a fresh instance goes on with the next update and with the queue.
 
 mod board;
-mod runner;
+mod group;
+mod hosting;
+mod mark;
+mod pool;
+mod task;
+mod turn;
+mod watch;
 
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use lynceus_detect::{Earlier, Maker};
-use lynceus_model::evidence::Evidence;
-use lynceus_model::profile::ProfileDelta;
-use lynceus_model::time::Timestamp;
-use lynceus_model::window::{SensorId, WindowUpdate};
-use lynceus_proto::batch::Content;
-use lynceus_proto::v1;
+use lynceus_detect::Maker;
+use lynceus_model::window::WindowId;
 
 pub use board::{Board, ModuleFigures};
+pub(crate) use group::{Found, Group, Item, Late};
+pub use hosting::Hosting;
 
-use crate::earlier::LookBack;
+use self::group::Job;
+use self::pool::{Pool, Round};
+use self::task::Task;
+use self::watch::Watch;
 
-use self::runner::{Baton, Job, Runner, Said, Slot};
-
-/// Updates that all modules are shown before anything they found takes effect: of one entry of the log, of windows that
-/// are different and begin at the same time.
-pub(crate) struct Group {
-    pub(crate) sensor: SensorId,
-    pub(crate) items: Vec<Item>,
-}
-
-/// One update, with all that is known of its window at this moment.
-pub(crate) struct Item {
-    pub(crate) content: Arc<Content>,
-    /// Of the update in `content`.
-    pub(crate) index: usize,
-    pub(crate) profile: Arc<ProfileDelta>,
-    pub(crate) history: LookBack,
-    pub(crate) number: i64,
-    /// Event time, where it advanced with this update.
-    pub(crate) tick: Option<Timestamp>,
-    /// The window before the update, where modules elsewhere have to be told of it.
-    pub(crate) opened: Option<Arc<ProfileDelta>>,
-}
-
-impl Item {
-    pub(crate) fn update(&self) -> &WindowUpdate {
-        &self.content.updates[self.index]
-    }
-
-    /// What modules elsewhere are told of the window before they see the update.
-    pub(crate) fn opening(&self) -> Option<v1::WindowOpening> {
-        let base = self.opened.as_ref()?;
-        Some(v1::WindowOpening {
-            update: u32::try_from(self.index).ok()?,
-            base: (**base != ProfileDelta::new(base.window)).then(|| (&**base).into()),
-            earlier: self.history.windows().iter().map(Into::into).collect(),
-        })
-    }
-}
-
-/// What a module found at one update.
-pub(crate) struct Found {
-    /// Of the update in the group.
-    pub(crate) item: usize,
-    /// It was said at the tick after the update.
-    at_tick: bool,
-    pub(crate) evidence: Vec<Evidence>,
-}
-
-/// The modules of a collector.
+/// The modules of a collector, as dispatch has them.
 pub(crate) struct Modules {
-    slots: Vec<Slot>,
-    board: Arc<Board>,
-    patience: Duration,
-    running: Option<Running>,
-    late: Receiver<(usize, Vec<Found>)>,
-    late_in: Sender<(usize, Vec<Found>)>,
+    hosting: Hosting,
+    pool: Arc<Pool>,
+    tasks: Vec<Arc<Task>>,
+    /// All of them, as they are laid out; made anew where one began anew.
+    all: Option<Arc<[Arc<Task>]>>,
+    /// Modules that were behind when they were last looked at.
+    behind: BTreeSet<usize>,
+    /// Groups that modules that are behind were not through with when they were last looked at, oldest first. They are
+    /// what waits in queues, so no more than the bounds of a queue.
+    open: VecDeque<Arc<Job>>,
+    late: Receiver<Late>,
+    watch: Watch,
 }
 
-/// The runner that is at work.
-struct Running {
-    jobs: SyncSender<Job>,
-    said: Receiver<Said>,
-    baton: Arc<Baton>,
-}
-
-/// Between two looks at a module that is at work.
-const LOOK: Duration = Duration::from_millis(20);
-/// Hangs of one module in one run of the collector, after which it is stopped: each costs the wait and keeps a thread.
-const MAX_HANGS: u64 = 3;
+/// Between two looks at modules that are at work.
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+/// Updates for which another worker is woken: about what one of them does while the other wakes.
+const WORTH_A_WORKER: usize = 8;
 
 impl Modules {
-    /// `patience`: how long one call may take.
-    pub(crate) fn new(makers: Vec<Maker>, patience: Duration) -> Self {
+    pub(crate) fn new(makers: Vec<Maker>, hosting: Hosting) -> Self {
         let (late_in, late) = channel();
+        let board = Arc::new(Board::new(makers.iter().map(Maker::name)));
+        let tasks = makers
+            .into_iter()
+            .enumerate()
+            .map(|(module, maker)| Arc::new(Task::new(module, maker)))
+            .collect::<Vec<_>>();
         Self {
-            board: Arc::new(Board::new(makers.iter().map(Maker::name))),
-            slots: makers.into_iter().map(Slot::new).collect(),
-            patience,
-            running: None,
+            pool: Arc::new(Pool::new(board, late_in, hosting.threads)),
+            watch: Watch::new(tasks.len()),
+            hosting,
+            tasks,
+            all: None,
+            behind: BTreeSet::new(),
+            open: VecDeque::new(),
             late,
-            late_in,
         }
     }
 
     pub(crate) fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board)
+        Arc::clone(&self.pool.board)
     }
 
-    /// Shows a group to every module and gives what they found, in the order of updates and then of modules.
+    /// How long a call of a module may take.
+    pub(crate) const fn patience(&self) -> Duration {
+        self.hosting.patience
+    }
+
+    /// Shows a group to every module and gives what those found that are in step, in the order of updates and then of
+    /// modules. Modules that are behind have it in their queues.
     ///
     /// # Errors
     /// No thread can be started.
@@ -121,103 +92,140 @@ impl Modules {
         if group.items.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found: Vec<(usize, Found)> = Vec::new();
-        let mut from = 0;
-        while let Some(hung) = self.inspect_from(group, from, &mut found)? {
-            from = hung + 1;
+        let job = Arc::new(Job::new(Arc::clone(group)));
+        self.queue(&job)?;
+        let tasks = self.in_step();
+        if !tasks.is_empty() {
+            let round = Arc::new(Round::new(Arc::clone(&job), tasks));
+            self.pool
+                .lay_out(&round, 1 + group.items.len() / WORTH_A_WORKER)?;
+            while !self.pool.wait(&round, LOOK)? {
+                self.look(Some(&job))?;
+            }
         }
-        found.sort_by_key(|(module, found)| (found.item, found.at_tick, *module));
-        Ok(found.into_iter().map(|(_, found)| found).collect())
+        // Asked first: what is found is there before a module is through.
+        let owed = job.is_owed();
+        let found = job.take();
+        if owed {
+            self.open.push_back(job);
+        }
+        Ok(found)
     }
 
-    /// What modules found that had been left behind; it takes effect when it comes.
-    pub(crate) fn late(&self) -> Vec<Evidence> {
-        self.late
-            .try_iter()
-            .flat_map(|(_, found)| found)
-            .flat_map(|found| found.evidence)
-            .collect()
+    /// Whether a module is not through with all that it was given, or was a moment ago.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.open.is_empty()
     }
 
-    /// Runs the modules from `from` on; gives the one that did not come back.
-    fn inspect_from(
-        &mut self,
-        group: &Arc<Group>,
-        from: usize,
-        found: &mut Vec<(usize, Found)>,
-    ) -> std::io::Result<Option<usize>> {
-        let running = match self.running.take() {
-            Some(running) => running,
-            None => self.start()?,
-        };
-        running.baton.begin(from);
-        let job = Job {
-            group: Arc::clone(group),
-            from,
-        };
-        if running.jobs.send(job).is_err() {
-            return Err(std::io::Error::other("the thread of the modules is gone"));
+    /// Looks after modules that are behind; to be called now and then, whether or not there are groups.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn keep_up(&mut self) -> std::io::Result<()> {
+        if self.is_behind() {
+            self.look(None)?;
         }
-        let mut seen = (usize::MAX, 0);
-        let mut since = Instant::now();
-        loop {
-            match running.said.recv_timeout(LOOK) {
-                Ok(Said::Found(module, these)) => {
-                    found.extend(these.into_iter().map(|found| (module, found)));
+        Ok(())
+    }
+
+    /// What modules found after the others had gone on; it takes effect when it comes.
+    pub(crate) fn late(&mut self) -> Vec<Late> {
+        let mut late: Vec<Late> = Vec::new();
+        let board = &self.pool.board;
+        self.open.retain(|job| {
+            let owed = job.is_owed();
+            let found = job.take();
+            if !found.is_empty() {
+                let group = Arc::clone(&job.group);
+                late.push(Late { group, found });
+            }
+            owed
+        });
+        late.extend(self.late.try_iter());
+        for found in late.iter().flat_map(|late| &late.found) {
+            board.late(found.module, found.evidence.len());
+        }
+        late
+    }
+
+    /// Windows of groups that a module is not through with. What is told of them is not all yet, so a replay has to
+    /// build them again.
+    pub(crate) fn held(&self) -> HashSet<WindowId> {
+        self.open.iter().flat_map(|job| job.windows()).collect()
+    }
+
+    /// Waits until no module is behind, or for `most`: each comes back, begins anew or is stopped, so it ends.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn settle(&mut self, most: Option<Duration>) -> std::io::Result<()> {
+        let begin = Instant::now();
+        while self.open.iter().any(|job| job.is_owed()) && most.is_none_or(|most| begin.elapsed() < most) {
+            self.look(None)?;
+            self.pool.pause(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Gives a group to the modules that are behind. One whose queue is full is waited for, until patience is over.
+    fn queue(&mut self, job: &Arc<Job>) -> std::io::Result<()> {
+        if self.behind.is_empty() {
+            return Ok(());
+        }
+        if self.watch.is_due() {
+            self.look(None)?;
+        }
+        let bytes = job.bytes();
+        for module in self.behind.clone() {
+            let mut waits: Option<Instant> = None;
+            loop {
+                // It may have begun anew meanwhile.
+                let task = Arc::clone(&self.tasks[module]);
+                let mut line = task.line();
+                if !line.is_behind() {
+                    self.behind.remove(&module);
+                    break;
                 }
-                Ok(Said::Done) => {
-                    self.running = Some(running);
-                    return Ok(None);
+                if line.has_room(bytes, &self.hosting) {
+                    line.push(job, bytes);
+                    self.pool.board.waits(module, line.len());
+                    break;
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let now = (
-                        running.baton.at(),
-                        self.board.calls.load(std::sync::atomic::Ordering::Relaxed),
-                    );
-                    if now != seen {
-                        (seen, since) = (now, Instant::now());
-                    } else if since.elapsed() >= self.patience && running.baton.take(now.0) {
-                        // What the modules before it found is in the channel.
-                        for said in running.said.try_iter() {
-                            if let Said::Found(module, these) = said {
-                                found.extend(these.into_iter().map(|found| (module, found)));
-                            }
-                        }
-                        self.leave_behind(now.0, since.elapsed());
-                        return Ok(Some(now.0));
-                    }
+                drop(line);
+                let since = *waits.get_or_insert_with(|| {
+                    self.pool.board.full(module);
+                    Instant::now()
+                });
+                if since.elapsed() >= self.hosting.patience {
+                    self.pool.board.missed(module, 1);
+                    break;
                 }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(std::io::Error::other("the thread of the modules ended"));
+                self.pool.pause(LOOK);
+                if self.watch.is_due() {
+                    self.look(None)?;
                 }
             }
         }
+        Ok(())
     }
 
-    fn leave_behind(&mut self, module: usize, waited: Duration) {
-        if self.board.hung(module, waited) >= MAX_HANGS {
-            self.board.stop(module);
+    fn in_step(&mut self) -> Arc<[Arc<Task>]> {
+        if self.behind.is_empty() {
+            let all = self
+                .all
+                .get_or_insert_with(|| self.tasks.iter().cloned().collect());
+            return Arc::clone(all);
         }
-        self.slots[module] = Slot::new(self.slots[module].maker.clone());
+        let in_step = self
+            .tasks
+            .iter()
+            .filter(|task| !self.behind.contains(&task.module));
+        in_step.cloned().collect()
     }
+}
 
-    fn start(&self) -> std::io::Result<Running> {
-        // One job at a time: dispatch waits for its end.
-        let (jobs, queue) = sync_channel(1);
-        // Holds what was found in one group at most.
-        let (say, said) = channel();
-        let baton = Arc::new(Baton::default());
-        let runner = Runner {
-            slots: self.slots.clone(),
-            jobs: queue,
-            said: say,
-            late: self.late_in.clone(),
-            board: Arc::clone(&self.board),
-            baton: Arc::clone(&baton),
-        };
-        std::thread::Builder::new()
-            .name("modules".to_owned())
-            .spawn(move || runner.run())?;
-        Ok(Running { jobs, said, baton })
+impl Drop for Modules {
+    fn drop(&mut self) {
+        self.pool.close();
     }
 }

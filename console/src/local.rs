@@ -9,6 +9,7 @@ use anyhow::Context;
 use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::feeds::Keeper;
 use lynceus_collector::knowledge::Facts;
+use lynceus_collector::modules::Hosting;
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::retention::Retention;
 use lynceus_collector::shared::Connected;
@@ -63,6 +64,8 @@ pub struct Judging {
     pub detect: DetectConfig,
     pub facts: Arc<Facts>,
     pub keeper: Option<Keeper>,
+    /// As [`Hosting::grace`]: of what people look at while it grows.
+    pub grace: Option<Duration>,
 }
 
 impl Local {
@@ -112,6 +115,10 @@ impl Local {
                 detectors: judging.detect,
                 facts: judging.facts,
                 max_window_bytes,
+                hosting: Hosting {
+                    grace: judging.grace,
+                    ..Hosting::default()
+                },
                 ..EngineOptions::new(sensor, plan)
             },
             sinks,

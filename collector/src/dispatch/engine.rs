@@ -1,5 +1,7 @@
 //! From updates to windows, evidence and alerts. One thread, no clock: everything follows from the log.
 
+mod flush;
+
 use std::sync::Arc;
 
 use lynceus_detect::outlier::{Counters, Judged, Knows, Seen};
@@ -19,13 +21,13 @@ use super::left_out::LeftOut;
 use super::options::EngineOptions;
 use super::outliers::Outliers;
 use super::related;
-use super::rest::{forgotten_before, is_at_rest};
+use super::rest::is_at_rest;
 use super::summary::summary;
 use crate::earlier::LookBack;
 use crate::knowledge::Facts;
 use crate::modules::Item;
 use crate::rows::{self, EvidenceRow};
-use crate::store::{Change, KeyRange, Order, Position, Store, StoreError, Table};
+use crate::store::{KeyRange, Order, Position, Store, StoreError, Table};
 
 pub(super) struct Engine {
     options: EngineOptions,
@@ -219,72 +221,6 @@ impl Engine {
         self.left_out.learn(&update.apps, &update.flows);
     }
 
-    /// Writes what changed since the last call: summaries, and with `whole` also the windows themselves; then windows
-    /// at rest leave memory. A replay begins after `durable` until this has been written.
-    pub(super) fn flush(
-        &mut self,
-        applied: Position,
-        durable: Position,
-        whole: bool,
-        write: &mut dyn FnMut(&[Change]) -> Result<(), StoreError>,
-    ) -> Result<Flushed, StoreError> {
-        let (plan, now, threshold) = (self.options.plan, self.now, self.options.policy.threshold());
-        let mut summaries = Vec::new();
-        let mut changes = Vec::new();
-        let mut bytes = 0;
-        if whole {
-            let remembered = self.outliers.flush(applied, durable);
-            if !remembered.is_empty() {
-                write(&remembered)?;
-            }
-        }
-        for hot in self.windows.iter_mut() {
-            if whole && hot.dirty {
-                let change = rows::put_window(&hot.row);
-                bytes += change.value.as_ref().map_or(0, Vec::len);
-                changes.push(change);
-                hot.dirty = false;
-            }
-            if hot.changed {
-                let id = hot.row.profile.window;
-                let summary = summary(hot, &plan, &self.accumulator, threshold);
-                changes.extend(rows::put_summary(id, &summary));
-                summaries.push((id, summary));
-                hot.changed = false;
-            }
-            if bytes > WRITE_BYTES {
-                write(&changes)?;
-                changes.clear();
-                bytes = 0;
-            }
-        }
-        if !changes.is_empty() {
-            write(&changes)?;
-        }
-        let mut replay_from = applied;
-        if whole {
-            let at_rest: Vec<WindowId> = self
-                .windows
-                .iter()
-                .filter(|hot| is_at_rest(hot.row.profile.window.start, hot.row.closed, &plan, now))
-                .map(|hot| hot.row.profile.window)
-                .collect();
-            at_rest.into_iter().for_each(|id| self.windows.remove(id));
-            for id in self.windows.beyond(self.options.max_window_bytes) {
-                self.windows.remove(id);
-            }
-            if let Some(horizon) = forgotten_before(&plan, now) {
-                self.accumulator.forget_before(horizon);
-            }
-            let earliest = self.windows.iter().map(|hot| hot.row.since).min();
-            replay_from = earliest.map_or(applied, |since| Position(since.0.saturating_sub(1)).min(applied));
-        }
-        Ok(Flushed {
-            summaries,
-            replay_from,
-        })
-    }
-
     /// Whether the windows in memory are beyond their bound, so that they should be flushed now.
     pub(super) fn is_full(&self) -> bool {
         self.windows.bytes() > self.options.max_window_bytes || self.outliers.is_full()
@@ -335,6 +271,31 @@ impl Engine {
         store: &dyn Store,
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
+        self.add_up((evidence, position), false, store, effects)
+    }
+
+    /// Explains and adds up what a module found after the others had gone on.
+    pub(super) fn take_late(
+        &mut self,
+        mut evidence: Evidence,
+        item: &Item,
+        position: Position,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        // They are of the window that was looked at last.
+        (self.earlier, self.features) = (None, None);
+        self.explain(&mut evidence, item, store)?;
+        self.add_up((evidence, position), true, store, effects)
+    }
+
+    fn add_up(
+        &mut self,
+        (evidence, position): (Evidence, Position),
+        late: bool,
+        store: &dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
         if self.left_out.leaves_out(&evidence) {
             return Ok(());
         }
@@ -345,7 +306,8 @@ impl Engine {
             add_up_again(taken.hot, &mut self.accumulator, store)?;
         }
         let hot = taken.hot;
-        if position <= hot.loaded_at {
+        // The window had it when it was loaded. Late ones say nothing of when they were found; ids count once.
+        if position <= hot.loaded_at && !late {
             return Ok(());
         }
         let (known, stored) = match effects.touched(evidence.id) {
@@ -414,17 +376,6 @@ impl Engine {
         Ok(())
     }
 }
-
-/// What [`Engine::flush`] gives.
-pub(super) struct Flushed {
-    /// For those who watch.
-    pub(super) summaries: Vec<(WindowId, v1::WindowSummary)>,
-    /// A replay has to begin after this position.
-    pub(super) replay_from: Position,
-}
-
-/// Bytes of windows that are encoded before they are written.
-const WRITE_BYTES: usize = 4 << 20;
 
 /// How full the engine is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

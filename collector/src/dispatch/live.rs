@@ -67,7 +67,7 @@ impl Live {
 
     /// Of a store whose tables are complete, for those who only read: detectors are named, none runs.
     pub(crate) fn at_rest(store: Arc<dyn Store>, options: EngineOptions) -> Self {
-        let modules = Modules::new(options.makers(), options.patience);
+        let modules = Modules::new(options.makers(), options.hosting.clone());
         Self {
             facts: Arc::clone(&options.facts),
             modules: modules.board(),

@@ -1,7 +1,6 @@
 //! How windows are judged.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lynceus_detect::{Context, DetectConfig, Maker, makers};
 use lynceus_model::alert::AlertPolicy;
@@ -10,6 +9,7 @@ use lynceus_model::window::SensorId;
 
 use crate::external::External;
 use crate::knowledge::Facts;
+use crate::modules::Hosting;
 
 /// How windows are judged.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ pub struct EngineOptions {
     pub detectors: DetectConfig,
     /// Detectors of the program around the collector; they speak after ours.
     pub more: Vec<Maker>,
-    /// How long one call of a detector may take before it is left behind.
-    pub patience: Duration,
+    /// How detectors are run.
+    pub hosting: Hosting,
     /// What detectors may ask, and what is left out.
     pub facts: Arc<Facts>,
     /// Detectors that run as processes of their own, and how these are told.
@@ -35,9 +35,6 @@ impl EngineOptions {
     /// Windows of this many bytes stay in memory by default: some 20,000 profiles of usual size.
     pub const DEFAULT_WINDOW_BYTES: usize = 512 << 20;
 
-    /// By default a call of a detector may take this long: a million times what it usually takes.
-    pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
-
     #[must_use]
     pub fn new(group: SensorId, plan: WindowPlan) -> Self {
         Self {
@@ -49,7 +46,7 @@ impl EngineOptions {
             },
             detectors: DetectConfig::default(),
             more: Vec::new(),
-            patience: Self::DEFAULT_PATIENCE,
+            hosting: Hosting::default(),
             facts: Arc::new(Facts::default()),
             external: None,
             max_window_bytes: Self::DEFAULT_WINDOW_BYTES,

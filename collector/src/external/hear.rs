@@ -233,5 +233,8 @@ fn status(connection: &mut Connection, keys: &Keys, name: &str) -> redis::RedisR
         position: Some(position),
         findings: Some(number("findings")),
         refused: number("refused") + lost,
+        waiting: number("waiting"),
+        full: number("full"),
+        missed: number("missed"),
     })
 }

@@ -138,6 +138,9 @@ fn fields(token: &str, figures: &[ModuleFigures], tally: &Tally) -> Vec<(&'stati
         ("panics", sum(|module| module.panics)),
         ("hangs", sum(|module| module.hangs)),
         ("late", sum(|module| module.late)),
+        ("waiting", sum(|module| module.waiting)),
+        ("full", sum(|module| module.full)),
+        ("missed", sum(|module| module.missed)),
         (
             "refused",
             (figures.iter().map(|module| module.refused).sum::<u64>() + tally.torn).to_string(),

@@ -124,7 +124,7 @@ fn serve(
     };
     let mut makers = engine.makers();
     makers.retain(|maker| detectors.iter().any(|name| name == maker.name()));
-    let modules = Modules::new(makers, engine.patience);
+    let modules = Modules::new(makers, engine.hosting);
     let mut second = Member::open(&options.redis, &options.name)?;
     second.token.clone_from(&member.token);
     let heartbeat = Heartbeat::start(second, text, modules.board()).context("no thread")?;
@@ -266,9 +266,11 @@ impl Turn {
             sensor: self.group,
             items,
         });
-        let found = self.modules.inspect(&group).context("the modules' thread")?;
-        let found = found.into_iter().flat_map(|found| found.evidence);
-        let found: Vec<Evidence> = found.chain(self.modules.late()).collect();
+        let mut found = self.modules.inspect(&group).context("the modules' threads")?;
+        // Once all is said, the entry does not come again.
+        self.modules.settle(None).context("the modules' threads")?;
+        found.extend(self.modules.late().into_iter().flat_map(|late| late.found));
+        let found: Vec<Evidence> = found.into_iter().flat_map(|found| found.evidence).collect();
         for evidence in &found {
             self.facts.note_evidence(evidence);
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::dispatch::EngineOptions;
+use crate::modules::Hosting;
 
 /// `[modules]` of the collector's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,16 +25,34 @@ pub struct ModulesConfig {
     pub stream_entries: u64,
     /// The same in MiB of Redis' memory.
     pub stream_mib: u64,
+    /// Threads that run the modules in the collector; 0: one for each core, at most [`Hosting::MAX_THREADS`].
+    pub threads: usize,
+    /// Milliseconds that the others wait for a module that is not through with a group of updates.
+    pub grace_ms: u64,
+    /// Groups of updates that wait for a module that is behind the others.
+    pub queue_groups: usize,
+    /// The same in MiB.
+    pub queue_mib: usize,
 }
+
+/// More would be a slip of the pen.
+const MAX_THREADS: usize = 64;
+/// All of them are looked at once for each group while a module is behind.
+const MAX_QUEUE_GROUPS: usize = 65_536;
 
 impl Default for ModulesConfig {
     /// Some hours of a busy sensor: what a process that takes over must find, and what one that is away may miss.
     fn default() -> Self {
+        let hosting = Hosting::default();
         Self {
             external: Vec::new(),
             groups: BTreeMap::new(),
             stream_entries: 100_000,
             stream_mib: 256,
+            threads: 0,
+            grace_ms: u64::try_from(Hosting::DEFAULT_GRACE.as_millis()).unwrap_or(u64::MAX),
+            queue_groups: hosting.queue_groups,
+            queue_mib: hosting.queue_bytes >> 20,
         }
     }
 }
@@ -42,6 +61,39 @@ impl ModulesConfig {
     /// Most entries and bytes of the stream.
     pub(super) const fn bounds(&self) -> (u64, u64) {
         (self.stream_entries, self.stream_mib.saturating_mul(1 << 20))
+    }
+
+    /// How modules in the collector are run.
+    #[must_use]
+    pub fn hosting(&self) -> Hosting {
+        let usual = Hosting::default();
+        Hosting {
+            grace: Some(Duration::from_millis(self.grace_ms).min(usual.patience)),
+            threads: if self.threads == 0 {
+                usual.threads
+            } else {
+                self.threads
+            },
+            queue_groups: self.queue_groups,
+            queue_bytes: self.queue_mib.saturating_mul(1 << 20),
+            ..usual
+        }
+    }
+
+    /// # Errors
+    /// A key cannot be used; the error names it.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.threads <= MAX_THREADS,
+            "modules.threads: at most {MAX_THREADS}"
+        );
+        ensure!(self.grace_ms >= 1, "modules.grace_ms: at least 1");
+        ensure!(
+            (2..=MAX_QUEUE_GROUPS).contains(&self.queue_groups),
+            "modules.queue_groups: 2 to {MAX_QUEUE_GROUPS}"
+        );
+        ensure!(self.queue_mib >= 1, "modules.queue_mib: at least 1");
+        Ok(())
     }
 
     /// Which process has which of the detectors that are enabled.
@@ -167,6 +219,37 @@ mod tests {
                 .to_string()
                 .contains("Bad Name")
         );
+    }
+
+    #[test]
+    fn keys_tell_how_modules_are_run() {
+        let of = |text: &str| Config::parse(&format!("[modules]\n{text}"));
+        let usual = of("").unwrap().engine().hosting;
+        assert_eq!(usual.grace, Some(Hosting::DEFAULT_GRACE));
+        assert!((1..=Hosting::MAX_THREADS).contains(&usual.threads));
+        let text = "threads = 3\ngrace_ms = 250\nqueue_groups = 9\nqueue_mib = 2";
+        let set = of(text).unwrap().engine().hosting;
+        assert_eq!(
+            set,
+            Hosting {
+                patience: usual.patience,
+                grace: Some(Duration::from_millis(250)),
+                threads: 3,
+                queue_groups: 9,
+                queue_bytes: 2 << 20,
+            }
+        );
+        let long = of("grace_ms = 99999").unwrap().engine().hosting;
+        assert_eq!(long.grace, Some(usual.patience), "after it the module is left");
+        for bad in [
+            "threads = 65",
+            "grace_ms = 0",
+            "queue_groups = 1",
+            "queue_mib = 0",
+        ] {
+            let key = bad.split(' ').next().unwrap();
+            assert!(of(bad).unwrap_err().to_string().contains(key), "{bad}");
+        }
     }
 
     #[test]

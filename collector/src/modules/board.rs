@@ -1,4 +1,4 @@
-//! What is known of each module at this moment, for people: written by the thread that runs them, read by queries.
+//! What is known of each module at this moment, for people: written by the threads that run them, read by queries.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,8 +11,6 @@ const FAULT_BYTES: usize = 300;
 #[derive(Debug, Default)]
 pub struct Board {
     rows: Vec<Row>,
-    /// Number of the call that is under way: as long as it changes, something moves.
-    pub(super) calls: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +23,9 @@ struct Row {
     panics: AtomicU64,
     hangs: AtomicU64,
     late: AtomicU64,
+    waiting: AtomicU64,
+    full: AtomicU64,
+    missed: AtomicU64,
     refused: AtomicU64,
     last_fault: Mutex<Option<String>>,
 }
@@ -45,6 +46,12 @@ pub struct ModuleFigures {
     pub hangs: u64,
     /// Findings that came after the others had gone on.
     pub late: u64,
+    /// Groups of updates that wait for it now, the one that it is at among them: above 0 it is behind the others.
+    pub waiting: u64,
+    /// Groups that found its queue full, so that everything waited for it.
+    pub full: u64,
+    /// Groups that it was not shown, because its queue stayed full or it was stopped.
+    pub missed: u64,
     /// What its bounded memory refused or forgot: findings that may be missing. Begins anew with the module.
     pub refused: u64,
     pub last_fault: Option<String>,
@@ -67,7 +74,6 @@ impl Board {
                     ..Row::default()
                 })
                 .collect(),
-            ..Self::default()
         }
     }
 
@@ -84,6 +90,9 @@ impl Board {
             panics: get(&row.panics),
             hangs: get(&row.hangs),
             late: get(&row.late),
+            waiting: get(&row.waiting),
+            full: get(&row.full),
+            missed: get(&row.missed),
             refused: get(&row.refused),
             last_fault: row
                 .last_fault
@@ -101,6 +110,28 @@ impl Board {
         row.nanos.fetch_add(nanos, Ordering::Relaxed);
         row.slow.fetch_add(u64::from(slow), Ordering::Relaxed);
         row.refused.store(refused, Ordering::Relaxed);
+    }
+
+    /// It was shown updates of which it will not tell itself.
+    pub(super) fn shown(&self, module: usize, updates: usize) {
+        self.rows[module]
+            .updates
+            .fetch_add(updates as u64, Ordering::Relaxed);
+    }
+
+    /// So many groups wait for it now.
+    pub(super) fn waits(&self, module: usize, groups: usize) {
+        self.rows[module].waiting.store(groups as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn full(&self, module: usize) {
+        self.rows[module].full.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn missed(&self, module: usize, groups: usize) {
+        self.rows[module]
+            .missed
+            .fetch_add(groups as u64, Ordering::Relaxed);
     }
 
     pub(super) fn late(&self, module: usize, findings: usize) {

@@ -202,6 +202,9 @@ fn module(figures: ModuleFigures) -> v1::ModuleStatus {
         last_fault: figures.last_fault,
         position: None,
         refused: figures.refused,
+        waiting: figures.waiting,
+        full: figures.full,
+        missed: figures.missed,
     }
 }
 

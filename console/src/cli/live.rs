@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use lynceus_collector::dispatch::EngineOptions;
+use lynceus_collector::modules::Hosting;
 use lynceus_collector::web::WebOptions;
 use lynceus_model::status::SensorStatus;
 use lynceus_model::time::{Timestamp, WindowPlan};
@@ -31,7 +32,7 @@ use super::console::Look;
 use super::place::Zone;
 use super::settings::Settings;
 use super::{Outcome, output, say, signal};
-use crate::local::{Keep, Local};
+use crate::local::{Judging, Keep, Local};
 use crate::query::{Query, Wanted};
 use crate::serve::WebArgs;
 use crate::text::{Line, Tone};
@@ -162,13 +163,17 @@ pub(super) fn session(
     };
     let lookups = settings.lookups(Some(&folder.path().join("knowledge")))?;
     let printer = (!with_console).then(|| Printer::new(options.json, options.zone.clock()));
+    let judging = Judging {
+        grace: Some(Hosting::DEFAULT_GRACE),
+        ..settings.judging(Some(&folder.path().join("feeds")), lookups.as_ref())?
+    };
     let mut local = Local::open(
         Keep::In(&folder.path().join(Local::STORE)),
         identity.sensor,
         identity.boot,
         plan,
         EngineOptions::DEFAULT_WINDOW_BYTES,
-        settings.judging(Some(&folder.path().join("feeds")), lookups.as_ref())?,
+        judging,
         printer
             .into_iter()
             .map(|printer| Box::new(printer) as _)

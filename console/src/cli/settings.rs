@@ -179,6 +179,7 @@ impl Effective {
             detect: self.detect.clone(),
             facts,
             keeper,
+            grace: None,
         })
     }
 

@@ -181,6 +181,9 @@ fn of_modules(modules: &[v1::ModuleStatus]) -> Vec<Line> {
             || module.restarts > 0
             || module.slow > 0
             || module.late > 0
+            || module.waiting > 0
+            || module.full > 0
+            || module.missed > 0
             || module.refused > 0
     });
     for module in notable {
@@ -198,6 +201,9 @@ fn of_modules(modules: &[v1::ModuleStatus]) -> Vec<Line> {
             (module.hangs, "hangs"),
             (module.slow, "slow groups"),
             (module.late, "late findings"),
+            (module.waiting, "behind, groups that wait"),
+            (module.full, "waited for with its queue full"),
+            (module.missed, "groups not shown to it"),
             (module.refused, "things refused for want of room"),
         ] {
             if count > 0 {

@@ -178,6 +178,9 @@ fn module(out: &mut Vec<u8>, module: &v1::ModuleStatus) {
         ("panics", module.panics),
         ("hangs", module.hangs),
         ("late", module.late),
+        ("waiting", module.waiting),
+        ("full", module.full),
+        ("missed", module.missed),
         ("restarts", module.restarts),
     ] {
         object.value(name, |out| number(out, count));

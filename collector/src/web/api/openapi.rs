@@ -187,6 +187,7 @@ fn description() -> Value {
     let module = object(json!({
         "name": text(), "state": text(), "version": maybe("string"), "busy": maybe("number"), "updates": count(),
         "slow": count(), "panics": count(), "hangs": count(), "late": count(), "restarts": count(),
+        "waiting": count(), "full": count(), "missed": count(),
         "findings": maybe("integer"), "last_fault": maybe("string"),
     }));
     let known = object(json!({

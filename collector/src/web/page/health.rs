@@ -302,6 +302,8 @@ fn modules_table(health: &Health) -> Table {
             number("panics"),
             number("hangs"),
             number("restarts"),
+            number("waiting groups"),
+            number("missed groups"),
             text("last fault"),
         ],
         "No module runs: nothing is looked for.",
@@ -333,6 +335,8 @@ fn modules_table(health: &Health) -> Table {
             Cell::count(module.panics),
             Cell::count(module.hangs),
             Cell::count(module.restarts),
+            Cell::count(module.waiting),
+            Cell::count(module.missed),
             Cell::Quiet(human::printable(
                 module.last_fault.as_deref().unwrap_or_default(),
                 120,
