@@ -4,8 +4,8 @@ mod flush;
 
 use std::sync::Arc;
 
+use lynceus_detect::History;
 use lynceus_detect::outlier::{Counters, Judged, Knows, Seen};
-use lynceus_detect::{History, ProfileUpdate};
 use lynceus_model::alert::{Accumulator, AlertPolicy};
 use lynceus_model::evidence::Evidence;
 
@@ -87,15 +87,7 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let update = item.update();
-        let shown = ProfileUpdate {
-            sensor: self.options.group,
-            profile: &item.profile,
-            delta: &update.delta,
-            number: item.number,
-            stage: update.stage,
-            flows: &update.flows,
-            apps: &update.apps,
-        };
+        let shown = item.shown(self.options.group);
         let now = (update.stage == Stage::Closed && self.outliers.is_new(position))
             .then(|| earlier(&mut self.earlier, &self.windows, item.profile.window, store))
             .transpose()?;
@@ -284,7 +276,7 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         // They are of the window that was looked at last.
-        (self.earlier, self.features) = (None, None);
+        (self.earlier, self.seen) = (None, Seen::default());
         self.explain(&mut evidence, item, store)?;
         self.add_up((evidence, position), true, store, effects)
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lynceus_detect::Earlier;
+use lynceus_detect::{Earlier, ProfileUpdate};
 use lynceus_model::app::AppRecord;
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::FlowUpdate;
@@ -39,6 +39,20 @@ pub(crate) struct Item {
 impl Item {
     pub(crate) fn update(&self) -> &WindowUpdate {
         &self.content.updates[self.index]
+    }
+
+    /// What a detector is shown, in the name of this sensor or group of sensors.
+    pub(crate) fn shown(&self, sensor: SensorId) -> ProfileUpdate<'_> {
+        let update = self.update();
+        ProfileUpdate {
+            sensor,
+            profile: &self.profile,
+            delta: &update.delta,
+            number: self.number,
+            stage: update.stage,
+            flows: &update.flows,
+            apps: &update.apps,
+        }
     }
 
     /// What modules elsewhere are told of the window before they see the update.

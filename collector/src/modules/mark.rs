@@ -39,7 +39,7 @@ impl Mark {
         let turn = (self.0.load(Ordering::Relaxed) / TURN).wrapping_add(1) << 32;
         let who = if behind { BEHIND } else { RUNS };
         self.0
-            .store(turn | update as u64 * UPDATE | who, Ordering::Release);
+            .store(turn | (update as u64 * UPDATE) | who, Ordering::Release);
     }
 
     /// The runner goes on with the next update. False when the module was taken away from it.
@@ -63,7 +63,7 @@ impl Mark {
 
     /// The others go on. False when it was through already.
     pub(super) fn fall_behind(&self) -> bool {
-        let behind = |mark: u64| (mark & WHO == RUNS).then_some(mark & !WHO | BEHIND);
+        let behind = |mark: u64| (mark & WHO == RUNS).then_some((mark & !WHO) | BEHIND);
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, behind)
             .is_ok()

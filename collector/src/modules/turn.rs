@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use lynceus_detect::{Detector, History, ProfileUpdate};
+use lynceus_detect::{Detector, History};
 use lynceus_model::evidence::Evidence;
 
 use super::group::{Found, Group, Job, Late};
@@ -93,16 +93,7 @@ fn look(detector: &mut dyn Detector, (group, index, module): (&Group, usize, usi
         }
     };
     let item = &group.items[index];
-    let update = item.update();
-    let shown = ProfileUpdate {
-        sensor: group.sensor,
-        profile: &item.profile,
-        delta: &update.delta,
-        number: item.number,
-        stage: update.stage,
-        flows: &update.flows,
-        apps: &update.apps,
-    };
+    let shown = item.shown(group.sensor);
     take(false, detector.inspect(&shown, &History::new(&item.history)));
     if let Some(now) = item.tick {
         take(true, detector.tick(now));
