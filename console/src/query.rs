@@ -330,20 +330,23 @@ impl Query {
     }
 
     fn explain(&self, status: &tonic::Status) -> anyhow::Error {
-        // The innermost cause says the most: "connection refused" rather than "transport error".
-        let mut reason = status.message().to_owned();
-        let mut source = std::error::Error::source(status);
-        while let Some(cause) = source {
-            reason = cause.to_string();
-            source = cause.source();
-        }
-        let reason = human::printable(&reason, 300);
-        anyhow::anyhow!("{}: {reason}", self.place)
+        anyhow::anyhow!("{}: {}", self.place, reason_of(status))
     }
 
     fn bad_answer(&self) -> String {
         format!("{} gave an answer that makes no sense", self.place)
     }
+}
+
+/// Why a collector did not answer. The innermost cause says the most: "connection refused" rather than "transport error".
+pub(crate) fn reason_of(status: &tonic::Status) -> String {
+    let mut reason = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        reason = cause.to_string();
+        source = cause.source();
+    }
+    human::printable(&reason, 300)
 }
 
 /// Shows the items of page after page until `visit` breaks; tells whether it broke. `ask` answers with items and the next

@@ -15,6 +15,7 @@ use lynceus_sensor::units::Span;
 use super::place::{Place, Zone};
 use super::{Outcome, say};
 use crate::human::{self, Clock};
+use crate::query::reason_of;
 
 /// Asks the sensors to drop packets from and to an address or prefix for some time
 ///
@@ -74,8 +75,8 @@ pub struct BlockedOptions {
     zone: Zone,
 }
 
-/// How often, and after what time, sensors are looked at for what they say of a new block.
-const LOOKS: u32 = 15;
+/// How often, and after what time, it is looked for what sensors say of a new block; each reports every five seconds.
+const LOOKS: u32 = 30;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What sensors say of the block that was just answered.
@@ -115,7 +116,7 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
         reason: options.reason.clone(),
     };
     let (runtime, mut client) = options.place.control()?;
-    let (answer, list) = runtime.block_on(async {
+    let result = runtime.block_on(async {
         let answer = client.block(request).await?.into_inner();
         let mut looks = 0;
         loop {
@@ -129,7 +130,8 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-    })?;
+    });
+    let (answer, list) = result.map_err(|status| anyhow::anyhow!(reason_of(&status)))?;
     let block = answer.block.as_ref().context("the collector answered nothing")?;
     let said = sensors_of(&answer, &list);
     let refusals: Vec<String> = said.iter().filter_map(refusal).collect();
@@ -173,7 +175,10 @@ pub fn unblock(options: &UnblockOptions) -> anyhow::Result<Outcome> {
         reason: options.reason.clone(),
     };
     let (runtime, mut client) = options.place.control()?;
-    let answer = runtime.block_on(client.unblock(request))?.into_inner();
+    let answer = runtime
+        .block_on(client.unblock(request))
+        .map_err(|status| anyhow::anyhow!(reason_of(&status)))?
+        .into_inner();
     let packets = answer.block.map_or(0, |block| block.packets);
     say(&format!(
         "{} is not blocked any more; {} so far",
@@ -193,7 +198,10 @@ pub fn blocked(options: &BlockedOptions) -> anyhow::Result<Outcome> {
         log: options.log,
     };
     let (runtime, mut client) = options.place.control()?;
-    let list = runtime.block_on(client.list_blocks(request))?.into_inner();
+    let list = runtime
+        .block_on(client.list_blocks(request))
+        .map_err(|status| anyhow::anyhow!(reason_of(&status)))?
+        .into_inner();
     let clock = options.zone.clock();
     let mut out = std::io::stdout().lock();
     if options.log {
