@@ -13,6 +13,7 @@ pub struct Head<'a> {
     pub sender: Side,
     pub time: u64,
     pub tcp_seq: u32,
+    /// As [`crate::heads::Offered::tcp_flags`].
     pub tcp_flags: u8,
     /// Payload bytes of the packet on the wire from the first of `bytes` on. Where more than [`HEAD_BYTES`] of a packet
     /// go up, they come as several heads; in each, `tcp_seq` and `payload_len` are those of its own first byte.

@@ -6,10 +6,12 @@
 //!
 //! TCP is seen as *stretches*: a packet whose content opens a message (a TLS hello, an HTTP head, an SSH banner …)
 //! opens a stretch in its direction; what follows within [`HeadLimits::bytes`] of sequence space and
-//! [`HeadLimits::packets`] packets belongs to it. Datagrams stand alone. The source's bucket bounds the total.
+//! [`HeadLimits::packets`] packets belongs to it. Datagrams, and messages of neighbour discovery, stand alone. The source's
+//! bucket bounds the total.
 
 mod arp;
 mod content;
+mod neighbour;
 mod tcp;
 
 pub use self::arp::{ARP_ETHER_TYPE, ARP_HEAD_BYTES, ARP_LINK_BYTES, ArpPlace, arp_place, select_arp};
@@ -17,6 +19,7 @@ pub use self::content::Content;
 use self::content::{
     is_datagram_port, is_line_port, is_typed_port, may_be_datagram, may_open, tcp_content, udp_content,
 };
+pub use self::neighbour::{ADVERTISEMENT, ICMPV6, SOLICITATION};
 use self::tcp::{decide_tcp, take_from_stretch};
 use crate::flow::Side;
 use crate::parse::{Fragment, Frame, Packet};
@@ -201,6 +204,7 @@ pub struct Offered {
     pub low_port: u16,
     pub high_port: u16,
     pub protocol: u8,
+    /// Of neighbour discovery the hop limit, by which its reader tells what came from another link.
     pub tcp_flags: u8,
     pub zero: [u8; 2],
 }
@@ -212,6 +216,9 @@ impl Offered {
     pub const fn of(packet: &Packet) -> Option<Self> {
         if let Fragment::Later { .. } = packet.fragment {
             return None;
+        }
+        if packet.key.protocol == ICMPV6 {
+            return neighbour::offered(packet);
         }
         Some(Self {
             protocol: packet.key.protocol,
@@ -281,7 +288,7 @@ pub fn may_matter<F: Frame>(frame: &F, offered: &Offered) -> bool {
     match offered.protocol {
         TCP => may_open(first),
         UDP => may_be_datagram(first),
-        _ => false,
+        protocol => protocol == ICMPV6,
     }
 }
 
@@ -299,6 +306,9 @@ pub fn look<F: Frame>(frame: &F, offered: &Offered) -> Content {
         }
     } else if offered.protocol == UDP {
         udp_content(frame, offered)
+    } else if offered.protocol == ICMPV6 {
+        // Of ICMPv6 nothing else is offered than neighbour discovery.
+        Content::MESSAGE
     } else {
         Content::NOTHING
     }
@@ -322,7 +332,7 @@ pub fn decide(
     if offered.protocol == TCP {
         decide_tcp(offered, content, side, limits, admit)
     } else {
-        decide_udp(offered, content, side, limits, admit)
+        decide_alone(offered, content, side, limits, admit)
     }
 }
 
@@ -355,7 +365,7 @@ const fn datagram_bytes(offered: &Offered) -> u16 {
 }
 
 #[inline(always)]
-fn decide_udp(
+fn decide_alone(
     offered: &Offered,
     content: Content,
     side: &mut SideHeads,

@@ -351,3 +351,45 @@ fn the_first_look_leaves_out_only_what_changes_nothing() {
     }
     assert!(skipped > 100 && looked > 100, "{skipped} {looked}");
 }
+
+#[test]
+fn neighbour_discovery_goes_up_whole_with_its_hop_limit() {
+    let message = [135, 0, 0, 0, 0, 0, 0, 0];
+    let mut offered = packet(ICMPV6, 135, 0, 0, 16);
+    offered.payload_offset = 8;
+    offered.icmp = Some((SOLICITATION, 0));
+    offered.ttl = 255;
+    let choose = |packet: &Packet, admit: bool| {
+        let mut flow = FlowHeads::default();
+        select(&Bytes(&message), packet, &mut flow, &HeadLimits::DEFAULT, || {
+            admit
+        })
+    };
+    assert_eq!(choose(&offered, true), Choice::Take { bytes: 24 });
+    assert_eq!(choose(&offered, false), Choice::Refuse(HeadRefused::SourceRate));
+    let seen = Offered::of(&offered).unwrap();
+    assert_eq!(
+        (seen.payload_offset, seen.payload_len, seen.tcp_flags),
+        (0, 24, 255)
+    );
+    assert!(
+        may_matter(&Bytes(&message), &seen),
+        "nothing need be known of the flow"
+    );
+
+    let echo = Packet {
+        icmp: Some((128, 0)),
+        ..offered
+    };
+    let cut = Packet {
+        icmp: None,
+        ..offered
+    };
+    let pieces = Packet {
+        fragment: Fragment::First { id: 1 },
+        ..offered
+    };
+    for other in [echo, cut, pieces] {
+        assert_eq!(choose(&other, true), Choice::Pass);
+    }
+}
