@@ -1,8 +1,10 @@
 //! The decoders of payload heads: each alone, through the whole decoder, and what chooses the heads.
 
+use std::net::Ipv6Addr;
+
 use lynceus_model::app::AppEvent;
 use lynceus_model::time::Timestamp;
-use lynceus_sensor::decode::{DecodeLimits, Decoder, Read, arp, dhcp, dns, http, ssh, tls};
+use lynceus_sensor::decode::{DecodeLimits, Decoder, Read, arp, dhcp, dns, http, neighbour, ssh, tls};
 use sensor_ebpf::event::Head;
 use sensor_ebpf::flow::{FlowKey, HookDirection, Point, Side};
 use sensor_ebpf::heads::{Choice, FlowHeads, HeadLimits, select};
@@ -10,9 +12,28 @@ use sensor_ebpf::parse::{Link, Packet, Slice, USER_LEVELS, parse};
 
 const PORTS: [u16; 4] = [80, 443, 53, 22];
 
-/// DHCP messages and ARP packets.
+/// DHCP messages, ARP packets and, behind addresses and hop limit, neighbour discovery.
 pub fn dhcp_arp(data: &[u8]) {
     let _ = (dhcp::read(data), arp::read(data, None));
+    let Some((ends, rest)) = data.split_first_chunk::<33>() else {
+        return;
+    };
+    let [from, to] = [0, 16].map(|at| Ipv6Addr::from(std::array::from_fn::<u8, 16, _>(|n| ends[at + n])));
+    let message = neighbour::Message {
+        from,
+        to,
+        hop_limit: ends[32],
+        link: 0,
+        bytes: rest,
+        length: rest.len(),
+    };
+    if let Ok(read) = neighbour::read(&message) {
+        assert!(read.sender.is_ipv6() && read.target.is_ipv6());
+        assert!(
+            read.discovery
+                .is_some_and(|said| !said.solicited || !to.is_multicast())
+        );
+    }
 }
 
 /// DNS messages.

@@ -1,6 +1,6 @@
 //! Application events: what the decoders read out of payload heads.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 pub use crate::app_report::{
@@ -13,7 +13,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppRecord {
     pub time: Timestamp,
-    /// From the originator of the flow to its responder. ARP: sender and target address, ports and protocol 0.
+    /// From the originator of the flow to its responder. ARP: sender and target address, ports and protocol 0; neighbour
+    /// discovery: source of the packet and [`Arp::target`], ports 0, protocol 58.
     pub tuple: FiveTuple,
     pub community_id: Option<CommunityId>,
     /// Sent by the responder of the flow.
@@ -147,14 +148,58 @@ pub struct Dhcp {
     pub vendor_class: Option<String>,
 }
 
+/// Who has an address: ARP, or what IPv6 has instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arp {
-    /// 1 request, 2 reply.
+    /// 1 request (neighbour solicitation), 2 reply (neighbour advertisement).
     pub operation: u16,
+    /// Card that `sender` is said to have; all 0: none is named, as neighbour discovery may do.
     pub sender_mac: [u8; 6],
+    /// Of a neighbour advertisement the address that it is about, whoever sent it.
     pub sender: IpAddr,
+    /// All 0 in neighbour discovery, which does not name it.
     pub target_mac: [u8; 6],
+    /// Who is asked for; of a neighbour advertisement who is told.
     pub target: IpAddr,
-    /// Destination of the Ethernet frame, where the link has one (Linux cooked captures have none).
+    /// Destination of the Ethernet frame, where the link has one (Linux cooked captures have none). Not told of neighbour
+    /// discovery.
     pub frame_destination: Option<[u8; 6]>,
+    /// It is neighbour discovery (RFC 4861), not ARP.
+    pub discovery: Option<Discovery>,
+}
+
+/// What a message of neighbour discovery says that ARP does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// Source of the packet; `::` of one that asks whether an address is free.
+    pub from: Ipv6Addr,
+    /// Destination of the packet: a group, or a host.
+    pub to: Ipv6Addr,
+    /// Flags of an advertisement (RFC 4861 §4.4): its sender is a router; it was asked; it is to replace what is known.
+    pub router: bool,
+    pub solicited: bool,
+    pub overrides: bool,
+    /// A number for the link it was seen on: link-local addresses of two links have nothing to do with each other.
+    pub link: u64,
+}
+
+impl Arp {
+    /// IPv6: everybody is told (`ff02::1`), unasked.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        let told = self
+            .discovery
+            .filter(|said| said.to == ALL_NODES && !said.solicited);
+        self.operation == 2 && told.is_some()
+    }
+
+    /// Name of the protocol.
+    #[must_use]
+    pub const fn protocol(&self) -> &'static str {
+        match self.discovery {
+            Some(_) => "neighbour discovery",
+            None => "ARP",
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub struct ProfileDelta {
     pub attempts: Sample<TupleKey, Attempt>,
     /// Hosts that ICMP requests went to (echo, timestamp, address mask).
     pub icmp_targets: Sample<IcmpKey, Attempt>,
-    /// Addresses that were asked for by ARP (not gratuitous, not from 0.0.0.0).
+    /// Addresses that were asked for by ARP (not gratuitous, not from 0.0.0.0), or by neighbour discovery without an answer.
     pub arp_targets: Sample<ArpKey, Attempt>,
     pub letters: LetterBook,
     /// IP bytes of each flow, both sides, as first reported.

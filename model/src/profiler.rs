@@ -12,19 +12,21 @@
 mod carry;
 mod live;
 mod lives;
+mod solicitations;
 mod strokes;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::address::{Network, is_host};
-use crate::app::AppRecord;
+use crate::app::{AppEvent, AppRecord};
 use crate::flow::FlowUpdate;
 use crate::time::{Timestamp, WindowPlan};
 use crate::window::{Direction, SensorId, Stage, WindowId, WindowUpdate};
 use carry::Budget;
 use live::{Live, Role, Written};
 use lives::Lives;
+use solicitations::{Solicitations, Unanswered};
 use strokes::Strokes;
 
 /// How profiles are made.
@@ -84,6 +86,8 @@ pub struct ProfilerCounters {
     /// Flow reports that are in the numbers but did not travel.
     pub flows_not_carried: u64,
     pub apps_not_carried: u64,
+    /// Neighbour solicitations that count as unanswered before their time: too many waited.
+    pub solicitations_hurried: u64,
 }
 
 /// Makes window updates of flows and messages.
@@ -94,6 +98,7 @@ pub struct Profiler {
     /// With something to say, in the order in which they got it.
     dirty: Vec<WindowId>,
     strokes: Strokes,
+    solicitations: Solicitations,
     /// Newest packet.
     now: Option<Timestamp>,
     /// When `now` reaches this, deltas are cut.
@@ -117,6 +122,7 @@ impl Profiler {
             lives: Lives::default(),
             dirty: Vec::new(),
             strokes: Strokes::default(),
+            solicitations: Solicitations::default(),
             now: None,
             next_refresh: Timestamp::MIN,
             since_cut: 0,
@@ -179,10 +185,22 @@ impl Profiler {
     pub fn observe_app(&mut self, record: AppRecord) {
         self.counters.apps += 1;
         self.advance(record.time);
+        let discovery = match &record.event {
+            AppEvent::Arp(arp) => arp.discovery.map(|said| (arp, said)),
+            _ => None,
+        };
+        if let Some((arp, _)) = discovery {
+            self.solicitations.answered(arp);
+        }
         let profile = record.tuple.originator.ip;
         if !self.profiled(profile, Role::Client) {
             self.counters.outside_home += 1;
             return;
+        }
+        if let Some((arp, said)) = discovery
+            && Solicitations::asks(arp, &said)
+        {
+            self.solicitations.ask(arp, record.time, record.community_id);
         }
         let window = WindowId {
             profile,
@@ -213,6 +231,7 @@ impl Profiler {
 
     /// The source ended: writes all letters, closes all windows.
     pub fn finish(&mut self) {
+        self.look_for_answers(Timestamp::MAX);
         self.cut(Timestamp::MAX);
     }
 
@@ -250,9 +269,28 @@ impl Profiler {
         }
         self.now = Some(now);
         if now >= self.next_refresh {
+            // Those of windows that close now, if event time made a leap; of others those of this refresh.
+            let closing = self.horizon().saturating_add(solicitations::PATIENCE).min(now);
+            self.look_for_answers(self.next_refresh.max(closing));
             self.cut(self.horizon());
             self.next_refresh = self.after(now);
         }
+        self.look_for_answers(now);
+    }
+
+    /// Counts the neighbour solicitations whose answer was overdue before `now`.
+    fn look_for_answers(&mut self, now: Timestamp) {
+        while let Some(question) = self.solicitations.pop_before(now) {
+            self.unanswered(question);
+        }
+    }
+
+    fn unanswered(&mut self, (asker, target, attempt, overdue): Unanswered) {
+        let window = WindowId {
+            profile: asker,
+            start: self.config.plan.start_of(attempt.earliest.first),
+        };
+        self.open(window).unanswered(target, overdue, &attempt);
     }
 
     /// The next multiple of the refresh interval after `time`.
@@ -297,6 +335,12 @@ impl Profiler {
         self.since_cut += 1;
         if self.strokes.is_over_limit() {
             self.write_letters(self.horizon());
+        }
+        if self.solicitations.is_over_limit()
+            && let Some(question) = self.solicitations.pop_before(Timestamp::MAX)
+        {
+            self.counters.solicitations_hurried += 1;
+            self.unanswered(question);
         }
         if self.since_cut >= Self::MAX_EVENTS_UNCUT {
             self.send_dirty(Stage::Partial);

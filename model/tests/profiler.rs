@@ -416,6 +416,7 @@ fn arp_targets_are_those_that_were_asked_for() {
             target_mac,
             target: IpAddr::from(target),
             frame_destination: Some([255; 6]),
+            discovery: None,
         }),
     };
     let mut profiler = Profiler::new(ProfilerConfig {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use lynceus_model::app::{
-    AppEvent, AppRecord, Arp, Dhcp, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner,
+    AppEvent, AppRecord, Arp, Dhcp, Discovery, Dns, DnsAnswer, DnsData, HttpRequest, HttpResponse, SshBanner,
     SshKeyExchange, TlsClient, TlsServer,
 };
 use lynceus_model::time::Timestamp;
 
 use crate::field::{
-    Checked, Invalid, address, address_bytes, community_id, cut_text, limits, list, mac, nanos, narrow,
-    nested, nested_required, optional_address, optional_text, required, text,
+    Checked, Invalid, address, address_bytes, address6, community_id, cut_text, limits, list, mac, nanos,
+    narrow, nested, nested_required, optional_address, optional_text, required, text,
 };
 use crate::v1;
 use crate::v1::app_record::Event;
@@ -342,6 +342,7 @@ impl TryFrom<v1::Arp> for Arp {
                 .frame_destination
                 .map(|bytes| mac("frame_destination", &bytes))
                 .transpose()?,
+            discovery: wire.discovery.map(TryInto::try_into).transpose()?,
         })
     }
 }
@@ -355,6 +356,35 @@ impl From<Arp> for v1::Arp {
             target_mac: packet.target_mac.to_vec(),
             target: address_bytes(packet.target),
             frame_destination: packet.frame_destination.map(|bytes| bytes.to_vec()),
+            discovery: packet.discovery.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::Discovery> for Discovery {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::Discovery) -> Checked<Self> {
+        Ok(Self {
+            from: address6("from", &wire.from)?,
+            to: address6("to", &wire.to)?,
+            router: wire.router,
+            solicited: wire.solicited,
+            overrides: wire.overrides,
+            link: wire.link,
+        })
+    }
+}
+
+impl From<Discovery> for v1::Discovery {
+    fn from(said: Discovery) -> Self {
+        Self {
+            from: said.from.octets().to_vec(),
+            to: said.to.octets().to_vec(),
+            router: said.router,
+            solicited: said.solicited,
+            overrides: said.overrides,
+            link: said.link,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks of single fields, and the error that names the field.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use lynceus_model::flow::CommunityId;
 
@@ -181,6 +181,14 @@ pub(crate) fn address(field: &'static str, value: &[u8]) -> Checked<IpAddr> {
             },
         )),
     }
+}
+
+pub(crate) fn address6(field: &'static str, value: &[u8]) -> Checked<Ipv6Addr> {
+    let sixteen = <[u8; 16]>::try_from(value).map_err(|_| {
+        let (length, expected) = (value.len(), "16");
+        Invalid::new(field, Problem::Length { length, expected })
+    })?;
+    Ok(Ipv6Addr::from(sixteen))
 }
 
 pub(crate) fn optional_address(field: &'static str, value: Option<Vec<u8>>) -> Checked<Option<IpAddr>> {

@@ -17,6 +17,7 @@ pub mod dns;
 pub mod http;
 pub mod ja3;
 pub mod ja4;
+pub mod neighbour;
 pub mod quic;
 pub mod service;
 pub mod ssh;
@@ -26,12 +27,12 @@ pub mod x509;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use lynceus_model::app::{AppEvent, AppRecord};
+use lynceus_model::app::{AppEvent, AppRecord, Arp};
 use lynceus_model::flow::{Endpoint, FiveTuple, Service};
 use lynceus_model::time::Timestamp;
 use sensor_ebpf::event::{HEAD_BYTES, Head};
 use sensor_ebpf::flow::{FlowKey, Side};
-use sensor_ebpf::heads::{ARP_ETHER_TYPE, ARP_LINK_BYTES};
+use sensor_ebpf::heads::{ARP_ETHER_TYPE, ARP_LINK_BYTES, ICMPV6};
 
 use self::dialogue::{Dialogue, Piece};
 pub(crate) use self::generations::Generations;
@@ -79,6 +80,8 @@ pub struct DecodeCounters {
     pub events: u64,
     /// Messages that could not be read, by protocol ([`Protocol::index`]).
     pub malformed: [u64; Protocol::COUNT],
+    /// Those of neighbour discovery by reason, in the order of [`neighbour::Refused::ALL`].
+    pub neighbours: [u64; neighbour::Refused::COUNT],
     /// Unfinished messages that were given up: the rest did not come, or the bounds were reached.
     pub incomplete: u64,
     /// Segments or their parts that had been read before.
@@ -96,11 +99,12 @@ pub enum Protocol {
     SshKeyExchange,
     Dhcp,
     Arp,
+    Neighbour,
     Certificate,
 }
 
 impl Protocol {
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Dns,
         Self::Tls,
@@ -110,6 +114,7 @@ impl Protocol {
         Self::SshKeyExchange,
         Self::Dhcp,
         Self::Arp,
+        Self::Neighbour,
         Self::Certificate,
     ];
 
@@ -130,6 +135,7 @@ impl Protocol {
             Self::SshKeyExchange => "ssh_key_exchange",
             Self::Dhcp => "dhcp",
             Self::Arp => "arp",
+            Self::Neighbour => "neighbour",
             Self::Certificate => "certificate",
         }
     }
@@ -276,6 +282,10 @@ impl Decoder {
                 arp_packet(head, &mut out);
                 return Service::Unseen;
             }
+            ICMPV6 => {
+                neighbour_message(head, &mut out);
+                return Service::Unseen;
+            }
             _ => return Service::Unseen,
         }
         out.said()
@@ -346,6 +356,16 @@ fn arp_packet(head: &Head<'_>, out: &mut Out<'_, '_>) {
     }
 }
 
+fn neighbour_message(head: &Head<'_>, out: &mut Out<'_, '_>) {
+    match neighbour::read(&neighbour::Message::of(head)) {
+        Ok(packet) => out.event(AppEvent::Arp(packet)),
+        Err(reason) => {
+            out.counters.neighbours[reason as usize] += 1;
+            out.malformed(Protocol::Neighbour);
+        }
+    }
+}
+
 fn unfinished(flow: &Stream) -> u64 {
     flow.directions
         .iter()
@@ -395,11 +415,14 @@ fn endpoint(address: [u8; 16], port: u16) -> Endpoint {
     }
 }
 
-fn arp_tuple(sender: IpAddr, target: IpAddr) -> FiveTuple {
+/// From who sends it to who is asked, or told.
+fn arp_tuple(packet: &Arp) -> FiveTuple {
+    let sender = packet.discovery.map_or(packet.sender, |said| said.from.into());
+    let [originator, responder] = [sender, packet.target].map(|ip| Endpoint { ip, port: 0 });
     FiveTuple {
-        originator: Endpoint { ip: sender, port: 0 },
-        responder: Endpoint { ip: target, port: 0 },
-        protocol: 0,
+        originator,
+        responder,
+        protocol: if packet.discovery.is_some() { ICMPV6 } else { 0 },
     }
 }
 

@@ -120,6 +120,7 @@ fn report<E: Exporter>(
     let losses = [
         ("flow_not_carried", "flows", counters.flows_not_carried),
         ("app_not_carried", "messages", counters.apps_not_carried),
+        ("solicitation_hurried", "messages", counters.solicitations_hurried),
         ("letter_refused", "flows", counters.letters_refused),
         ("letter_late", "flows", counters.letters_late),
         ("whitelisted", "flows", pipeline.whitelisted()),

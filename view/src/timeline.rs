@@ -73,7 +73,10 @@ pub fn build(profile: IpAddr, flows: &[Flow], messages: &[AppRecord]) -> Vec<Ent
     let mut entries = Vec::with_capacity(flows.len());
     for record in messages {
         match (&record.event, record.community_id) {
-            (AppEvent::Arp(arp), _) => entries.extend(arp_entry(profile, record, arp)),
+            // Neighbour discovery has flows, and is told with them.
+            (AppEvent::Arp(arp), _) if arp.discovery.is_none() => {
+                entries.extend(arp_entry(profile, record, arp))
+            }
             (_, Some(id)) => by_flow.entry(id).or_default().push(record),
             (_, None) => {}
         }
@@ -226,7 +229,7 @@ fn arp_entry(profile: IpAddr, record: &AppRecord, arp: &lynceus_model::app::Arp)
 mod tests {
     use super::*;
     use crate::examples::{flow, message};
-    use lynceus_model::app::{Dns, DnsAnswer, TlsClient};
+    use lynceus_model::app::{Arp, Discovery, Dns, DnsAnswer, TlsClient};
 
     #[test]
     fn a_name_learned_from_dns_stands_at_the_later_flow() {
@@ -265,6 +268,41 @@ mod tests {
             ["offers TLS 1.3 to www.example.com, JA4 t13d1516h2_8daaf6152771_02713d6af862"]
         );
         assert_eq!((entries[1].sent, entries[1].received), (480, 6400));
+    }
+
+    #[test]
+    fn neighbour_discovery_is_told_with_its_flow() {
+        let (host, router) = ("2001:db8::5", "2001:db8::1");
+        let asks = flow(1, host, router, 136, 58, ConnState::Sf);
+        let said = |operation, sender: &str, target: &str| {
+            AppEvent::Arp(Arp {
+                operation,
+                sender_mac: [2, 0, 0, 0, 0, 1],
+                sender: sender.parse().unwrap(),
+                target_mac: [0; 6],
+                target: target.parse().unwrap(),
+                frame_destination: None,
+                discovery: Some(Discovery {
+                    from: sender.parse().unwrap(),
+                    to: target.parse().unwrap(),
+                    router: true,
+                    solicited: true,
+                    overrides: true,
+                    link: 0,
+                }),
+            })
+        };
+        let messages = [
+            message(&asks, false, said(1, host, router)),
+            message(&asks, true, said(2, router, host)),
+        ];
+        let entries = build(host.parse().unwrap(), &[asks], &messages);
+        assert_eq!(entries.len(), 1);
+        let notes = [
+            "asks who has 2001:db8::1",
+            "says that 2001:db8::1 has the card 02:00:00:00:00:01",
+        ];
+        assert_eq!(entries[0].notes, notes);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A test case as data: traffic in, evidence out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use lynceus_detect::DetectConfig;
-use lynceus_model::app::{AppEvent, AppRecord, Arp};
+use lynceus_model::app::{AppEvent, AppRecord, Arp, Discovery};
 use lynceus_model::evidence::Evidence;
 use lynceus_model::flow::{
     CommunityId, ConnState, Endpoint, FiveTuple, Flow, FlowEnd, FlowUpdate, Reported, Service, Totals,
@@ -180,12 +180,26 @@ pub(crate) struct ArpSpec {
     sender_mac: Option<[u8; 6]>,
     #[serde(default, deserialize_with = "some_mac")]
     target_mac: Option<[u8; 6]>,
+    /// Of IPv6, where it is neighbour discovery. Of an advertisement `from` is the address it is about, `target` who is told.
+    #[serde(default)]
+    discovery: DiscoverySpec,
     #[serde(default = "one")]
     repeat: u64,
     #[serde(default)]
     step_target: u64,
     #[serde(default)]
     step_first: f64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DiscoverySpec {
+    /// Source of the packet, where it is not `from`.
+    source: Option<Ipv6Addr>,
+    router: bool,
+    solicited: bool,
+    overrides: bool,
+    link: u64,
 }
 
 /// What is written must be so.
@@ -329,10 +343,11 @@ impl ArpSpec {
         let time = seconds(self.first + self.step_first * n as f64);
         let target = step(self.target, self.step_target * n);
         let endpoint = |ip| Endpoint { ip, port: 0 };
+        let discovery = self.discovery(target);
         let record = AppRecord {
             time,
             tuple: FiveTuple {
-                originator: endpoint(self.from),
+                originator: endpoint(discovery.map_or(self.from, |said| said.from.into())),
                 responder: endpoint(target),
                 protocol: 0,
             },
@@ -346,10 +361,31 @@ impl ArpSpec {
                     .target_mac
                     .unwrap_or(if self.unicast { [2, 0, 0, 0, 0, 2] } else { [0; 6] }),
                 target,
-                frame_destination: Some([0xff; 6]),
+                frame_destination: discovery.is_none().then_some([0xff; 6]),
+                discovery,
             }),
         };
         (time, Event::App(Box::new(record)))
+    }
+
+    fn discovery(&self, target: IpAddr) -> Option<Discovery> {
+        let (IpAddr::V6(own), IpAddr::V6(target)) = (self.from, target) else {
+            return None;
+        };
+        let spec = &self.discovery;
+        let group = 0xff02_0000_0000_0000_0000_0001_ff00_0000 | target.to_bits() & 0x00ff_ffff;
+        Some(Discovery {
+            from: spec.source.unwrap_or(own),
+            to: if self.operation == 1 && !self.unicast {
+                Ipv6Addr::from_bits(group)
+            } else {
+                target
+            },
+            router: spec.router,
+            solicited: spec.solicited,
+            overrides: spec.overrides,
+            link: spec.link,
+        })
     }
 }
 

@@ -98,7 +98,7 @@ pub const FEATURES: [FeatureInfo; COUNT] = [
         "asked_targets",
         "targets",
         Side::Client,
-        "addresses that were asked for by ARP or pinged",
+        "addresses that were asked for by ARP (by neighbour discovery: in vain) or pinged",
         NEVER,
     ),
     count(

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 
 use super::hash::{finish, mix};
+use crate::time::Timestamp;
 
 /// A row's identity with the fixed hash that decides whether a full table keeps it.
 pub trait Key: Copy + Ord + Debug {
@@ -51,7 +52,8 @@ pub struct IcmpKey {
     pub ip: IpAddr,
 }
 
-/// An address that was asked for by ARP in a slot of [`ArpKey::SLOT_SECONDS`] of event time.
+/// An address that was asked for by ARP in a slot of [`ArpKey::SLOT_SECONDS`] of event time; or one that was asked for by
+/// neighbour discovery (IPv6) without an answer, in the slot in which the answer was overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArpKey {
     /// Event time since the epoch divided by the length of a slot.
@@ -62,6 +64,12 @@ pub struct ArpKey {
 impl ArpKey {
     /// Length of a slot: the time over which Slips merges evidence of one ARP scan.
     pub const SLOT_SECONDS: i64 = 10;
+
+    /// The slot of a time.
+    #[must_use]
+    pub const fn slot_of(time: Timestamp) -> i64 {
+        time.0.div_euclid(Self::SLOT_SECONDS * 1_000_000_000)
+    }
 }
 
 /// The tuple of [`TupleKey`] without the state: what letters are written for.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 
 use super::strokes::Waiting;
 use crate::address::is_target;
@@ -13,6 +14,7 @@ use crate::profile::{
     ProfileDelta, TupleKey,
 };
 use crate::seeded::Seeded;
+use crate::time::Timestamp;
 use crate::window::{SensorId, Stage, WindowId, WindowUpdate};
 
 /// Role of the profile's IP in a flow.
@@ -182,9 +184,20 @@ impl Live {
             | AppEvent::Software(_) => {}
             AppEvent::Arp(arp) => {
                 apps.arp += 1;
-                arp_target(delta, record, arp);
+                // Neighbour discovery: where no answer came, later.
+                if arp.discovery.is_none() {
+                    arp_target(delta, record, arp);
+                }
             }
         }
+    }
+
+    /// A neighbour solicitation whose answer was overdue at that time.
+    pub(super) fn unanswered(&mut self, target: IpAddr, overdue: Timestamp, attempt: &Attempt) {
+        let slot = ArpKey::slot_of(overdue);
+        let delta = self.delta();
+        delta.saw(attempt.earliest.first, attempt.last);
+        delta.arp_targets.add(ArpKey { slot, target }, attempt);
     }
 
     /// The next flow in order of begin.
@@ -351,7 +364,7 @@ fn arp_target(delta: &mut ProfileDelta, record: &AppRecord, arp: &Arp) {
     if !asks || arp.sender == arp.target || arp.sender.is_unspecified() {
         return;
     }
-    let slot = record.time.0.div_euclid(ArpKey::SLOT_SECONDS * 1_000_000_000);
+    let slot = ArpKey::slot_of(record.time);
     let earliest = Earliest {
         first: record.time,
         community_id: record.community_id.unwrap_or(crate::flow::CommunityId([0; 20])),

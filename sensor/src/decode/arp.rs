@@ -28,6 +28,7 @@ pub fn read(packet: &[u8], frame_destination: Option<[u8; 6]>) -> Result<Arp, Ma
         target_mac: mac(18),
         target: ip(24),
         frame_destination,
+        discovery: None,
     })
 }
 

@@ -49,7 +49,8 @@ impl Sink for Out<'_, '_> {
             None => likely_client(&self.head.key),
         });
         let (tuple, from_responder, community_id) = if let AppEvent::Arp(packet) = &event {
-            (arp_tuple(packet.sender, packet.target), false, None)
+            let flow = packet.discovery.map(|_| community_id(&self.head.key));
+            (arp_tuple(packet), false, flow)
         } else {
             let key = &self.head.key;
             (

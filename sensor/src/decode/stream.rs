@@ -342,7 +342,9 @@ fn message(
                 consumed: 2 + present.len(),
             })
         }
-        Protocol::Quic | Protocol::Dhcp | Protocol::Arp | Protocol::Certificate => Err(Malformed),
+        Protocol::Quic | Protocol::Dhcp | Protocol::Arp | Protocol::Neighbour | Protocol::Certificate => {
+            Err(Malformed)
+        }
     }
 }
 

@@ -119,6 +119,37 @@ fn multicast_and_ssdp_and_dhcp_go_by_port_and_content() {
 }
 
 #[test]
+fn neighbour_discovery_is_told_from_who_sent_it() {
+    let mut decoder = Decoder::default();
+    let (attacker, host, router) = ([0xfe; 16], [0xfd; 16], [0x20; 16]);
+    let key = FlowKey {
+        low: host,
+        high: attacker,
+        protocol: ICMPV6,
+        ..FlowKey::default()
+    };
+    let mut message = vec![136, 0, 0, 0, 0xe0, 0, 0, 0];
+    message.extend(router);
+    message.extend([2, 1, 2, 0, 0, 0, 0, 9]);
+    let mut advertisement = head(key, Side::High, &message);
+    advertisement.tcp_flags = 255;
+    let records = decode(&mut decoder, &advertisement, 1, Some(Side::Low));
+    let ends = records[0].tuple;
+    assert_eq!(
+        (ends.originator.ip, ends.responder.ip),
+        (attacker.into(), host.into())
+    );
+    assert_eq!((ends.protocol, records[0].from_responder), (58, false));
+    assert!(records[0].community_id.is_some());
+    assert!(matches!(&records[0].event, AppEvent::Arp(packet) if packet.sender == IpAddr::from(router)));
+    advertisement.tcp_flags = 64;
+    assert!(decode(&mut decoder, &advertisement, 1, None).is_empty());
+    let counters = decoder.counters();
+    assert_eq!(counters.neighbours[neighbour::Refused::HopLimit as usize], 1);
+    assert_eq!(counters.malformed[Protocol::Neighbour.index()], 1);
+}
+
+#[test]
 fn arp_with_and_without_a_frame() {
     let mut decoder = Decoder::default();
     let packet = b"\0\x01\x08\0\x06\x04\0\x01\x02\0\0\0\0\x01\xc0\0\x02\x01\0\0\0\0\0\0\xc0\0\x02\x02";

@@ -4,7 +4,7 @@ mod sessions;
 
 use std::time::Duration;
 
-use lynceus_model::app::{AppEvent, AppRecord, Dhcp, Dns, DnsData, HttpRequest, HttpResponse};
+use lynceus_model::app::{AppEvent, AppRecord, Arp, Dhcp, Dns, DnsData, HttpRequest, HttpResponse};
 
 use crate::{human, service};
 
@@ -106,8 +106,20 @@ fn note(messages: &[&AppRecord], index: usize) -> Option<String> {
         }
         AppEvent::Dhcp(dhcp) => dhcp_note(dhcp),
         AppEvent::SshKeyExchange(keys) => format!("SSH key exchange, HASSH {}", keys.hassh),
-        AppEvent::Arp(_) => return None,
+        AppEvent::Arp(message) => neighbour_note(message)?,
         _ => return sessions::of(record),
+    })
+}
+
+/// Neighbour discovery; ARP has no flow.
+fn neighbour_note(message: &Arp) -> Option<String> {
+    let said = message.discovery?;
+    let card = message.sender_mac.map(|byte| format!("{byte:02x}")).join(":");
+    Some(match message.operation {
+        1 if said.from.is_unspecified() => format!("asks whether {} is free", message.target),
+        1 => format!("asks who has {}", message.target),
+        _ if message.sender_mac == [0; 6] => format!("says that {} is here", message.sender),
+        _ => format!("says that {} has the card {card}", message.sender),
     })
 }
 

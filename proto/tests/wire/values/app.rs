@@ -1,9 +1,9 @@
 //! Any application record.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use lynceus_model::app::{
-    AppEvent, AppRecord, Arp, Certificate, Dhcp, Dns, DnsAnswer, DnsData, File, Ftp, HttpRequest,
+    AppEvent, AppRecord, Arp, Certificate, Dhcp, Discovery, Dns, DnsAnswer, DnsData, File, Ftp, HttpRequest,
     HttpResponse, Login, LoginOutcome, Notice, Smtp, Software, SshBanner, SshKeyExchange, SshLogin,
     TlsClient, TlsServer, TunnelNote, Weird,
 };
@@ -182,14 +182,29 @@ fn dhcp() -> impl Strategy<Value = Dhcp> {
 }
 
 fn arp() -> impl Strategy<Value = Arp> {
-    any::<(u16, [u8; 6], IpAddr, [u8; 6], IpAddr, Option<[u8; 6]>)>().prop_map(
-        |(operation, sender_mac, sender, target_mac, target, frame_destination)| Arp {
+    let packet = any::<(u16, [u8; 6], IpAddr, [u8; 6], IpAddr, Option<[u8; 6]>)>();
+    (packet, option::of(discovery())).prop_map(
+        |((operation, sender_mac, sender, target_mac, target, frame_destination), discovery)| Arp {
             operation,
             sender_mac,
             sender,
             target_mac,
             target,
             frame_destination,
+            discovery,
+        },
+    )
+}
+
+fn discovery() -> impl Strategy<Value = Discovery> {
+    any::<(Ipv6Addr, Ipv6Addr, bool, bool, bool, u64)>().prop_map(
+        |(from, to, router, solicited, overrides, link)| Discovery {
+            from,
+            to,
+            router,
+            solicited,
+            overrides,
+            link,
         },
     )
 }

@@ -5,7 +5,8 @@ use lynceus_model::time::Timestamp;
 
 use crate::block::Keeper;
 use crate::clock::{WallClock, monotonic};
-use crate::decode::Decoder;
+use crate::decode::neighbour::Refused;
+use crate::decode::{Decoder, Protocol};
 use crate::flow_table::FlowTable;
 use crate::kernel::block::BlockMaps;
 use crate::kernel::counters::{Observed, Snapshot};
@@ -83,6 +84,12 @@ fn losses(sources: &Sources<'_>, snapshot: &Snapshot) -> Vec<Loss> {
     let decoded = sources.decoder.counters();
     let taken = sources.drain.taken();
     let malformed: u64 = decoded.malformed.iter().sum();
+    // Told one by one below.
+    let malformed = malformed - decoded.malformed[Protocol::Neighbour.index()];
+    let neighbours = Refused::ALL.map(|reason| {
+        let count = decoded.neighbours[reason as usize];
+        ("decode", reason.name(), "messages", count)
+    });
     for (stage, reason, unit, count) in [
         ("kernel", "nested", "packets", snapshot.nested),
         ("drain", "malformed", "records", taken.malformed),
@@ -90,7 +97,10 @@ fn losses(sources: &Sources<'_>, snapshot: &Snapshot) -> Vec<Loss> {
         ("flow table", "unlisted_point", "packets", table.unlisted_points),
         ("decode", "malformed", "messages", malformed),
         ("decode", "incomplete", "messages", decoded.incomplete),
-    ] {
+    ]
+    .into_iter()
+    .chain(neighbours)
+    {
         if count != 0 {
             losses.push(Loss {
                 stage: stage.into(),

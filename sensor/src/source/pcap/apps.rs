@@ -9,7 +9,7 @@ use sensor_ebpf::event::{HEAD_BYTES, Head};
 use sensor_ebpf::flow::{FlowKey, HookDirection, Point, Side};
 use sensor_ebpf::heads::{
     self, ARP_ETHER_TYPE, ARP_HEAD_BYTES, ARP_LINK_BYTES, Choice, FlowHeads, HEAD_REFUSED_REASONS,
-    HeadLimits, SourceBucket,
+    HeadLimits, Offered, SourceBucket,
 };
 use sensor_ebpf::parse::{Link, Packet, Slice};
 
@@ -111,9 +111,12 @@ impl Apps {
         time: Timestamp,
     ) -> Service {
         self.counts.taken += 1;
+        let Some(offered) = Offered::of(packet) else {
+            return Service::Unseen;
+        };
         let payload = frame
             .bytes
-            .get(packet.payload_offset as usize..)
+            .get(offered.payload_offset as usize..)
             .unwrap_or_default();
         let payload = &payload[..payload.len().min(usize::from(bytes))];
         let records = &mut self.records;
@@ -125,9 +128,9 @@ impl Apps {
                 point: FILE,
                 sender: packet.sender,
                 time: nanos(time),
-                tcp_seq: packet.tcp_seq.wrapping_add(before),
-                tcp_flags: packet.tcp_flags,
-                payload_len: packet.payload_len - before,
+                tcp_seq: offered.tcp_seq.wrapping_add(before),
+                tcp_flags: offered.tcp_flags,
+                payload_len: offered.payload_len - before,
                 bytes,
             };
             let said = self

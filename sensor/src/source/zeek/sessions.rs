@@ -299,6 +299,7 @@ pub(super) fn arp(record: &Record<'_>, rows: &mut Vec<Row>) -> Result<(), Refusa
         target_mac: record.mac(Column::RespHw).unwrap_or_default(),
         target: ends.tuple.responder.ip,
         frame_destination: record.mac(Column::DstMac),
+        discovery: None,
     });
     rows.push(alone(time, ends.tuple, event));
     Ok(())

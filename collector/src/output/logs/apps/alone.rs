@@ -37,6 +37,8 @@ pub(super) fn alone(record: &AppRecord) -> Vec<Row> {
                 .put("client_software", dhcp.vendor_class.clone());
             row
         }
+        // Zeek writes no log of neighbour discovery.
+        AppEvent::Arp(arp) if arp.discovery.is_some() => return Vec::new(),
         AppEvent::Arp(arp) => {
             let operation = match arp.operation {
                 1 => "request",
