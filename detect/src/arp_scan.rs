@@ -1,10 +1,11 @@
-//! ARP scan: requests for many addresses in a short time.
+//! ARP scan: requests for many addresses in a short time; of IPv6, solicitations of neighbour discovery that nobody answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::profile::{ArpKey, Attempt};
 use lynceus_model::time::Timestamp;
@@ -12,6 +13,7 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
+use crate::neighbours::{Mac, is_card};
 use crate::ports::News;
 use crate::report::{With, evidence, feature};
 use crate::reported::Reported;
@@ -46,6 +48,45 @@ pub struct ArpScan {
     network: Arc<Network>,
     reported: Reported<i64>,
     news: News,
+    routers: Routers,
+}
+
+/// What neighbour discovery calls a router: it asks for whatever the Internet sends to its network, so its silent targets
+/// are no scan of its own.
+#[derive(Debug, Default)]
+struct Routers {
+    cards: BTreeSet<Mac>,
+    addresses: BTreeSet<IpAddr>,
+    refused: u64,
+}
+
+impl Routers {
+    /// Cards, and addresses, of routers. A link has a few; beyond, they are taken for hosts.
+    const MAX: usize = 1_024;
+
+    fn learn(&mut self, update: &ProfileUpdate<'_>) {
+        for record in update.apps {
+            let AppEvent::Arp(arp) = &record.event else {
+                continue;
+            };
+            let Some(said) = arp.discovery else { continue };
+            if said.router && is_card(arp.sender_mac) {
+                Self::put(&mut self.cards, arp.sender_mac, &mut self.refused);
+            }
+            // It asks from whichever of its addresses it likes.
+            if said.router || self.cards.contains(&arp.sender_mac) {
+                Self::put(&mut self.addresses, arp.sender, &mut self.refused);
+            }
+        }
+    }
+
+    fn put<T: Ord>(set: &mut BTreeSet<T>, value: T, refused: &mut u64) {
+        if set.len() < Self::MAX || set.contains(&value) {
+            set.insert(value);
+        } else {
+            *refused += 1;
+        }
+    }
 }
 
 impl ArpScan {
@@ -56,6 +97,7 @@ impl ArpScan {
             network: Arc::clone(&context.network),
             reported: Reported::new(),
             news: News::default(),
+            routers: Routers::default(),
         }
     }
 
@@ -90,12 +132,19 @@ impl Detector for ArpScan {
         "arp_scan"
     }
 
+    fn refused(&self) -> u64 {
+        self.routers.refused
+    }
+
     fn inspect(&mut self, update: &ProfileUpdate<'_>, history: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         let targets = &update.profile.arp_targets;
         let mut found = Vec::new();
         let own = window.profile;
-        let usual = self.network.gateways.contains(&own) || self.network.is_scanner(own);
+        self.routers.learn(update);
+        let usual = self.network.gateways.contains(&own)
+            || self.network.is_scanner(own)
+            || self.routers.addresses.contains(&own);
         if self.news.is_due(update, !update.delta.arp_targets.is_empty())
             && !usual
             && targets.distinct() >= self.config.min_targets as f64
@@ -151,10 +200,29 @@ impl ArpScan {
         let source = update.profile.window.profile;
         let seconds = self.config.within.as_secs();
         let requests: u64 = rows.iter().map(|(_, attempt)| attempt.packets).sum();
+        let (description, text) = if source.is_ipv6() {
+            (
+                format!(
+                    "Neighbour discovery scan: {source} asked for {count} addresses within {seconds} seconds that nobody has."
+                ),
+                format!(
+                    "{count} different addresses were asked for by neighbour discovery within {seconds} seconds, and no \
+                     answer was seen. What a router asks for is left out, where it says that it is one."
+                ),
+            )
+        } else {
+            (
+                format!("ARP scan: {source} asked for {count} addresses within {seconds} seconds."),
+                format!(
+                    "{count} different addresses were asked for by ARP within {seconds} seconds. \
+                     ARP is no flow, so there are no flow ids."
+                ),
+            )
+        };
         Evidence {
             threat_level: ThreatLevel::Low,
             confidence: Confidence::new(0.8),
-            description: format!("ARP scan: {source} asked for {count} addresses within {seconds} seconds."),
+            description,
             explanation: Explanation {
                 features: vec![
                     feature("addresses asked for", count as f64, "addresses")
@@ -163,10 +231,7 @@ impl ArpScan {
                     feature("requests", requests as f64, "packets"),
                     feature("time", last.since(first).as_secs_f64(), "seconds").threshold(seconds as f64),
                 ],
-                text: format!(
-                    "{count} different addresses were asked for by ARP within {seconds} seconds. \
-                     ARP is no flow, so there are no flow ids."
-                ),
+                text,
             },
             first,
             last,

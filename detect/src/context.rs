@@ -36,7 +36,7 @@ impl Context {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// Routers: their ARP requests and uploads to them are not looked at.
+    /// Routers: their ARP requests, neighbour solicitations and uploads to them are not looked at.
     pub gateways: Vec<IpAddr>,
     /// The local network, as `address/prefix`; empty: the private range of the first private source.
     #[serde(with = "prefixes")]

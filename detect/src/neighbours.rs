@@ -1,9 +1,10 @@
-//! Which network card has which address, and since when: from ARP, DHCP and logs that name link-layer addresses.
+//! Which network card has which address, and since when: from ARP, neighbour discovery, DHCP and logs that name link-layer
+//! addresses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
-use lynceus_model::app::AppEvent;
+use lynceus_model::app::{AppEvent, Arp};
 use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
 
@@ -11,14 +12,24 @@ use crate::ProfileUpdate;
 
 pub(crate) type Mac = [u8; 6];
 
+/// An address and, where it is link-local, the link: elsewhere another host has it.
+pub(crate) type Place = (IpAddr, u64);
+
+/// The place that a message speaks of.
+pub(crate) fn place(arp: &Arp) -> Place {
+    let local = matches!(arp.sender, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let link = arp.discovery.filter(|_| local).map_or(0, |said| said.link);
+    (arp.sender, link)
+}
+
 /// Bounded: cards beyond the bound are not learned, and nothing is said of them.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
     cards: HashMap<Mac, Card, Seeded>,
     /// The card that an address was last seen with.
     card_of_address: HashMap<IpAddr, Mac, Seeded>,
-    /// By ARP: the cards that said they have an address, with the first and last time.
-    holders: HashMap<IpAddr, BTreeMap<Mac, (Timestamp, Timestamp)>, Seeded>,
+    /// By ARP and neighbour discovery: the cards that said they have an address, with the first and last time.
+    holders: HashMap<Place, BTreeMap<Mac, (Timestamp, Timestamp)>, Seeded>,
 }
 
 /// What is known of a network card.
@@ -69,14 +80,19 @@ impl Neighbours {
         }
         for record in update.apps {
             if let AppEvent::Arp(arp) = &record.event {
-                note(arp.sender_mac, arp.sender, record.time);
+                if arp.discovery.is_some() {
+                    self.make_room(arp.sender_mac, arp.sender);
+                }
+                if self.add(arp.sender_mac, arp.sender, record.time) {
+                    seen.insert((arp.sender_mac, arp.sender));
+                }
             }
         }
         for record in update.apps {
             if let AppEvent::Arp(arp) = &record.event
-                && seen.contains(&(arp.sender_mac, arp.sender))
+                && (seen.contains(&(arp.sender_mac, arp.sender)) || is_local_claim(arp))
             {
-                self.hold(arp.sender, arp.sender_mac, record.time);
+                self.hold(place(arp), arp.sender_mac, record.time);
             }
         }
         for record in update.apps {
@@ -91,7 +107,26 @@ impl Neighbours {
         seen
     }
 
-    fn hold(&mut self, ip: IpAddr, mac: Mac, time: Timestamp) {
+    /// A host takes new addresses of IPv6 every day and leaves the old ones (RFC 8981): the one that was seen first goes,
+    /// where a card says of itself that it has another.
+    fn make_room(&mut self, mac: Mac, ip: IpAddr) {
+        let Some(card) = self.cards.get_mut(&mac) else {
+            return;
+        };
+        if card.addresses.len() < Card::MAX_ADDRESSES
+            || card.addresses.contains_key(&ip)
+            || !is_own_address(ip)
+        {
+            return;
+        }
+        let six = card.addresses.iter().filter(|(ip, _)| ip.is_ipv6());
+        let oldest = six.min_by_key(|(ip, first)| (**first, **ip)).map(|(ip, _)| *ip);
+        if let Some(oldest) = oldest {
+            card.addresses.remove(&oldest);
+        }
+    }
+
+    fn hold(&mut self, ip: Place, mac: Mac, time: Timestamp) {
         // Two of them are a quarrel; more say nothing new.
         const MAX_HOLDERS: usize = 4;
         if self.holders.len() >= Self::MAX_CARDS && !self.holders.contains_key(&ip) {
@@ -105,11 +140,28 @@ impl Neighbours {
     }
 
     /// Another card that said between `from` and `to` that it has the address.
-    pub(crate) fn other_holder(&self, ip: IpAddr, mac: Mac, from: Timestamp, to: Timestamp) -> Option<Mac> {
+    pub(crate) fn other_holder(&self, ip: Place, mac: Mac, from: Timestamp, to: Timestamp) -> Option<Mac> {
         let holders = self.holders.get(&ip)?.iter();
         let mut others =
             holders.filter(|(other, (first, last))| **other != mac && *first <= to && *last >= from);
         others.next().map(|(other, _)| *other)
+    }
+
+    /// As [`Self::other_holder`], but one that said so before this card did, and since when.
+    pub(crate) fn earlier_holder(
+        &self,
+        ip: Place,
+        mac: Mac,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<(Mac, Timestamp)> {
+        let holders = self.holders.get(&ip)?;
+        let (since, _) = holders.get(&mac)?;
+        let others = holders.iter().filter(|(other, (first, last))| {
+            **other != mac && first < since && *first <= to && *last >= from
+        });
+        let (other, (first, _)) = others.min_by_key(|(_, (first, _))| *first)?;
+        Some((*other, *first))
     }
 
     pub(crate) fn card(&self, mac: Mac) -> Option<&Card> {
@@ -162,6 +214,13 @@ impl Neighbours {
         let room = self.cards.len() < Self::MAX_CARDS || self.cards.contains_key(&mac);
         room.then(|| self.cards.entry(mac).or_default())
     }
+}
+
+/// A link-local address that a card says it has: known of it for this link, but nothing to tell hosts by.
+fn is_local_claim(arp: &Arp) -> bool {
+    arp.discovery.is_some()
+        && is_card(arp.sender_mac)
+        && matches!(arp.sender, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// One card's own: not a group, not nothing, not the shared address of a pair of routers (VRRP, RFC 5798 §7.3; HSRP).
