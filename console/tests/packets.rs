@@ -34,11 +34,7 @@ use wire::Air;
 const PAGE: &str = include_str!("../../docs/detections.md");
 
 /// What only IPv4 has, and the detectors of which cards tell.
-const ONLY_OF_IPV4: [(&str, &str); 9] = [
-    ("ARP_SCAN", "ARP"),
-    ("ARP_OUTSIDE_LOCALNET", "ARP"),
-    ("UNSOLICITED_ARP", "ARP"),
-    ("MITM_ARP_ATTACK", "ARP"),
+const ONLY_OF_IPV4: [(&str, &str); 5] = [
     (
         "DEVICE_CHANGING_IP",
         "hosts have several addresses of IPv6 on purpose",

@@ -135,6 +135,36 @@ impl Air {
         self.frame(seconds, bytes, 0);
     }
 
+    /// Neighbour discovery (RFC 4861): a solicitation, or an advertisement with its flags, that names a card.
+    pub(crate) fn neighbour(
+        &mut self,
+        seconds: f64,
+        (from, to): (&str, &str),
+        flags: Option<u8>,
+        target: &str,
+        own: [u8; 6],
+    ) {
+        let ip = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap();
+        let (kind, option) = if flags.is_some() { (136, 2) } else { (135, 1) };
+        let mut message = vec![kind, 0, 0, 0, flags.unwrap_or(0), 0, 0, 0];
+        message.extend(ip(target).octets());
+        message.extend([option, 1]);
+        message.extend(own);
+        let ends = (IpAddr::V6(ip(from)), IpAddr::V6(ip(to)));
+        let (ether_type, mut packet) = ip_packet(ends, 58, &message, 0);
+        // A router would lower it.
+        packet[7] = 255;
+        let bytes = [&card(ends.1)[..], &own, &ether_type, &packet].concat();
+        self.frame(seconds, bytes, 0);
+    }
+
+    /// Asks everybody whose address ends in the same 24 bits.
+    pub(crate) fn solicit(&mut self, seconds: f64, own: &str, target: &str) {
+        let last = target.parse::<std::net::Ipv6Addr>().unwrap().to_bits() & 0x00ff_ffff;
+        let group = format!("ff02::1:ff{:02x}:{:x}", last >> 16, last & 0xffff);
+        self.neighbour(seconds, (own, &group), None, target, card(at(own, 0).ip));
+    }
+
     pub(crate) fn who_has(&mut self, seconds: f64, card: [u8; 6], own: &str, target: &str) {
         self.arp(seconds, 1, (card, own), ([0; 6], target), EVERYBODY);
     }

@@ -1,13 +1,13 @@
 //! Heads, decoders and profiles: a capture that is sent at its own pace gives, through XDP and through TCX, the
-//! application records and the profiles that its file gives. Times, latencies and letters, which are made of times, are
-//! not compared: those of a replay are its own.
+//! application records and the profiles that its file gives. Times, latencies and letters, which are made of times, and
+//! interfaces are not compared: those of a replay are its own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use lynceus_model::app::{AppEvent, AppRecord};
+use lynceus_model::app::{AppEvent, AppRecord, Arp};
 use lynceus_model::flow::FlowUpdate;
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::profiler::{Profiler, ProfilerConfig};
@@ -26,7 +26,7 @@ use super::live::{Live, config};
 use super::replay::{MTU, Sendable};
 
 /// Captures that take a few seconds, and what they must hold.
-const SHORT: [(&str, &[&str]); 8] = [
+const SHORT: [(&str, &[&str]); 9] = [
     ("dns-flow-records", &["Dns"]),
     ("tls13", &["TlsClient", "TlsServer"]),
     ("tls-split-hello", &["TlsClient"]),
@@ -35,6 +35,7 @@ const SHORT: [(&str, &[&str]); 8] = [
     ("cleartext-http-basic", &["HttpRequest"]),
     ("quic-versions", &["TlsClient"]),
     ("dhcp-flood", &["Dhcp"]),
+    ("ipv6-atomic-fragments", &["Arp"]),
 ];
 
 /// Up to a minute each; `cargo xtask test --soak`.
@@ -194,7 +195,7 @@ fn profiles(flows: &[FlowUpdate], apps: &[AppRecord]) -> Records {
         profile
             .arp_targets
             .rows()
-            .for_each(|(key, _)| line(format!("arp_targets {key:?}")));
+            .for_each(|(key, _)| line(format!("arp_targets {}", key.target)));
     }
     lines
 }
@@ -205,6 +206,14 @@ fn counted(flows: &[FlowUpdate], records: &[AppRecord]) -> Records {
         let mut event = record.event.clone();
         if let AppEvent::Dns(dns) = &mut event {
             dns.latency = dns.latency.map(|_| Duration::ZERO);
+        }
+        if let AppEvent::Arp(Arp {
+            discovery: Some(said),
+            ..
+        }) = &mut event
+        {
+            // The replay's own interface.
+            said.link = 0;
         }
         let text = format!(
             "{event:?} of {:?} {:?} from_responder {}",

@@ -14,6 +14,8 @@ pub(crate) fn play(stage: &mut Stage) {
     if stage.is_four() {
         dhcp(stage);
         arp(stage);
+    } else {
+        neighbours(stage);
     }
 }
 
@@ -176,4 +178,47 @@ fn arp(stage: &mut Stage) {
     stage.air.tcp(101.0, (from, to), SYN, (1, 0), &[], 0);
     stage.air.tcp(101.1, (to, from), SYN | ACK, (1, 2), &[], 0);
     stage.found("DEVICE_CHANGING_IP", host("10.0.16.77"));
+}
+
+/// What [`arp`] is over IPv4.
+fn neighbours(stage: &mut Stage) {
+    let host = |text: &str| at(text, 0);
+    let scanner = "fd00::12:5";
+    for n in 0..8_u8 {
+        stage
+            .air
+            .solicit(f64::from(n), scanner, &format!("fd00::12:1{n:02}"));
+    }
+    stage.found("ARP_SCAN", host(scanner));
+
+    let lost = "fd00::13:5";
+    stage.air.solicit(1.0, lost, "2001:db8:13::1");
+    stage.found("ARP_OUTSIDE_LOCALNET", host(lost));
+
+    // Flags: what is known is to be replaced; it was asked.
+    const OVERRIDE: u8 = 0x20;
+    const SOLICITED: u8 = 0x40;
+    let loud = "fd00::14:5";
+    for n in 0..4 {
+        let card = card(host(loud).ip);
+        stage
+            .air
+            .neighbour(f64::from(n), (loud, "ff02::1"), Some(OVERRIDE), loud, card);
+    }
+    stage.found("UNSOLICITED_ARP", host(loud));
+
+    // The router answers, then another card says that it has the router's address.
+    let (router, victim, spoofer) = ("fe80::15:1", "fe80::15:5", "fe80::15:66");
+    let flags = Some(OVERRIDE | SOLICITED);
+    let cards = [router, spoofer].map(|text| card(host(text).ip));
+    stage.air.solicit(1.0, victim, router);
+    stage
+        .air
+        .neighbour(1.1, (router, victim), flags, router, cards[0]);
+    for n in 0..3 {
+        stage
+            .air
+            .neighbour(20.0 + f64::from(n), (spoofer, victim), flags, router, cards[1]);
+    }
+    stage.found("MITM_ARP_ATTACK", host(spoofer));
 }
