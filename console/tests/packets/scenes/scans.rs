@@ -207,7 +207,7 @@ fn neighbours(stage: &mut Stage) {
     }
     stage.found("UNSOLICITED_ARP", host(loud));
 
-    // The router answers, then another card says that it has the router's address.
+    // The router answers; minutes later, so that no busy machine sends both at once, another card says that it has the router's address.
     let (router, victim, spoofer) = ("fe80::15:1", "fe80::15:5", "fe80::15:66");
     let flags = Some(OVERRIDE | SOLICITED);
     let cards = [router, spoofer].map(|text| card(host(text).ip));
@@ -218,7 +218,7 @@ fn neighbours(stage: &mut Stage) {
     for n in 0..3 {
         stage
             .air
-            .neighbour(20.0 + f64::from(n), (spoofer, victim), flags, router, cards[1]);
+            .neighbour(150.0 + f64::from(n), (spoofer, victim), flags, router, cards[1]);
     }
     stage.found("MITM_ARP_ATTACK", host(spoofer));
 }
