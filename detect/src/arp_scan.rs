@@ -13,7 +13,6 @@ use lynceus_model::window::Stage;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
-use crate::neighbours::{Mac, is_card};
 use crate::ports::News;
 use crate::report::{With, evidence, feature};
 use crate::reported::Reported;
@@ -51,41 +50,39 @@ pub struct ArpScan {
     routers: Routers,
 }
 
-/// What neighbour discovery calls a router: it asks for whatever the Internet sends to its network, so its silent targets
-/// are no scan of its own.
+/// Addresses that call themselves a router's in neighbour discovery, and since when: a router asks for whatever the Internet
+/// sends to its network, so its silent targets are no scan of its own.
 #[derive(Debug, Default)]
 struct Routers {
-    cards: BTreeSet<Mac>,
-    addresses: BTreeSet<IpAddr>,
+    since: BTreeMap<IpAddr, Timestamp>,
     refused: u64,
 }
 
 impl Routers {
-    /// Cards, and addresses, of routers. A link has a few; beyond, they are taken for hosts.
-    const MAX: usize = 1_024;
+    /// A link has a few; beyond, they are taken for hosts.
+    const MAX: usize = 4_096;
 
     fn learn(&mut self, update: &ProfileUpdate<'_>) {
         for record in update.apps {
-            let AppEvent::Arp(arp) = &record.event else {
-                continue;
-            };
-            let Some(said) = arp.discovery else { continue };
-            if said.router && is_card(arp.sender_mac) {
-                Self::put(&mut self.cards, arp.sender_mac, &mut self.refused);
-            }
-            // It asks from whichever of its addresses it likes.
-            if said.router || self.cards.contains(&arp.sender_mac) {
-                Self::put(&mut self.addresses, arp.sender, &mut self.refused);
+            if let AppEvent::Arp(arp) = &record.event
+                && let Some(said) = arp.discovery.filter(|said| said.router)
+            {
+                let own = IpAddr::V6(said.from);
+                if self.since.len() >= Self::MAX && !self.since.contains_key(&own) {
+                    self.refused += 1;
+                    continue;
+                }
+                let since = self.since.entry(own).or_insert(record.time);
+                *since = (*since).min(record.time);
             }
         }
     }
 
-    fn put<T: Ord>(set: &mut BTreeSet<T>, value: T, refused: &mut u64) {
-        if set.len() < Self::MAX || set.contains(&value) {
-            set.insert(value);
-        } else {
-            *refused += 1;
-        }
+    /// It was known for one before the first of these requests; what comes later does not change what was found.
+    fn is_one(&self, ip: IpAddr, rows: &[(&ArpKey, &Attempt)]) -> bool {
+        let first = rows.iter().map(|(_, attempt)| attempt.earliest.first).min();
+        let since = self.since.get(&ip);
+        first.is_some_and(|first| since.is_some_and(|since| *since <= first))
     }
 }
 
@@ -142,9 +139,7 @@ impl Detector for ArpScan {
         let mut found = Vec::new();
         let own = window.profile;
         self.routers.learn(update);
-        let usual = self.network.gateways.contains(&own)
-            || self.network.is_scanner(own)
-            || self.routers.addresses.contains(&own);
+        let usual = self.network.gateways.contains(&own) || self.network.is_scanner(own);
         if self.news.is_due(update, !update.delta.arp_targets.is_empty())
             && !usual
             && targets.distinct() >= self.config.min_targets as f64
@@ -160,6 +155,9 @@ impl Detector for ArpScan {
                     .flat_map(|(_, rows)| rows)
                     .copied()
                     .collect();
+                if self.routers.is_one(own, &near) {
+                    continue;
+                }
                 let (count, rows) = self.busiest(&near, *slot);
                 let count = (count as f64 * targets.weight_of_row()) as u64;
                 if count >= self.config.min_targets && self.reported.first_time(window, *slot) {
