@@ -55,6 +55,22 @@ fn key(folder: &Path) -> PathBuf {
     path
 }
 
+/// A collector that knows these facts.
+fn collector(facts: Arc<Facts>) -> (Arc<dyn Store>, Collector) {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(0));
+    let options = DispatchOptions {
+        engine: EngineOptions {
+            facts,
+            ..EngineOptions::new(SENSOR, PLAN)
+        },
+        sinks: Vec::new(),
+        retention: Retention::default(),
+        checkpoint: Duration::from_secs(3600),
+    };
+    let collector = Collector::start(Arc::clone(&store), options).unwrap();
+    (store, collector)
+}
+
 /// Sees the same twice; between the sightings the services give so many answers.
 fn twice(
     config: &LookupConfig,
@@ -68,17 +84,7 @@ fn twice(
         .unwrap();
     let facts = Arc::new(Facts::default());
     facts.set_lookups(Arc::clone(&lookups));
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(0));
-    let options = DispatchOptions {
-        engine: EngineOptions {
-            facts,
-            ..EngineOptions::new(SENSOR, PLAN)
-        },
-        sinks: Vec::new(),
-        retention: Retention::default(),
-        checkpoint: Duration::from_secs(3600),
-    };
-    let collector = Collector::start(Arc::clone(&store), options).unwrap();
+    let (store, collector) = collector(facts);
     collector.ingest().accept(see(1)).unwrap();
     collector.flush().unwrap();
     let counters = lookups.counters();
@@ -344,17 +350,7 @@ fn a_server_is_probed_and_its_jarm_is_listed() {
     let mut of_feed = lynceus_collector::feeds::FeedConfig::file("own", &feed);
     of_feed.kind = "jarm".to_owned();
     lynceus_collector::feeds::load_once(vec![of_feed], None, folder.path(), Arc::clone(&facts)).unwrap();
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(0));
-    let options = DispatchOptions {
-        engine: EngineOptions {
-            facts,
-            ..EngineOptions::new(SENSOR, PLAN)
-        },
-        sinks: Vec::new(),
-        retention: Retention::default(),
-        checkpoint: Duration::from_secs(3600),
-    };
-    let collector = Collector::start(Arc::clone(&store), options).unwrap();
+    let (store, collector) = collector(facts);
     let hello = AppEvent::TlsServer(TlsServer::default());
     collector.ingest().accept(sighting(1, endpoint, hello)).unwrap();
     collector.flush().unwrap();

@@ -144,19 +144,24 @@ fn pings_by_landmarks_hold_the_truth() {
         LANDMARKS.len(),
         "each probe is in the log: {log}"
     );
-    let measurements = folder.path().join("rtt.csv");
-    std::fs::write(&measurements, rows).unwrap();
+    let found = by_measurements(folder.path(), &landmarks, &rows, &CLAIMS).unwrap();
+    assert_eq!(found["landmarks"].as_array().unwrap().len(), LANDMARKS.len());
+    check_region(&found, 1500.0);
+}
+
+/// Where the target is by the times in `rows` alone.
+fn by_measurements(folder: &Path, landmarks: &str, rows: &str, more: &[&str]) -> Result<Value> {
+    let measurements = folder.join("rtt.csv");
+    std::fs::write(&measurements, rows)?;
     let measurements = measurements.display().to_string();
     let files = [
         "--no-sensors",
         "--landmarks",
-        &landmarks,
+        landmarks,
         "--measurements",
         &measurements,
     ];
-    let found = locate(folder.path(), &[&files[..], &CLAIMS].concat()).unwrap();
-    assert_eq!(found["landmarks"].as_array().unwrap().len(), LANDMARKS.len());
-    check_region(&found, 1500.0);
+    locate(folder, &[&files[..], more].concat())
 }
 
 #[test]
@@ -178,17 +183,7 @@ fn an_address_that_is_near_to_two_distant_landmarks_is_in_no_single_place() {
         rows += text.lines().nth(1).unwrap();
         rows.push('\n');
     }
-    let measurements = folder.path().join("rtt.csv");
-    std::fs::write(&measurements, &rows).unwrap();
-    let measurements = measurements.display().to_string();
-    let files = [
-        "--no-sensors",
-        "--landmarks",
-        &landmarks,
-        "--measurements",
-        &measurements,
-    ];
-    let found = locate(folder.path(), &files).unwrap();
+    let found = by_measurements(folder.path(), &landmarks, &rows, &[]).unwrap();
     assert_eq!(found["outcome"], "no_place", "{rows}{found:#}");
     assert_eq!(found["no_place"]["separate"].as_array().unwrap().len(), 2);
 }
@@ -210,17 +205,7 @@ fn pings_from_a_place_that_nobody_knows_hold_the_truth() {
     let arguments = ["--active", "--landmarks", &landmarks, "--count", "5"];
     let rows = ping(&namespace, folder.path(), &arguments).unwrap();
     assert_eq!(rows.lines().count(), 1 + LANDMARKS.len(), "{rows}");
-    let measurements = folder.path().join("rtt.csv");
-    std::fs::write(&measurements, rows).unwrap();
-    let measurements = measurements.display().to_string();
-    let files = [
-        "--no-sensors",
-        "--landmarks",
-        &landmarks,
-        "--measurements",
-        &measurements,
-    ];
-    let found = locate(folder.path(), &[&files[..], &CLAIMS].concat()).unwrap();
+    let found = by_measurements(folder.path(), &landmarks, &rows, &CLAIMS).unwrap();
     check_region(&found, 2500.0);
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lynceus_collector::lookups::Lookups;
@@ -20,7 +20,7 @@ use crate::human;
 /// Unless `--wait` says otherwise.
 pub(super) const WAIT: Duration = Duration::from_secs(600);
 /// Names are asked about in the first reading; servers that its findings name in the second one.
-const MOST_READINGS: u32 = 3;
+const ENOUGH_READINGS: u32 = 3;
 
 /// Reads the files for their questions, and waits for the answers.
 ///
@@ -40,11 +40,15 @@ pub(super) fn rehearse(
     let counters = lookups.counters();
     let until = Instant::now() + options.wait.0;
     let mut waiting = 0;
-    for _ in 0..MOST_READINGS {
-        let before = counters.asked.load(Ordering::Relaxed);
+    for reading in 1.. {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let before = (of(&counters.asked), of(&counters.refused));
         read_for_questions(options, settings, lookups)?;
         waiting = lookups.settle(until.saturating_duration_since(Instant::now()));
-        if waiting > 0 || counters.asked.load(Ordering::Relaxed) == before {
+        let (asked, refused) = (of(&counters.asked), of(&counters.refused));
+        // What found no room in the queue is asked next time.
+        let enough = reading >= ENOUGH_READINGS && refused == before.1;
+        if waiting > 0 || asked == before.0 || enough {
             break;
         }
     }
@@ -55,7 +59,10 @@ pub(super) fn rehearse(
     );
     for (number, what) in [
         (counters.failed.load(Ordering::Relaxed), "without an answer"),
-        (counters.refused.load(Ordering::Relaxed), "without room to wait"),
+        (
+            counters.refused.load(Ordering::Relaxed),
+            "at first without room to wait",
+        ),
         (waiting, "still waiting (--wait)"),
     ] {
         if number > 0 {
