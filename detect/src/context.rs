@@ -38,10 +38,11 @@ impl Context {
 pub struct Network {
     /// Routers: their ARP requests, neighbour solicitations and uploads to them are not looked at.
     pub gateways: Vec<IpAddr>,
-    /// The local network, as `address/prefix`; empty: the private range of the first private source.
+    /// The local network, as `address/prefix`; empty: the first private range of `clients`, else that of the first private
+    /// source.
     #[serde(with = "prefixes")]
     pub local: Vec<Prefix>,
-    /// Our own hosts outside the private ranges, as `address/prefix`.
+    /// Our own hosts, as `address/prefix`; needed where they are outside the private ranges.
     #[serde(with = "prefixes")]
     pub clients: Vec<Prefix>,
     /// Our own scanners and monitors, as `address/prefix`: what they try is no scan.

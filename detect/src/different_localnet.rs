@@ -86,17 +86,24 @@ impl DifferentLocalnet {
 
     /// The local networks of an IP version; empty if nothing is known.
     fn local(&self, ip: IpAddr) -> Vec<Prefix> {
-        let configured = self
-            .network
-            .local
-            .iter()
-            .filter(|local| local.is_ipv4() == ip.is_ipv4());
-        let configured: Vec<Prefix> = configured.copied().collect();
+        let configured = self.configured(ip);
         if !configured.is_empty() {
             return configured;
         }
         let first = self.first_source[usize::from(ip.is_ipv6())];
         first.and_then(|(_, ip)| private_range(ip)).into_iter().collect()
+    }
+
+    /// As the administrator says: the local networks of an IP version, else the first private range of own hosts.
+    fn configured(&self, ip: IpAddr) -> Vec<Prefix> {
+        let same = |prefix: &&Prefix| prefix.is_ipv4() == ip.is_ipv4();
+        let local: Vec<Prefix> = self.network.local.iter().filter(same).copied().collect();
+        if !local.is_empty() {
+            return local;
+        }
+        let mut clients = self.network.clients.iter().filter(same);
+        let range = clients.find(|clients| is_private(clients.address()));
+        range.copied().into_iter().collect()
     }
 
     fn is_outside(&self, ip: IpAddr) -> bool {
@@ -129,7 +136,7 @@ impl DifferentLocalnet {
             return;
         }
         // Neighbours in a range of their own, which is also watched.
-        if self.network.local.is_empty() && private_range(client.ip) == private_range(server.ip) {
+        if self.configured(server.ip).is_empty() && private_range(client.ip) == private_range(server.ip) {
             return;
         }
         let peers = &mut self.windows.of(window).peers;
@@ -212,7 +219,7 @@ impl DifferentLocalnet {
             (None, name) => format!("by {name}"),
         };
         // Which network is the local one was guessed: services that answer there belong to the site, too.
-        let routed = self.network.local.is_empty() && peer.served * 2 >= peer.tally.count;
+        let routed = self.configured(ip).is_empty() && peer.served * 2 >= peer.tally.count;
         let (level, reason) = if routed {
             (
                 ThreatLevel::Low,
