@@ -191,17 +191,17 @@ fn a_full_queue_is_waited_for_and_counted() {
 
 #[test]
 fn a_queue_that_stays_full_costs_its_own_module_groups_and_nobody_else() {
-    let slow = module("slow", |_| std::thread::sleep(Duration::from_millis(80)));
+    let slow = module("slow", |_| std::thread::sleep(Duration::from_millis(150)));
     let hosting = Hosting {
         patience: Duration::from_millis(400),
         queue_groups: 2,
-        ..grace(Duration::from_millis(20))
+        ..grace(Duration::from_millis(200))
     };
     let store = Arc::new(MemoryStore::new(0));
     let more = vec![slow, module("sound", |_| ())];
     let collector = Collector::start(Arc::clone(&store) as _, options(more, hosting)).unwrap();
     let updates = updates(12, 25);
-    for batch in batches(&updates[..60], 15) {
+    for batch in batches(&updates[..30], 15) {
         collector.ingest().accept(batch).unwrap();
     }
     collector.flush().unwrap();
@@ -211,7 +211,7 @@ fn a_queue_that_stays_full_costs_its_own_module_groups_and_nobody_else() {
     let (slow, sound) = (of("slow"), of("sound"));
     assert!(slow.missed > 0 && slow.full > 0, "{slow:?}");
     assert!(slow.updates < sound.updates, "{slow:?} {sound:?}");
-    assert_eq!(sound.updates, 60);
+    assert_eq!((sound.updates, sound.missed), (30, 0));
 }
 
 /// The tables are written while a module is behind, and the collector ends without it: the next run shows it what is
