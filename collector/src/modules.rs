@@ -26,6 +26,7 @@ use lynceus_model::window::WindowId;
 pub use board::{Board, ModuleFigures};
 pub(crate) use group::{Found, Group, Item, Late};
 pub use hosting::Hosting;
+pub(crate) use turn::panic_text;
 
 use self::group::Job;
 use self::pool::{Pool, Round};

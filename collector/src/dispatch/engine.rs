@@ -25,7 +25,7 @@ use super::rest::is_at_rest;
 use super::summary::summary;
 use crate::earlier::LookBack;
 use crate::knowledge::Facts;
-use crate::modules::Item;
+use crate::modules::{Item, ModuleFigures};
 use crate::rows::{self, EvidenceRow};
 use crate::store::{KeyRange, Order, Position, Store, StoreError, Table};
 
@@ -253,6 +253,11 @@ impl Engine {
     /// What the baselines of the outlier detector know.
     pub(super) fn warmths(&self) -> Vec<Knows> {
         self.outliers.warmths()
+    }
+
+    /// How the outlier detector is doing, which is no module of a group's.
+    pub(super) fn outlier_figures(&self) -> Option<ModuleFigures> {
+        self.outliers.figures()
     }
 
     /// Adds up a finding.

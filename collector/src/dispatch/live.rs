@@ -114,7 +114,11 @@ impl Live {
     /// How each detector is doing.
     #[must_use]
     pub fn modules(&self) -> Vec<ModuleFigures> {
-        self.modules.figures()
+        let outlier = match &self.windows {
+            Windows::InMemory(engine) => lock(engine).outlier_figures(),
+            Windows::AtRest(rest) => lock(rest.engine()).outlier_figures(),
+        };
+        self.modules.figures().into_iter().chain(outlier).collect()
     }
 }
 

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use lynceus_detect::outlier::{Counters, Judged, Knows, Outlier, Seen};
 use lynceus_detect::{Context, Detector, History, ProfileUpdate};
@@ -14,13 +16,14 @@ use lynceus_model::evidence::{Evidence, EvidenceType};
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::{SensorId, Stage, WindowId};
 
-use crate::modules::Item;
+use crate::modules::{Item, ModuleFigures, panic_text};
 use crate::rows::outlier as rows;
 use crate::store::{Change, Position, Store, StoreError, Table};
 
 pub(super) struct Outliers {
-    /// `None`: not enabled.
+    /// `None`: not enabled, or it panicked.
     detector: Option<Outlier>,
+    figures: ModuleFigures,
     /// Place of the state that this run began with.
     known: Position,
     /// What was said at places that a replay may pass again.
@@ -45,6 +48,10 @@ impl Outliers {
         });
         Self {
             detector,
+            figures: ModuleFigures {
+                name: "outlier",
+                ..ModuleFigures::default()
+            },
             known: Position(0),
             said: BTreeMap::new(),
             changed: false,
@@ -98,22 +105,28 @@ impl Outliers {
             let said = self.said.get(&position).cloned();
             return Ok((said.unwrap_or_default(), Vec::new()));
         }
-        let Some(detector) = &mut self.detector else {
+        let begin = Instant::now();
+        let shown = self.guarded(|detector| {
+            let profile = update.profile.window.profile;
+            // Judging looks at pasts, and only windows that are over are judged.
+            if update.stage == Stage::Closed {
+                put_own(detector, profile, store)?;
+            }
+            let index = item.index.min(usize::from(u16::MAX)) as u64;
+            detector.set_position(position.0 << 16 | index);
+            detector.set_origin(origin);
+            let mut found = detector.inspect(update, history);
+            if let Some(now) = item.tick {
+                found.extend(detector.tick(now));
+            }
+            Ok::<_, StoreError>((found, detector.take_judged()))
+        });
+        let Some(shown) = shown else {
             return Ok((Vec::new(), Vec::new()));
         };
-        let profile = update.profile.window.profile;
-        // Judging looks at pasts, and only windows that are over are judged.
-        if update.stage == Stage::Closed {
-            put_own(detector, profile, store)?;
-        }
-        let index = item.index.min(usize::from(u16::MAX)) as u64;
-        detector.set_position(position.0 << 16 | index);
-        detector.set_origin(origin);
-        let mut found = detector.inspect(update, history);
-        if let Some(now) = item.tick {
-            found.extend(detector.tick(now));
-        }
-        let judged = detector.take_judged();
+        self.figures.updates += 1;
+        self.figures.busy += begin.elapsed();
+        let (found, judged) = shown?;
         judged.iter().for_each(|judged| changes.extend(of(judged)));
         self.changed = true;
         if !found.is_empty() && self.said.values().map(Vec::len).sum::<usize>() < MAX_SAID {
@@ -134,21 +147,46 @@ impl Outliers {
         history: &History<'_>,
         store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let Some(detector) = &mut self.detector else {
-            return Ok(());
-        };
         if evidence.kind == EvidenceType::Outlier {
             return Ok(());
         }
-        // The account must not depend on whose past happens to be in memory.
-        put_own(detector, profile.window.profile, store)?;
-        let window = WindowId {
-            profile: evidence.profile,
-            start: evidence.window_start,
-        };
-        detector.saw(window, evidence.kind, profile.window);
-        detector.explain(evidence, profile, history.windows(), seen);
-        Ok(())
+        let explained = self.guarded(|detector| {
+            // The account must not depend on whose past happens to be in memory.
+            put_own(detector, profile.window.profile, store)?;
+            let window = WindowId {
+                profile: evidence.profile,
+                start: evidence.window_start,
+            };
+            detector.saw(window, evidence.kind, profile.window);
+            detector.explain(evidence, profile, history.windows(), seen);
+            Ok(())
+        });
+        explained.unwrap_or(Ok(()))
+    }
+
+    /// Calls the detector. A panic is its end in this run, and nobody else's: its state may be half changed. The next
+    /// start goes on from the state in the store.
+    fn guarded<T>(&mut self, call: impl FnOnce(&mut Outlier) -> T) -> Option<T> {
+        let detector = self.detector.as_mut()?;
+        let called = catch_unwind(AssertUnwindSafe(|| call(detector)));
+        called
+            .inspect_err(|panic| {
+                let fault = format!(
+                    "panic: {}",
+                    panic_text(&**panic).chars().take(300).collect::<String>()
+                );
+                tracing::error!(fault, "the outlier detector ends until the next start");
+                self.detector = None;
+                self.figures.stopped = true;
+                self.figures.panics += 1;
+                self.figures.last_fault = Some(fault);
+            })
+            .ok()
+    }
+
+    /// How the detector is doing; `None` where it is not enabled.
+    pub(super) fn figures(&self) -> Option<ModuleFigures> {
+        (self.detector.is_some() || self.figures.stopped).then(|| self.figures.clone())
     }
 
     /// Writes what changed, as it is after `applied`; a replay will not begin before `replay_from`.
@@ -214,4 +252,32 @@ fn put_own(detector: &mut Outlier, profile: IpAddr, store: &dyn Store) -> Result
 
 fn of(judged: &Judged) -> Vec<Change> {
     rows::put_outlier(&rows::outlier_of(judged), judged.closed.window)
+}
+
+#[cfg(test)]
+mod tests {
+    use lynceus_model::time::{Timestamp, WindowPlan};
+
+    use super::super::EngineOptions;
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_the_detector_and_nothing_else() {
+        let plan = WindowPlan {
+            width: WindowPlan::DEFAULT_WIDTH,
+            origin: Timestamp(0),
+        };
+        let mut outliers = Outliers::new(&EngineOptions::new(SensorId([1; 16]), plan));
+        assert_eq!(outliers.guarded(|_| 7), Some(7));
+        assert!(!outliers.figures().unwrap().stopped);
+        assert_eq!(outliers.guarded(|_| panic!("half changed")), None::<()>);
+        assert_eq!(outliers.guarded(|_| 7), None);
+        let figures = outliers.figures().unwrap();
+        assert!(figures.stopped && figures.panics == 1);
+        assert_eq!(figures.last_fault.as_deref(), Some("panic: half changed"));
+        assert!(
+            outliers.flush(Position(9), Position(0)).is_empty(),
+            "the state in the store stays"
+        );
+    }
 }

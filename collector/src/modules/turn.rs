@@ -51,7 +51,7 @@ pub(super) fn turn(pool: &Pool, task: &Task, job: &Job, from: usize, behind: boo
                 job.add(&mut found);
                 // The state may be half changed: a fresh instance goes on with the next update.
                 *detector = task.maker.make();
-                if pool.board.panicked(task.module, text_of(&*panic)) >= MAX_PANICS {
+                if pool.board.panicked(task.module, panic_text(&*panic)) >= MAX_PANICS {
                     pool.board.stop(task.module);
                     stopped = true;
                 }
@@ -100,7 +100,7 @@ fn look(detector: &mut dyn Detector, (group, index, module): (&Group, usize, usi
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
