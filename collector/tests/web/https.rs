@@ -160,7 +160,8 @@ async fn https_asks_for_a_token_and_nobody_holds_it_up() {
         };
         assert!(stranger.ask("GET / HTTP/1.1", "").is_err());
         let mut plain = client.connect();
-        write!(plain, "GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n").unwrap();
+        // The server may have hung up before the last byte was written.
+        let _ = write!(plain, "GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
         let mut answer = Vec::new();
         let _ = plain.read_to_end(&mut answer);
         assert!(
