@@ -17,7 +17,7 @@ use lynceus_enrich::indicator::Kind;
 use lynceus_model::evidence::ThreatLevel;
 use serde::{Deserialize, Serialize};
 
-pub use keeper::{Keeper, load, load_once};
+pub use keeper::{Keeper, Loaded, load, load_once};
 
 /// One feed in the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

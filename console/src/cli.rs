@@ -5,6 +5,7 @@ pub mod analyze;
 pub mod block;
 pub mod console;
 pub mod evidence;
+mod feeds;
 pub mod flows;
 pub mod ip;
 pub mod landmarks;

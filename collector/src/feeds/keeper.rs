@@ -40,9 +40,13 @@ pub fn load(config: &FeedConfig, file: File, taken: i64) -> anyhow::Result<(Feed
     Ok((feed, outcome))
 }
 
+/// What reading a feed came to, by the feed's name.
+pub type Loaded = (String, Outcome);
+
 /// Loads everything once, then goes on until it is dropped.
 #[derive(Debug)]
 pub struct Keeper {
+    loaded: Vec<Loaded>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,7 +65,7 @@ impl Keeper {
         tls: Option<ureq::tls::TlsConfig>,
     ) -> anyhow::Result<Self> {
         let mut work = Work::new(feeds, whitelist, cache, facts, tls)?;
-        work.load_all();
+        let loaded = work.load_all();
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
             .name("feeds".to_owned())
@@ -80,13 +84,21 @@ impl Keeper {
                 }
             })?;
         Ok(Self {
+            loaded,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
+
+    /// What was loaded at the start, for programs that keep no log.
+    #[must_use]
+    pub fn loaded(&self) -> &[Loaded] {
+        &self.loaded
+    }
 }
 
-/// Fetches what is due and loads everything, once: what a run over files needs to say the same each time.
+/// Fetches what is due and loads everything, once: what a run over files needs to say the same each time. Returns what
+/// each feed that could be read came to.
 ///
 /// # Errors
 /// As [`Keeper::start`].
@@ -95,11 +107,14 @@ pub fn load_once(
     whitelist: Option<PathBuf>,
     cache: &Path,
     facts: Arc<Facts>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<Loaded>> {
     let mut work = Work::new(feeds, whitelist, cache, facts, None)?;
-    work.load_all();
-    work.fetch_due();
-    Ok(())
+    let mut loaded = work.load_all();
+    let fetched = work.fetch_due();
+    // A copy that was fetched replaces the one of the cache.
+    loaded.retain(|(name, _)| fetched.iter().all(|(newer, _)| newer != name));
+    loaded.extend(fetched);
+    Ok(loaded)
 }
 
 impl Drop for Keeper {
@@ -170,7 +185,8 @@ impl Work {
     }
 
     /// Loads what changed on disk: files, and copies that a fetch replaced.
-    fn load_all(&mut self) {
+    fn load_all(&mut self) -> Vec<Loaded> {
+        let mut all = Vec::new();
         for place in 0..self.watched.len() {
             let loaded = self.load(place);
             match loaded {
@@ -195,6 +211,7 @@ impl Work {
                         error: None,
                     };
                     self.facts.note(|all| all[place] = known);
+                    all.push((feed.name.clone(), outcome));
                     self.facts.set_feeds(self.facts.feeds().with(feed));
                 }
                 Err(error) => {
@@ -206,6 +223,7 @@ impl Work {
                 }
             }
         }
+        all
     }
 
     fn load(&mut self, place: usize) -> anyhow::Result<Option<(Feed, Outcome)>> {
@@ -235,7 +253,7 @@ impl Work {
         self.facts.note(|all| all[place].error = text);
     }
 
-    fn fetch_due(&mut self) {
+    fn fetch_due(&mut self) -> Vec<Loaded> {
         let now = SystemTime::now();
         for place in 0..self.watched.len() {
             let watched = &mut self.watched[place];
@@ -271,7 +289,7 @@ impl Work {
             watched.due = now + wait;
             self.fault(place, fault);
         }
-        self.load_all();
+        self.load_all()
     }
 
     /// Reads the whitelist again if its file changed. Bad lines are told and cost only themselves.

@@ -27,7 +27,7 @@ use lynceus_enrich::offline::zones;
 use lynceus_model::time::Timestamp;
 
 use super::place::Place;
-use super::{Outcome, output, say, settings};
+use super::{Outcome, feeds, output, say};
 use crate::query::Query;
 use crate::text::{Line, Tone};
 
@@ -194,7 +194,7 @@ const OWN: [(Field, &str); 4] = [
 
 impl Own {
     fn open(place: &Place, feeds: &[PathBuf]) -> anyhow::Result<Self> {
-        let feeds = (!feeds.is_empty()).then(|| settings::feeds(feeds)).transpose()?;
+        let feeds = (!feeds.is_empty()).then(|| feeds::named(feeds)).transpose()?;
         let query = place.open();
         if let (Err(error), true) = (&query, place.is_folder()) {
             say(&format!("{error:#}"));

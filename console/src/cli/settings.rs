@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use lynceus_collector::config::Alerts;
-use lynceus_collector::feeds::{FeedConfig, Keeper, load_once};
+use lynceus_collector::feeds::{FeedConfig, Keeper};
 use lynceus_collector::knowledge::Facts;
 use lynceus_collector::lookups::{LookupConfig, Lookups};
 use lynceus_detect::DetectConfig;
@@ -19,7 +19,7 @@ use lynceus_model::window::{Direction, SensorId};
 use lynceus_sensor::profiler::ProfileSettings;
 use serde::Deserialize;
 
-use super::say;
+use super::{feeds, say};
 use crate::local::Judging;
 
 #[derive(Args, Clone, Debug)]
@@ -112,7 +112,7 @@ impl Settings {
             .context("home")?;
         let mut feeds = file.feeds;
         file.alerts.check()?;
-        feeds.extend(self.feeds.iter().map(|path| feed(path)));
+        feeds.extend(self.feeds.iter().map(|path| feeds::of_file(path)));
         Ok(Effective {
             whitelist: self.whitelist.clone().or(file.whitelist),
             feeds,
@@ -168,9 +168,16 @@ impl Effective {
         let (feeds, whitelist) = (self.feeds.clone(), self.whitelist.clone());
         let keeper = match cache {
             // While running, a feed that does not answer yet is only told.
-            Some(cache) => Some(Keeper::start(feeds, whitelist, cache, Arc::clone(&facts), None)?),
+            Some(cache) => {
+                let keeper = Keeper::start(feeds, whitelist, cache, Arc::clone(&facts), None)?;
+                feeds::tell(&self.feeds, keeper.loaded());
+                for error in facts.known().iter().filter_map(|feed| feed.error.as_ref()) {
+                    say(error);
+                }
+                Some(keeper)
+            }
             None => {
-                read_once(feeds, whitelist, &facts)?;
+                feeds::read_once(feeds, whitelist, &facts)?;
                 None
             }
         };
@@ -217,41 +224,8 @@ impl Effective {
     }
 }
 
-/// Feeds of the named files, for those who only look addresses up.
-///
-/// # Errors
-/// One cannot be read.
-pub(super) fn feeds(paths: &[PathBuf]) -> anyhow::Result<Arc<Facts>> {
-    let facts = Arc::new(Facts::default());
-    read_once(paths.iter().map(|path| feed(path)).collect(), None, &facts)?;
-    Ok(facts)
-}
-
-/// Whoever names a feed wants it read.
-fn read_once(feeds: Vec<FeedConfig>, whitelist: Option<PathBuf>, facts: &Arc<Facts>) -> anyhow::Result<()> {
-    load_once(feeds, whitelist, &own_cache("feeds"), Arc::clone(facts))?;
-    let known = facts.known();
-    let unread = known.iter().find(|feed| feed.taken.is_none());
-    match unread.and_then(|feed| feed.error.clone()) {
-        Some(error) => Err(anyhow::anyhow!(error)),
-        None => Ok(()),
-    }
-}
-
-/// A file as a feed, by its own name.
-fn feed(path: &Path) -> FeedConfig {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    let name: String = name
-        .chars()
-        .map(|letter| if plain(letter) { letter } else { '_' })
-        .take(64)
-        .collect();
-    FeedConfig::file(name.trim_start_matches('.'), path)
-}
-
 /// The user's own cache, never a folder that others may write to.
-fn own_cache(name: &str) -> PathBuf {
+pub(super) fn own_cache(name: &str) -> PathBuf {
     let set = |variable: &str| {
         std::env::var_os(variable)
             .filter(|value| !value.is_empty())
