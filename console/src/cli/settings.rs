@@ -85,16 +85,21 @@ pub(super) struct Effective {
 
 impl Settings {
     /// # Errors
-    /// The configuration file cannot be read; the error names the key.
+    /// The configuration file cannot be read; the error names the file and the key.
     pub(super) fn effective(&self) -> anyhow::Result<Effective> {
-        let file = match &self.config {
-            None => File::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                toml::from_str(&text).with_context(|| path.display().to_string())?
-            }
+        let Some(path) = &self.config else {
+            return self.over(File::default());
         };
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file = toml::from_str(&text).map_err(anyhow::Error::from);
+        file.and_then(|file| self.over(file))
+            .with_context(|| path.display().to_string())
+    }
+
+    /// # Errors
+    /// A value of the file is wrong; the error names the key.
+    fn over(&self, file: File) -> anyhow::Result<Effective> {
         let fault = |error: String| anyhow::anyhow!(error);
         let from_file = file
             .window
@@ -289,6 +294,29 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("windows"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_blamed_on_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (text, key) in [
+            ("window = \"1x\"", "window: "),
+            ("home = [\"x\"]", "home: "),
+            ("windows = \"1h\"", "windows"),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            let settings = Settings {
+                window: None,
+                direction: None,
+                home: Vec::new(),
+                whitelist: None,
+                feeds: Vec::new(),
+                config: Some(file.path().to_owned()),
+            };
+            let error = format!("{:#}", settings.effective().unwrap_err());
+            assert!(error.starts_with(&file.path().display().to_string()), "{error}");
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     #[test]
