@@ -187,6 +187,18 @@ async fn the_page_says_who_is_infected_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_does_not_read_is_answered_with_a_page() {
+    let site = Site::new();
+    let router = site.router(Vec::new());
+    for path in ["/ip/999.1.1.1", "/profile/nobody", "/outlier/x/0", "/alert/x/0/y"] {
+        let page = get(&router, path).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}: {}", page.body);
+        assert!(page.body.starts_with("<!doctype html>"), "{path}: {}", page.body);
+        assert!(!page.body.contains("Invalid URL"), "{path}: {}", page.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_are_pushed() {
     use futures_util::StreamExt as _;
     let site = Site::new();

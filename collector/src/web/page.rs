@@ -15,10 +15,11 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
 
 use super::auth::{Account, cookie};
 use super::error::Refusal;
@@ -77,6 +78,20 @@ pub(super) struct Visit {
     open: bool,
     live: bool,
     place: String,
+}
+
+/// Parts of the path; what does not read is answered as a page.
+pub(super) struct PathOf<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Web> for PathOf<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Refusal> {
+        match Path::<T>::from_request_parts(parts, web).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(_) => Err(Refusal::nothing("page: its address cannot be read")),
+        }
+    }
 }
 
 impl FromRequestParts<Web> for Visit {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use lynceus_model::alert::AlertId;
 use lynceus_model::evidence::EvidenceId;
@@ -15,7 +15,7 @@ use super::super::error::Refusal;
 use super::super::table::{Cell, Table};
 use super::super::{Web, link, svg};
 use super::parts::{self, Line};
-use super::{Shell, Visit, alerts, explained, html, timeline_lines, whose};
+use super::{PathOf, Shell, Visit, alerts, explained, html, timeline_lines, whose};
 
 /// Lines of the flows behind an evidence.
 const LINES: usize = 200;
@@ -54,7 +54,7 @@ struct AlertPage {
 
 pub(super) async fn alert(
     State(web): State<Web>,
-    Path(path): Path<Place>,
+    PathOf(path): PathOf<Place>,
     visit: Visit,
 ) -> Result<Response, Refusal> {
     let (window, id) = place(&path)?;
@@ -143,7 +143,7 @@ struct EvidencePage {
 
 pub(super) async fn evidence(
     State(web): State<Web>,
-    Path(path): Path<Place>,
+    PathOf(path): PathOf<Place>,
     visit: Visit,
 ) -> Result<Response, Refusal> {
     let (window, id) = place(&path)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use lynceus_model::window::WindowId;
 use lynceus_view::human::{self, Clock};
@@ -16,7 +16,7 @@ use super::super::svg::{self, Surprisal};
 use super::super::table::{Cell, Table, number, text};
 use super::super::{Web, link};
 use super::parts::Line;
-use super::{Shell, Visit, alert_rows, evidence_rows, html, timeline_lines};
+use super::{PathOf, Shell, Visit, alert_rows, evidence_rows, html, timeline_lines};
 use crate::outliers::{Account, Alike, Group, Pattern, Shared, Warming, value};
 
 /// Windows of the list.
@@ -262,7 +262,7 @@ struct DivePage {
 }
 
 /// Leads to the window of an address that is odd most.
-pub(super) async fn newest(State(web): State<Web>, Path(ip): Path<IpAddr>) -> Result<Response, Refusal> {
+pub(super) async fn newest(State(web): State<Web>, PathOf(ip): PathOf<IpAddr>) -> Result<Response, Refusal> {
     let ip = ip.to_canonical();
     let found = web
         .ask(move |web| web.outliers(Some(ip), (None, None), false, 1))
@@ -276,7 +276,7 @@ pub(super) async fn newest(State(web): State<Web>, Path(ip): Path<IpAddr>) -> Re
 
 pub(super) async fn dive(
     State(web): State<Web>,
-    Path((ip, start)): Path<(IpAddr, String)>,
+    PathOf((ip, start)): PathOf<(IpAddr, String)>,
     visit: Visit,
 ) -> Result<Response, Refusal> {
     let window = WindowId {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use lynceus_model::window::WindowId;
 use lynceus_view::human;
@@ -16,7 +16,7 @@ use super::super::svg::{self, Strip};
 use super::super::table::{Cell, Table};
 use super::super::{Web, link};
 use super::parts::{self, Line};
-use super::{Shell, Visit, alert_rows, evidence_rows, html, timeline_lines};
+use super::{PathOf, Shell, Visit, alert_rows, evidence_rows, html, timeline_lines};
 
 /// Lines of a timeline on one page.
 const LINES: usize = 400;
@@ -69,7 +69,7 @@ pub(super) struct Choice {
 }
 
 /// Leads to the window that a reader wants first.
-pub(super) async fn newest(State(web): State<Web>, Path(ip): Path<IpAddr>) -> Result<Response, Refusal> {
+pub(super) async fn newest(State(web): State<Web>, PathOf(ip): PathOf<IpAddr>) -> Result<Response, Refusal> {
     let ip = ip.to_canonical();
     let windows = web.ask(move |web| web.windows(ip)).await?;
     let rank = |window: &&WindowView| (window.alerts, window.threat, window.start);
@@ -87,7 +87,7 @@ pub(super) async fn newest(State(web): State<Web>, Path(ip): Path<IpAddr>) -> Re
 
 pub(super) async fn show(
     State(web): State<Web>,
-    Path((ip, start)): Path<(IpAddr, String)>,
+    PathOf((ip, start)): PathOf<(IpAddr, String)>,
     Query(choice): Query<Choice>,
     visit: Visit,
 ) -> Result<Response, Refusal> {
@@ -281,7 +281,7 @@ struct Part {
 
 pub(super) async fn address(
     State(web): State<Web>,
-    Path(ip): Path<IpAddr>,
+    PathOf(ip): PathOf<IpAddr>,
     visit: Visit,
 ) -> Result<Response, Refusal> {
     let ip = ip.to_canonical();
