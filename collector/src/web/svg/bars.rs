@@ -71,6 +71,12 @@ pub fn time_bars(start: Timestamp, width: i64, slices: &[Bucket], clock: &Clock)
         .max()
         .unwrap_or(0)
         .max(1);
+    // Even, so that the line in the middle stands for a whole number.
+    let highest = if highest > 1 {
+        highest.next_multiple_of(2)
+    } else {
+        highest
+    };
     for part in [0.5, 1.0] {
         let y = BASE - part * (BASE - TOP);
         drawing.line("grid", (LEFT, y), (W, y));
@@ -248,6 +254,21 @@ mod tests {
         );
         assert!(slices.len() <= 61, "{}", slices.len());
         assert!(buckets(&[], &[], 60).2.is_empty());
+    }
+
+    #[test]
+    fn the_line_in_the_middle_is_half_of_the_one_above() {
+        let axis = |evidence: u64| -> Vec<String> {
+            let slices = [Bucket { evidence, alerts: 0 }];
+            let svg = time_bars(Timestamp::from_secs(0), 60, &slices, &Clock::utc());
+            let labels = svg.split("<text ").skip(1).take(2);
+            labels
+                .map(|text| text[text.find('>').unwrap() + 1..text.find('<').unwrap()].to_owned())
+                .collect()
+        };
+        assert_eq!(axis(25), ["13", "26"]);
+        assert_eq!(axis(24), ["12", "24"]);
+        assert_eq!(axis(1)[0], "1");
     }
 
     #[test]
