@@ -49,6 +49,8 @@ pub struct WebOptions {
     pub me: BTreeSet<IpAddr>,
     /// New data can come.
     pub live: bool,
+    /// A store of a run that ended: how its modules, feeds and whitelist were is not in it.
+    pub kept: bool,
     /// Blocks, where this process has them.
     pub control: Option<Arc<Control>>,
     /// Who may log in; empty: everybody who can connect may do everything, which is for loopback only.
@@ -65,6 +67,7 @@ impl Default for WebOptions {
             title: "collector".to_owned(),
             me: BTreeSet::new(),
             live: true,
+            kept: false,
             control: None,
             tokens: Vec::new(),
             hosts: Vec::new(),

@@ -187,6 +187,26 @@ async fn the_page_says_who_is_infected_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn over_results_nothing_is_said_of_modules_and_feeds() {
+    let site = Site::new();
+    let live = get(&site.router(Vec::new()), "/modules").await.body;
+    assert!(live.contains("running") && !live.contains("Not kept"), "{live}");
+    assert!(live.contains("Whitelist: 0 entries."), "{live}");
+    let kept = get(&site.kept(), "/modules").await.body;
+    for absent in [
+        "running",
+        "No feed is configured",
+        "0 entries",
+        "started",
+        "takes batches",
+    ] {
+        assert!(!kept.contains(absent), "{absent}: {kept}");
+    }
+    assert!(kept.contains("Whitelist: Not kept with the results."), "{kept}");
+    assert!(kept.matches("Not kept with the results.").count() >= 3, "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_does_not_read_is_answered_with_a_page() {
     let site = Site::new();
     let router = site.router(Vec::new());

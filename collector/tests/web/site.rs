@@ -90,6 +90,16 @@ impl Site {
         };
         Web::new(self.collector.query(), options).unwrap().router()
     }
+
+    /// As over the store of a run that ended.
+    pub(crate) fn kept(&self) -> Router {
+        let options = WebOptions {
+            live: false,
+            kept: true,
+            ..WebOptions::default()
+        };
+        Web::new(self.collector.query(), options).unwrap().router()
+    }
 }
 
 pub(crate) struct Page {

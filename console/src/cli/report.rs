@@ -59,6 +59,7 @@ pub fn run(options: Options) -> anyhow::Result<Outcome> {
     let page = WebOptions {
         title: folder.display().to_string(),
         live: false,
+        kept: true,
         ..WebOptions::default()
     };
     analyze::write_report(&options.out, kept.service(), page)?;

@@ -46,6 +46,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let page = WebOptions {
         title: options.from.display().to_string(),
         live: false,
+        kept: true,
         ..WebOptions::default()
     };
     let serving = Serving::start(&config, kept.service(), page)?;

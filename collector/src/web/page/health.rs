@@ -223,6 +223,9 @@ fn gaps(health: &Health, clock: &Clock) -> Table {
     table
 }
 
+/// What a store does not hold.
+const NOT_KEPT: &str = "Not kept with the results.";
+
 #[derive(Template)]
 #[template(path = "modules.html")]
 struct ModulesPage {
@@ -236,9 +239,19 @@ struct ModulesPage {
 }
 
 pub(super) async fn modules(State(web): State<Web>, visit: Visit) -> Result<Response, Refusal> {
-    let health = web.ask(|web| web.health()).await?;
+    let mut health = web.ask(|web| web.health()).await?;
     let clock = &web.0.clock;
+    let kept = web.0.options.kept;
+    if kept {
+        // They are those of the process that shows the store, not of the run that made it.
+        let collector = &mut health.collector;
+        collector.modules.clear();
+        collector.feeds.clear();
+        collector.totals.clear();
+        collector.refused.clear();
+    }
     let collector = &health.collector;
+    let or_not_kept = |text: &'static str| if kept { NOT_KEPT } else { text };
     let counters = |caption: &str, counters: &[lynceus_proto::v1::Counter], empty| {
         let mut table = Table::new(caption, vec![text("what"), number("count")], empty);
         for counter in counters {
@@ -249,48 +262,58 @@ pub(super) async fn modules(State(web): State<Web>, visit: Visit) -> Result<Resp
         }
         table
     };
+    let mut about = vec![
+        ("version", collector.version.clone()),
+        (
+            "store",
+            format!("{}, durability {}", collector.engine, collector.durability),
+        ),
+        ("log", human::bytes(collector.log_bytes)),
+        (
+            "batches",
+            format!(
+                "{} accepted, {} applied",
+                human::count(collector.accepted_position),
+                human::count(collector.applied_position)
+            ),
+        ),
+    ];
+    if !kept {
+        let started = clock.date_time(Timestamp(collector.started));
+        about.push(("started", format!("{started} {}", clock.label())));
+        let state = collector.degraded.clone();
+        about.push(("state", state.unwrap_or_else(|| "takes batches".to_owned())));
+    }
     Ok(html(&ModulesPage {
-        modules: modules_table(&health),
-        whitelist: human::plural(collector.whitelist_entries, "entry", "entries"),
-        feeds: feeds(&health, clock),
-        collector: vec![
-            ("version", collector.version.clone()),
-            (
-                "store",
-                format!("{}, durability {}", collector.engine, collector.durability),
+        modules: modules_table(&health, or_not_kept("No module runs: nothing is looked for.")),
+        whitelist: match kept {
+            true => NOT_KEPT.to_owned(),
+            false => format!(
+                "{}.",
+                human::plural(collector.whitelist_entries, "entry", "entries")
             ),
-            ("log", human::bytes(collector.log_bytes)),
-            (
-                "started",
-                format!(
-                    "{} {}",
-                    clock.date_time(Timestamp(collector.started)),
-                    clock.label()
-                ),
-            ),
-            (
-                "batches",
-                format!(
-                    "{} accepted, {} applied",
-                    human::count(collector.accepted_position),
-                    human::count(collector.applied_position)
-                ),
-            ),
-            (
-                "state",
-                collector
-                    .degraded
-                    .clone()
-                    .unwrap_or_else(|| "takes batches".to_owned()),
-            ),
-        ],
-        totals: counters("totals since the start", &collector.totals, "Nothing yet."),
-        refused: counters("refused, by reason", &collector.refused, "Nothing was refused."),
+        },
+        feeds: feeds(
+            &health,
+            clock,
+            or_not_kept("No feed is configured: nothing is known of blocklists."),
+        ),
+        collector: about,
+        totals: counters(
+            "totals since the start",
+            &collector.totals,
+            or_not_kept("Nothing yet."),
+        ),
+        refused: counters(
+            "refused, by reason",
+            &collector.refused,
+            or_not_kept("Nothing was refused."),
+        ),
         shell: visit.shell("Modules", "Modules"),
     }))
 }
 
-fn modules_table(health: &Health) -> Table {
+fn modules_table(health: &Health, empty: &'static str) -> Table {
     let mut table = Table::new(
         "modules",
         vec![
@@ -306,7 +329,7 @@ fn modules_table(health: &Health) -> Table {
             number("missed groups"),
             text("last fault"),
         ],
-        "No module runs: nothing is looked for.",
+        empty,
     );
     for module in &health.collector.modules {
         let class = match module.state.as_str() {
@@ -346,7 +369,7 @@ fn modules_table(health: &Health) -> Table {
     table
 }
 
-fn feeds(health: &Health, clock: &Clock) -> Table {
+fn feeds(health: &Health, clock: &Clock, empty: &'static str) -> Table {
     let mut table = Table::new(
         "threat feeds",
         vec![
@@ -358,7 +381,7 @@ fn feeds(health: &Health, clock: &Clock) -> Table {
             number("bad lines"),
             number("memory"),
         ],
-        "No feed is configured: nothing is known of blocklists.",
+        empty,
     );
     for feed in &health.collector.feeds {
         let (state, class) = match (&feed.error, feed.taken) {
