@@ -12,13 +12,15 @@ use crate::table::{Align, Cell, Table};
 use crate::text::{Line, Tone};
 use crate::view::ProfileView;
 
+/// The way to rows that were left out, where a command has the flag.
+pub const BY_LIMIT: &str = " (--limit N shows more)";
 /// Longest description in a table.
 const MAX_DESCRIPTION: usize = 300;
 
 /// A row for each window of each profile, the most threatening profiles first, at most `limit` rows; then what was
-/// left out.
+/// left out, and the `way` to it.
 #[must_use]
-pub fn profiles(profiles: &[ProfileView], clock: &Clock, limit: usize) -> Vec<Line> {
+pub fn profiles(profiles: &[ProfileView], clock: &Clock, limit: usize, way: &str) -> Vec<Line> {
     let mut order: Vec<&ProfileView> = profiles.iter().collect();
     order.sort_by(|a, b| {
         (b.flagged().cmp(&a.flagged()))
@@ -78,10 +80,7 @@ pub fn profiles(profiles: &[ProfileView], clock: &Clock, limit: usize) -> Vec<Li
     let mut lines = table.lines(2);
     if left_out > 0 {
         let text = human::plural(left_out, "window more", "windows more");
-        lines.push(Line::toned(
-            Tone::Quiet,
-            format!("  and {text}, less threatening"),
-        ));
+        lines.push(Line::toned(Tone::Quiet, format!("  and {text}{way}")));
     }
     lines
 }
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn profiles_as_a_table() {
-        insta::assert_snapshot!(text(&profiles(&overview().profiles, &Clock::utc(), 3)));
+        insta::assert_snapshot!(text(&profiles(&overview().profiles, &Clock::utc(), 3, BY_LIMIT)));
     }
 
     #[test]

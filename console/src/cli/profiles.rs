@@ -61,6 +61,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
             &listed.items,
             &options.zone.clock(),
             options.limit,
+            report::BY_LIMIT,
         ))?;
     }
     if listed.more {

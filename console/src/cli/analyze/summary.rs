@@ -230,7 +230,12 @@ fn text(result: &Result, told: &Told, options: &Options) -> Vec<Line> {
         return lines;
     }
     lines.push(Line::toned(Tone::Heading, "Profiles"));
-    lines.extend(report::profiles(&told.profiles, &clock, options.limit));
+    lines.extend(report::profiles(
+        &told.profiles,
+        &clock,
+        options.limit,
+        report::BY_LIMIT,
+    ));
     lines.push(Line::default());
     lines.extend(report::findings(
         &told.evidence,
