@@ -186,7 +186,7 @@ pub(super) fn write_report(path: &Path, query: QueryService, page: WebOptions) -
 
 impl Options {
     /// Analyzes `files` for a report and says nothing else.
-    pub(super) fn for_report(files: Vec<PathBuf>, report: PathBuf, settings: Settings, zone: Zone) -> Self {
+    pub(super) fn for_report(files: Vec<PathBuf>, report: PathBuf, settings: Settings) -> Self {
         Self {
             files,
             json: false,
@@ -200,7 +200,8 @@ impl Options {
             report: Some(report),
             silent: true,
             settings,
-            zone,
+            // Times of a report are UTC.
+            zone: Zone::default(),
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct Place {
 }
 
 /// In which zone times are printed.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Zone {
     /// Times in the zone of this machine instead of UTC
     #[arg(long)]

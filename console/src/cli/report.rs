@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use lynceus_collector::web::WebOptions;
 
-use super::place::Zone;
 use super::settings::Settings;
 use super::{Outcome, analyze};
 use crate::kept::Kept;
@@ -32,8 +31,6 @@ pub struct Options {
     from: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    #[command(flatten)]
-    zone: Zone,
 }
 
 /// Runs the command.
@@ -46,7 +43,6 @@ pub fn run(options: Options) -> anyhow::Result<Outcome> {
             options.files,
             options.out,
             options.settings,
-            options.zone,
         ));
     };
     let store = folder.join(Local::STORE);
