@@ -20,7 +20,7 @@ use lynceus_model::time::Timestamp;
 
 use crate::human::Clock;
 
-pub use read::{MAX_LENGTH, MAX_TERMS, NotASearch};
+pub use read::{MAX_LENGTH, MAX_TERMS, NotASearch, moment};
 pub use records::{FlowWithNotes, kind as kind_words};
 
 /// What can be asked for.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, ValueEnum};
 use lynceus_model::evidence::{Evidence, EvidenceType, ThreatLevel};
 use lynceus_model::time::Timestamp;
+use lynceus_view::search::moment;
 
 use super::place::{Place, Zone};
 use super::{Outcome, output, say};
@@ -68,7 +69,7 @@ struct Filter {
     /// Only of this address
     #[arg(long, value_name = "IP")]
     profile: Option<IpAddr>,
-    /// Only from this time on (seconds since the epoch, or as 2017-05-02T10:00:00Z)
+    /// Only from this time on: as 2017-05-02, 2017-05-02T10:00, 2017-05-02T10:00:00Z (UTC), or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Only before this time
@@ -119,14 +120,9 @@ fn kind(text: &str) -> Result<EvidenceType, String> {
     })
 }
 
+/// A time of a flag, as the query language takes it.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Ok(Timestamp::from_secs(seconds));
-    }
-    let instant: jiff::Timestamp = text.parse().map_err(|error| format!("{error}"))?;
-    i64::try_from(instant.as_nanosecond())
-        .map(Timestamp)
-        .map_err(|_| "out of range".to_owned())
+    moment(text).ok_or_else(|| "as 2017-05-02, 2017-05-02T10:00:00Z or seconds since 1970".to_owned())
 }
 
 /// Runs `lynceus evidence`.
@@ -230,5 +226,28 @@ fn tell_cut(more: bool, shown: usize, what: &str) {
         say(&format!(
             "there are more than these {shown} {what}; narrow it with --profile, --since, --until"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dates_moments_or_seconds() {
+        let ten = Timestamp::from_secs(1_493_719_200);
+        for text in [
+            "1493719200",
+            "2017-05-02T10:00:00Z",
+            "2017-05-02T10:00",
+            "2017-05-02T12:00:00+02:00",
+        ] {
+            assert_eq!(time(text), Ok(ten), "{text}");
+        }
+        assert_eq!(time("2017-05-02"), Ok(Timestamp::from_secs(1_493_683_200)));
+        assert_eq!(time("2017-05-02T10:00:00.5Z"), Ok(Timestamp(ten.0 + 500_000_000)));
+        for bad in ["", "yesterday", "2017-13-02", "9999-01-01"] {
+            assert!(time(bad).unwrap_err().contains("2017-05-02,"), "{bad}");
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Source {
 
 #[derive(Args)]
 struct Period {
-    /// Only windows that begin at this time or later (seconds since the epoch, or as 2017-05-02T10:00:00Z)
+    /// Only windows that begin at this time or later (as 2017-05-02, 2017-05-02T10:00, 2017-05-02T10:00:00Z, or seconds since 1970)
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Only windows that begin before this time

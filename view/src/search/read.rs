@@ -5,6 +5,7 @@ mod values;
 use lynceus_model::address::Network;
 
 pub(super) use self::values::day;
+pub use self::values::moment;
 use self::values::{level, number, shown, size, time};
 use super::{Compare, Field, Number, Search, Term, Test};
 use crate::service;

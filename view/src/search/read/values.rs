@@ -79,13 +79,28 @@ pub(super) fn time(text: &str) -> Option<f64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return seconds.is_finite().then_some(seconds);
     }
+    Some(instant(text)?.as_second() as f64)
+}
+
+/// A time as in `since:2026-01-31`, and one with fractions of a second, for flags that take a time.
+#[must_use]
+pub fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Some(Timestamp::from_secs(seconds));
+    }
+    let nanos = instant(text)?.as_nanosecond();
+    i64::try_from(nanos).ok().map(Timestamp)
+}
+
+/// A date, or a date and a time; in UTC where no zone is named.
+fn instant(text: &str) -> Option<jiff::Timestamp> {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return Some(instant.as_second() as f64);
+        return Some(instant);
     }
     let civil = text
         .parse::<jiff::civil::DateTime>()
         .or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into))
         .ok()?;
     let instant = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(instant.timestamp().as_second() as f64)
+    Some(instant.timestamp())
 }
