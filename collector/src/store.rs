@@ -404,6 +404,8 @@ pub enum StoreError {
         bytes: usize,
         limit: usize,
     },
+    #[error("{} is in use by another process", place.display())]
+    InUse { place: PathBuf },
     #[error("{engine}: {message}")]
     Engine { engine: &'static str, message: String },
 }

@@ -9,7 +9,7 @@ use lynceus_collector::dispatch::{DispatchOptions, EngineOptions};
 use lynceus_collector::pipeline::Collector;
 use lynceus_collector::query::QueryService;
 use lynceus_collector::retention::Retention;
-use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store, read_glance};
+use lynceus_collector::store::{EmbeddedOptions, EmbeddedStore, Store, StoreError, read_glance};
 use lynceus_model::time::{Timestamp, WindowPlan};
 use lynceus_model::window::SensorId;
 use lynceus_proto::v1::query_server::QueryServer;
@@ -26,6 +26,19 @@ pub fn glance(store: &Path) -> anyhow::Result<Option<Overview>> {
     read_glance(store)?.map(query::overview).transpose()
 }
 
+/// Why a store does not open, and what to do where another process has it open.
+fn told(store: &Path, error: StoreError) -> anyhow::Error {
+    if !matches!(error, StoreError::InUse { .. }) {
+        return error.into();
+    }
+    let mut way = "close the other lynceus that has it open".to_owned();
+    let alerts = store.with_file_name("alerts.jsonl");
+    if alerts.is_file() {
+        way += &format!(", or read {}", alerts.display());
+    }
+    anyhow::anyhow!("{error}; {way}")
+}
+
 /// A store that nobody else has open.
 pub struct Kept {
     service: QueryService,
@@ -40,7 +53,7 @@ impl Kept {
     /// # Errors
     /// When the store cannot be opened, as when another process has it open.
     pub fn open(store: &Path) -> anyhow::Result<Self> {
-        let opened = EmbeddedStore::open(&EmbeddedOptions::new(store));
+        let opened = EmbeddedStore::open(&EmbeddedOptions::new(store)).map_err(|error| told(store, error));
         let opened: Arc<dyn Store> =
             Arc::new(opened.with_context(|| format!("cannot open the store in {}", store.display()))?);
         let plan = WindowPlan {
@@ -92,5 +105,29 @@ impl Kept {
             Some(collector) => query.behind(collector),
             None => query,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_in_use_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let open = EmbeddedStore::open(&EmbeddedOptions::new(&store)).unwrap();
+        let refused = || format!("{:#}", Kept::open(&store).err().unwrap());
+        let why = refused();
+        assert!(
+            why.ends_with("; close the other lynceus that has it open"),
+            "{why}"
+        );
+        assert!(why.contains("is in use by another process"), "{why}");
+        let alerts = folder.path().join("alerts.jsonl");
+        std::fs::write(&alerts, "").unwrap();
+        let why = refused();
+        assert!(why.ends_with(&format!("or read {}", alerts.display())), "{why}");
+        drop(open);
     }
 }

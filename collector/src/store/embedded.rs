@@ -256,9 +256,8 @@ fn load_marks(marks: &Keyspace, own: &Keyspace) -> fjall::Result<(Marks, Positio
 fn engine(place: &Path, error: fjall::Error) -> StoreError {
     match error {
         fjall::Error::Io(source) => StoreError::io(place, source),
-        fjall::Error::Locked => StoreError::Engine {
-            engine: "embedded",
-            message: format!("{} is in use by another process", place.display()),
+        fjall::Error::Locked => StoreError::InUse {
+            place: place.to_owned(),
         },
         fjall::Error::Poisoned => StoreError::Engine {
             engine: "embedded",
