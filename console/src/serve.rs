@@ -7,11 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use lynceus_collector::query::QueryService;
-use lynceus_collector::web::{Listening, Web, WebConfig, WebOptions};
+use lynceus_collector::web::{Listening, Web, WebOptions};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-
-use crate::local::Local;
 
 /// Where the page listens when nobody says otherwise: the port after the collector's.
 const DEFAULT: &str = "127.0.0.1:7444";
@@ -24,6 +22,12 @@ pub struct WebArgs {
     web: Option<String>,
 }
 
+/// A socket that is bound, before there is something to show.
+pub struct Door {
+    runtime: Arc<Runtime>,
+    listening: Listening,
+}
+
 /// A page that is served until this goes.
 pub struct Serving {
     runtime: Arc<Runtime>,
@@ -32,44 +36,45 @@ pub struct Serving {
 }
 
 impl WebArgs {
-    #[must_use]
-    pub const fn is_wanted(&self) -> bool {
-        self.web.is_some()
-    }
-
-    /// Serves the page of `local`, where it is wanted.
+    /// Binds the address of the page, where it is wanted: before files are read, which may take long.
     ///
     /// # Errors
-    /// The address is taken, or others could reach it: for that there is the daemon, with tokens.
-    pub fn serve(&self, local: &Local, options: WebOptions) -> anyhow::Result<Option<Serving>> {
-        let Some(address) = &self.web else { return Ok(None) };
-        let config = WebConfig {
-            listen: address.clone(),
-            ..WebConfig::default()
-        };
-        Serving::start(&config, local.collector().query(), options).map(Some)
+    /// As [`Door::open`].
+    pub fn open(&self) -> anyhow::Result<Option<Door>> {
+        let open = |address: &String| Door::open("--web", address);
+        self.web.as_ref().map(open).transpose()
     }
 }
 
-impl Serving {
+impl Door {
+    /// `flag`: where the address comes from, for messages.
+    ///
     /// # Errors
-    /// As [`WebArgs::serve`].
-    pub fn start(config: &WebConfig, query: QueryService, options: WebOptions) -> anyhow::Result<Self> {
+    /// The address is taken, or others could reach it: for that there is the daemon, with tokens.
+    pub fn open(flag: &'static str, address: &str) -> anyhow::Result<Self> {
         let runtime = crate::cli::place::runtime()?;
+        let listening = runtime.block_on(Listening::here(address)).context(flag)?;
+        Ok(Self { runtime, listening })
+    }
+
+    /// Serves the page of a store.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn serve(self, query: QueryService, options: WebOptions) -> anyhow::Result<Serving> {
+        let Self { runtime, listening } = self;
         let web = Web::new(query, options)?;
-        let listening: Listening = runtime
-            .block_on(config.bind())
-            .context("--web")?
-            .context("--web: no address")?;
         let url = listening.url()?;
         let task = runtime.spawn(lynceus_collector::web::serve(
             web,
             listening,
             std::future::pending(),
         ));
-        Ok(Self { runtime, task, url })
+        Ok(Serving { runtime, task, url })
     }
+}
 
+impl Serving {
     /// Address for a browser.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -101,5 +106,32 @@ impl Drop for Serving {
 async fn stopped(stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_refused_in_the_words_of_the_flag() {
+        let refused = |address: &str| format!("{:#}", Door::open("--listen", address).err().unwrap());
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
+            let why = refused(address);
+            assert!(
+                why.starts_with(&format!("--listen: {address}: only 127.0.0.1")),
+                "{why}"
+            );
+            assert!(!why.contains("tokens") && !why.contains("--web"), "{why}");
+        }
+        assert!(
+            refused("7444").starts_with("--listen: 7444: no address as"),
+            "{}",
+            refused("7444")
+        );
+        let door = Door::open("--listen", "127.0.0.1:0").unwrap();
+        let url = door.listening.url().unwrap();
+        let taken = refused(url.trim_start_matches("http://").trim_end_matches('/'));
+        assert!(taken.contains("in use"), "{taken}");
     }
 }

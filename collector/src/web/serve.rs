@@ -137,6 +137,25 @@ pub struct Listening {
 }
 
 impl Listening {
+    /// Binds for browsers on this machine.
+    ///
+    /// # Errors
+    /// The address is not one, others could reach it, or it is taken.
+    pub async fn here(listen: &str) -> anyhow::Result<Self> {
+        let address: SocketAddr = listen
+            .parse()
+            .with_context(|| format!("{listen}: no address as 127.0.0.1:7444"))?;
+        ensure!(
+            plaintext_is_safe(address),
+            "{address}: only 127.0.0.1 or [::1] here; for others run a collector, docs/web.md"
+        );
+        let listener = TcpListener::bind(address).await;
+        Ok(Self {
+            listener: listener.with_context(|| address.to_string())?,
+            tls: None,
+        })
+    }
+
     /// Address for a browser: `http://127.0.0.1:7444/`.
     ///
     /// # Errors

@@ -103,9 +103,10 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let settings = options.settings.effective()?;
+    let door = options.web.open()?;
     let folder = options.out.as_deref().map(Folder::create).transpose()?;
     // The page shows flows, which only a store on disk keeps.
-    let temporary = match (&folder, options.web.is_wanted() || options.report.is_some()) {
+    let temporary = match (&folder, door.is_some() || options.report.is_some()) {
         (None, true) => Some(tempfile::Builder::new().prefix("lynceus-analyze-").tempdir()?),
         _ => None,
     };
@@ -161,7 +162,8 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     if let Some(path) = &options.report {
         write_report(path, local.collector().query(), page(options))?;
     }
-    if let Some(serving) = options.web.serve(&local, page(options))? {
+    if let Some(door) = door {
+        let serving = door.serve(local.collector().query(), page(options))?;
         say(&format!("page at {} until Ctrl-C", serving.url()));
         let stop = super::signal::stop_flag()?;
         serving.wait(&stop)?;

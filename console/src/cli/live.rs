@@ -189,7 +189,11 @@ pub(super) fn session(
         ..WebOptions::default()
     };
     // Served until the end of this function.
-    let serving = options.web.serve(&local, page)?;
+    let serving = options
+        .web
+        .open()?
+        .map(|door| door.serve(local.collector().query(), page));
+    let serving = serving.transpose()?;
     if let Some(serving) = &serving {
         say(&format!("page at {}", serving.url()));
     }

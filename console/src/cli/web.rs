@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lynceus_collector::web::{WebConfig, WebOptions};
+use lynceus_collector::web::WebOptions;
 
 use super::{Outcome, say, signal};
 use crate::kept::Kept;
 use crate::local::Local;
-use crate::serve::Serving;
+use crate::serve::Door;
 
 /// Serves the page over the result folder of an analysis, on this machine
 ///
@@ -38,18 +38,15 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         options.from.display()
     );
     let stop = signal::stop_flag()?;
+    let door = Door::open("--listen", &options.listen)?;
     let kept = Kept::open(&store)?;
-    let config = WebConfig {
-        listen: options.listen.clone(),
-        ..WebConfig::default()
-    };
     let page = WebOptions {
         title: options.from.display().to_string(),
         live: false,
         kept: true,
         ..WebOptions::default()
     };
-    let serving = Serving::start(&config, kept.service(), page)?;
+    let serving = door.serve(kept.service(), page)?;
     say(&format!("page at {} until Ctrl-C", serving.url()));
     serving.wait(&stop)?;
     Ok(Outcome::Done)
