@@ -12,10 +12,9 @@ use lynceus_proto::block::octets;
 use lynceus_proto::v1;
 use lynceus_sensor::units::Span;
 
-use super::place::{Place, Zone};
+use super::place::{Address, Zone};
 use super::{Outcome, say};
 use crate::human::{self, Clock};
-use crate::query::reason_of;
 
 /// Asks the sensors to drop packets from and to an address or prefix for some time
 ///
@@ -42,7 +41,7 @@ pub struct BlockOptions {
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
     #[command(flatten)]
-    place: Place,
+    collector: Address,
     #[command(flatten)]
     zone: Zone,
 }
@@ -57,7 +56,7 @@ pub struct UnblockOptions {
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
     #[command(flatten)]
-    place: Place,
+    collector: Address,
 }
 
 /// Lists what is blocked, with the packets that it dropped
@@ -70,7 +69,7 @@ pub struct BlockedOptions {
     #[arg(long, conflicts_with = "all")]
     log: bool,
     #[command(flatten)]
-    place: Place,
+    collector: Address,
     #[command(flatten)]
     zone: Zone,
 }
@@ -115,7 +114,7 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
         dry_run: options.dry_run,
         reason: options.reason.clone(),
     };
-    let (runtime, mut client) = options.place.control()?;
+    let (runtime, mut client) = options.collector.control()?;
     let result = runtime.block_on(async {
         let answer = client.block(request).await?.into_inner();
         let mut looks = 0;
@@ -131,7 +130,7 @@ pub fn block(options: &BlockOptions) -> anyhow::Result<Outcome> {
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
     });
-    let (answer, list) = result.map_err(|status| anyhow::anyhow!(reason_of(&status)))?;
+    let (answer, list) = result.map_err(|status| options.collector.explain(&status))?;
     let block = answer.block.as_ref().context("the collector answered nothing")?;
     let said = sensors_of(&answer, &list);
     let refusals: Vec<String> = said.iter().filter_map(refusal).collect();
@@ -174,10 +173,10 @@ pub fn unblock(options: &UnblockOptions) -> anyhow::Result<Outcome> {
         prefix: u32::from(options.network.prefix()),
         reason: options.reason.clone(),
     };
-    let (runtime, mut client) = options.place.control()?;
+    let (runtime, mut client) = options.collector.control()?;
     let answer = runtime
         .block_on(client.unblock(request))
-        .map_err(|status| anyhow::anyhow!(reason_of(&status)))?
+        .map_err(|status| options.collector.explain(&status))?
         .into_inner();
     let packets = answer.block.map_or(0, |block| block.packets);
     say(&format!(
@@ -197,10 +196,10 @@ pub fn blocked(options: &BlockedOptions) -> anyhow::Result<Outcome> {
         ended: options.all,
         log: options.log,
     };
-    let (runtime, mut client) = options.place.control()?;
+    let (runtime, mut client) = options.collector.control()?;
     let list = runtime
         .block_on(client.list_blocks(request))
-        .map_err(|status| anyhow::anyhow!(reason_of(&status)))?
+        .map_err(|status| options.collector.explain(&status))?
         .into_inner();
     let clock = options.zone.clock();
     let mut out = std::io::stdout().lock();

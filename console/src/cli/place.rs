@@ -13,21 +13,19 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use crate::human::Clock;
 use crate::kept::Kept;
 use crate::local::Local;
-use crate::query::Query;
+use crate::query::{Query, reason_of};
 
 /// Where a collector listens when nobody says otherwise.
 pub const DEFAULT_COLLECTOR: &str = "127.0.0.1:7443";
 
+/// A collector that runs, and how it is spoken to.
 #[derive(Args, Clone, Debug)]
-pub struct Place {
+pub struct Address {
     /// Collector to ask: HOST:PORT (TLS unless loopback without --ca and --cert), http://…, https://… or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_COLLECTOR, env = "LYNCEUS_COLLECTOR")]
     connect: String,
-    /// Result folder of `lynceus analyze --out`, or the store of a collector that does not run, instead of a collector
-    #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
     /// Certificate authority of the collector, as PEM
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Own certificate, as PEM, where the collector wants one
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -35,6 +33,15 @@ pub struct Place {
     /// Key of the own certificate, as PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    #[command(flatten)]
+    collector: Address,
+    /// Result folder of `lynceus analyze --out`, or the store of a collector that does not run, instead of a collector
+    #[arg(long, value_name = "DIR", conflicts_with = "ca")]
+    from: Option<PathBuf>,
 }
 
 /// In which zone times are printed.
@@ -79,12 +86,12 @@ impl Place {
         let runtime = runtime()?;
         let channel = {
             let _inside = runtime.enter();
-            self.channel()?
+            self.collector.channel()?
         };
         Ok(Query::new(
             runtime,
             channel,
-            format!("collector {}", self.connect),
+            self.collector.title(),
             true,
             Vec::new(),
         ))
@@ -107,22 +114,6 @@ impl Place {
         Ok(Some(store.clone()))
     }
 
-    /// Prepares the way to the collector for those who ask it to do something.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; a result folder does nothing.
-    pub(crate) fn control(&self) -> anyhow::Result<(Arc<Runtime>, ControlClient<Channel>)> {
-        anyhow::ensure!(self.from.is_none(), "--from: a result folder cannot block");
-        let runtime = runtime()?;
-        let channel = {
-            let _inside = runtime.enter();
-            self.channel()?
-        };
-        let client =
-            ControlClient::new(channel).max_decoding_message_size(lynceus_proto::limits::MESSAGE_BYTES);
-        Ok((runtime, client))
-    }
-
     /// A result folder, no collector that may be away.
     pub(crate) const fn is_folder(&self) -> bool {
         self.from.is_some()
@@ -133,8 +124,38 @@ impl Place {
     pub fn title(&self) -> String {
         match &self.from {
             Some(folder) => folder.display().to_string(),
-            None => format!("collector {}", self.connect),
+            None => self.collector.title(),
         }
+    }
+}
+
+impl Address {
+    /// Prepares the way to the collector for those who ask it to do something.
+    ///
+    /// # Errors
+    /// The address or a certificate cannot be used.
+    pub(crate) fn control(&self) -> anyhow::Result<(Arc<Runtime>, ControlClient<Channel>)> {
+        let runtime = runtime()?;
+        let channel = {
+            let _inside = runtime.enter();
+            self.channel()?
+        };
+        let client =
+            ControlClient::new(channel).max_decoding_message_size(lynceus_proto::limits::MESSAGE_BYTES);
+        Ok((runtime, client))
+    }
+
+    /// Why the collector did not do it, and what to do where there is none.
+    pub(crate) fn explain(&self, status: &tonic::Status) -> anyhow::Error {
+        let mut why = format!("{}: {}", self.title(), reason_of(status));
+        if status.code() == tonic::Code::Unavailable {
+            why += "; start lynceus-collector, or name the one that runs with --connect";
+        }
+        anyhow::anyhow!(why)
+    }
+
+    fn title(&self) -> String {
+        format!("collector {}", self.connect)
     }
 
     fn channel(&self) -> anyhow::Result<Channel> {
