@@ -330,13 +330,19 @@ fn what_is_no_input_is_said() {
     fs::write(&text, "hello, world\n").unwrap();
     for (path, what) in [
         (text.as_path(), "neither a capture"),
-        (folder.path(), "no log of Zeek is in this directory"),
+        (folder.path(), ": no log of Zeek is in it"),
         (Path::new("/nonexistent/conn.log"), "No such file"),
     ] {
         let output = analyze(&[path], None);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(1) && said.contains(what), "{said}");
+        assert!(!said.contains("captures are named"), "{said}");
     }
+    fs::write(folder.path().join("day.pcap.gz"), "").unwrap();
+    let output = analyze(&[folder.path()], None);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let way = format!("as {}/*.pcap.gz", folder.path().display());
+    assert!(said.contains(&way), "{said}");
 }
 
 /// The real program reads the binary file; its own CSV on standard input says the same, but for the milliseconds.

@@ -42,8 +42,8 @@ const BOOT: BootId = BootId([0; 16]);
 
 /// Analyzes captures and flow logs: profiles, evidence and alerts
 ///
-/// Reads pcap and pcapng, and logs of Zeek (files or whole directories, TSV or JSON), plain, gzip or zstd, recognizes
-/// which is which, and prints what was found and why. Two runs over the same files print the same, except for the time
+/// Reads pcap and pcapng, logs of Zeek (files or whole directories, TSV or JSON), Suricata's eve.json, Argus (ra), nfdump
+/// files and its CSV, plain, gzip or zstd, recognizes which is which, and prints what was found and why. Two runs over the same files print the same, except for the time
 /// they took. Exit code 1: a file was damaged (what was readable counts).
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -51,6 +51,7 @@ const BOOT: BootId = BootId([0; 16]);
   lynceus analyze day*.pcapng.zst --out results/     then: lynceus console --from results/
   lynceus analyze /opt/zeek/logs/2026-01-31/          a directory of Zeek
   lynceus analyze conn.log dns.log.gz
+  lynceus analyze eve.json flows.binetflow nfcapd.202601311200
   lynceus analyze capture.pcap --web                  then: the page, on this machine, until Ctrl-C
   tcpdump -w - -c 100000 | lynceus analyze -
   lynceus analyze capture.pcap --json | jq 'select(.kind == \"alert\")'")]

@@ -246,6 +246,25 @@ impl Source for FileSource {
     }
 }
 
+/// What to do with a directory that holds captures.
+fn captures_in(directory: &Path) -> String {
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let ending = names.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let endings = ["pcap", "pcapng", "cap"].into_iter();
+        let packed =
+            endings.flat_map(|ending| ["", ".gz", ".zst"].map(|packed| format!(".{ending}{packed}")));
+        packed.into_iter().find(|ending| name.ends_with(ending))
+    });
+    // The smallest, so that two runs say the same.
+    ending.min().map_or_else(String::new, |ending| {
+        format!(
+            "; captures are named one by one, as {}",
+            directory.join(format!("*{ending}")).display()
+        )
+    })
+}
+
 struct Collected {
     parts: Vec<Part>,
     group: Option<Group>,
@@ -259,8 +278,10 @@ impl Collected {
             if !matches!(self.group, Some(Group::Zeek(_))) {
                 self.begin(Group::Zeek(Chains::new()));
             }
-            if let Some(Group::Zeek(chains)) = &mut self.group {
-                anyhow::ensure!(zeek::list(path, chains)?, "no log of Zeek is in this directory");
+            if let Some(Group::Zeek(chains)) = &mut self.group
+                && !zeek::list(path, chains)?
+            {
+                anyhow::bail!("no log of Zeek is in it{}", captures_in(path));
             }
             return Ok(());
         }
