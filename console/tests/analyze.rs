@@ -153,7 +153,26 @@ fn a_result_folder_is_opened_by_the_other_commands() {
     assert_eq!(packets + refused, summary["packets"].as_u64().unwrap());
     // Two analyses never mix.
     let again = lynceus(&["analyze", capture.to_str().unwrap(), "--out", results]);
-    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("not empty"));
+    assert!(
+        !again.status.success()
+            && String::from_utf8_lossy(&again.stderr).contains("not empty; name a new one")
+    );
+}
+
+#[test]
+fn without_any_input_there_is_no_result_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    let missing = folder.path().join("missing.pcap");
+    let output = lynceus(&[
+        "analyze",
+        missing.to_str().unwrap(),
+        "--out",
+        results.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("missing.pcap: No such file"));
+    assert!(!results.exists());
 }
 
 #[test]

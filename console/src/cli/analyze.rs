@@ -105,7 +105,10 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let settings = options.settings.effective()?;
     let door = options.web.open()?;
-    let folder = options.out.as_deref().map(Folder::create).transpose()?;
+    let source = FileSource::open(&options.files, table(options), None);
+    // Without any input there is nothing to keep, and the corrected run wants the same folder.
+    let out = options.out.as_deref().filter(|_| !source.is_hopeless());
+    let folder = out.map(Folder::create).transpose()?;
     // The page shows flows, which only a store on disk keeps.
     let temporary = match (&folder, door.is_some() || options.report.is_some()) {
         (None, true) => Some(tempfile::Builder::new().prefix("lynceus-analyze-").tempdir()?),
@@ -113,7 +116,6 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     };
     let store = folder.as_ref().map(Folder::store);
     let store = store.or_else(|| Some(temporary.as_ref()?.path().join(Local::STORE)));
-    let source = FileSource::open(&options.files, table(options), None);
     let watcher = Watcher {
         folder,
         logs: Logs::open(&options.export)?,

@@ -113,6 +113,12 @@ impl FileSource {
         error.is::<LogFault>() || matches!(error.downcast_ref(), Some(PcapError::Capture(_)))
     }
 
+    /// Whether nothing of what was named could be opened.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Fault(_)))
+    }
+
     /// Reads nothing more; what is open or read ahead is still handed out.
     pub fn stop(&mut self) {
         for part in &mut self.parts {

@@ -28,7 +28,7 @@ impl Folder {
             std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
         anyhow::ensure!(
             entries.next().is_none(),
-            "--out {}: the folder is not empty",
+            "--out {}: the folder is not empty; name a new one or remove it",
             path.display()
         );
         let file = path.join("flows.jsonl");
