@@ -273,6 +273,11 @@ impl Finding {
         }
         for (claim, refuted) in &self.claims {
             match refuted {
+                None if count == 0 => row(
+                    "unknown",
+                    Tone::Plain,
+                    format!("{} ({}): nothing measured it", claim.place, claim.source),
+                ),
                 None => row(
                     "possible",
                     Tone::Plain,
@@ -434,5 +439,33 @@ impl Finding {
             "landmarks": landmarks,
             "claims": claims,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_nobody_measured_is_unknown_not_possible() {
+        let claim = Claim {
+            source: "claim".to_owned(),
+            place: LatLon::new(45.5, -73.57).unwrap(),
+            error_km: 50.0,
+        };
+        let finding = Finding {
+            target: "192.0.2.1".parse().unwrap(),
+            located: Located::Anywhere,
+            observations: Vec::new(),
+            claims: vec![(claim, None)],
+            settings: Settings::default(),
+        };
+        let text: Vec<String> = finding.lines().iter().map(Line::plain).collect();
+        let text = text.join("\n");
+        assert!(
+            text.contains("unknown") && text.contains("(claim): nothing measured it"),
+            "{text}"
+        );
+        assert!(!text.contains("possible"), "{text}");
     }
 }
