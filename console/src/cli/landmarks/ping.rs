@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use lynceus_enrich::latency::landmark::{self, Landmark};
 use lynceus_enrich::provider;
 use lynceus_enrich::wire::{ProbeLog, Sender, Wire};
@@ -20,6 +20,7 @@ use super::super::{Outcome, say};
 /// not be known: the landmarks of the file are pinged too, and a line has the sum of both times, which bounds the
 /// distance from landmark to target just as well, if less closely.
 #[derive(Args)]
+#[command(group(ArgGroup::new("origin").args(["own", "landmarks"]).required(true).multiple(true)))]
 #[command(after_help = "Examples:
   lynceus landmarks ping 192.0.2.7 --active --as sofia >> rtt.csv          from a machine in Sofia
   lynceus landmarks ping 192.0.2.7 --active --landmarks landmarks.csv      from anywhere
@@ -32,7 +33,7 @@ pub(super) struct Options {
     #[arg(long)]
     active: bool,
     /// Name of this machine among the landmarks
-    #[arg(long = "as", value_name = "ID", required_unless_present = "landmarks")]
+    #[arg(long = "as", value_name = "ID")]
     own: Option<String>,
     /// Landmark file; those with an address of the target's kind are pinged too
     #[arg(long, value_name = "FILE")]
@@ -148,4 +149,27 @@ fn probe_log() -> ProbeLog {
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
     let state = state.unwrap_or_else(|| "/var/lib".into());
     ProbeLog::at(state.join("lynceus/probes.jsonl"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::Options;
+
+    #[test]
+    fn a_name_of_this_machine_or_a_landmark_file_is_needed() {
+        let command = || Options::augment_args(Command::new("ping"));
+        let refused = command().try_get_matches_from(["ping", "192.0.2.1"]);
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("--as") && said.contains("--landmarks"), "{said}");
+        for given in [
+            &["--as", "sofia"][..],
+            &["--landmarks", "x.csv"],
+            &["--as", "a", "--landmarks", "x"],
+        ] {
+            let arguments = ["ping", "192.0.2.1"].iter().chain(given);
+            assert!(command().try_get_matches_from(arguments).is_ok(), "{given:?}");
+        }
+    }
 }
