@@ -30,7 +30,7 @@ pub struct RawFrame<'a> {
 
 /// Why a capture cannot be read further. Everything before the offset was handed out.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: byte {offset}: {fault}")]
+#[error("{file}: {}{fault}", fault.place(*offset))]
 pub struct CaptureError {
     pub file: String,
     /// Where the faulty header or block begins, in the file after decompression.
@@ -41,6 +41,9 @@ pub struct CaptureError {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
+    /// Nothing was read.
+    #[error("{0}")]
+    Open(io::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("the file is empty")]
@@ -67,6 +70,16 @@ pub enum Fault {
     ByteOrder(u32),
     #[error("more than {0} interfaces in one section")]
     TooManyInterfaces(usize),
+}
+
+impl Fault {
+    /// Where in the file it is.
+    fn place(&self, offset: u64) -> String {
+        match self {
+            Self::Open(_) => String::new(),
+            _ => format!("byte {offset}: "),
+        }
+    }
 }
 
 /// Reader of one capture file.
@@ -124,7 +137,7 @@ impl CaptureReader {
     }
 
     fn start(name: String, input: io::Result<Input>) -> Result<Self, CaptureError> {
-        let opened = input.map_err(Fault::Io).and_then(|mut input| {
+        let opened = input.map_err(Fault::Open).and_then(|mut input| {
             let format = recognize(&mut input)?;
             Ok((input, format))
         });
