@@ -36,7 +36,8 @@ pub struct Options {
 /// The collector does not answer, or standard output cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let status = options.place.open()?.status()?;
-    output::lines(&report(&status, &options.zone.clock()))?;
+    let folder = options.place.is_folder().then(|| options.place.title());
+    output::lines(&report(&status, folder.as_deref(), &options.zone.clock()))?;
     let balanced = status
         .sensors
         .iter()
@@ -45,10 +46,11 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     Ok(if balanced { Outcome::Done } else { Outcome::Damaged })
 }
 
-fn report(status: &StatusView, clock: &Clock) -> Vec<Line> {
+/// `folder`: what is looked at, where no collector runs.
+fn report(status: &StatusView, folder: Option<&str>, clock: &Clock) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(collector) = &status.collector {
-        lines.extend(of_collector(collector, clock));
+        lines.extend(of_collector(collector, folder, clock));
         lines.push(Line::default());
     }
     let away: Vec<Line> = status
@@ -92,8 +94,20 @@ fn of_outliers(known: &v1::OutlierWarmth) -> Line {
     Line::toned(Tone::Quiet, "  outlier ").and(tone, text)
 }
 
-fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
-    let started = clock.date_time(Timestamp(collector.started));
+fn of_collector(collector: &v1::CollectorStatus, folder: Option<&str>, clock: &Clock) -> Vec<Line> {
+    let heading = match folder {
+        // When this process began to look is nobody's question.
+        Some(folder) => Line::toned(Tone::Heading, "results").and(Tone::Quiet, format!("  {folder}")),
+        None => Line::toned(Tone::Heading, "collector").and(
+            Tone::Quiet,
+            format!(
+                "  lynceus {}, up since {} {}",
+                collector.version,
+                clock.date_time(Timestamp(collector.started)),
+                clock.label()
+            ),
+        ),
+    };
     let behind = collector
         .accepted_position
         .saturating_sub(collector.applied_position);
@@ -101,14 +115,7 @@ fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
         .table_bytes
         .map_or_else(String::new, |bytes| format!(", tables {}", human::bytes(bytes)));
     let mut lines = vec![
-        Line::toned(Tone::Heading, "collector").and(
-            Tone::Quiet,
-            format!(
-                "  lynceus {}, up since {started} {}",
-                collector.version,
-                clock.label()
-            ),
-        ),
+        heading,
         Line::toned(Tone::Quiet, "  store   ").and(
             Tone::Plain,
             format!(
@@ -155,7 +162,10 @@ fn of_collector(collector: &v1::CollectorStatus, clock: &Clock) -> Vec<Line> {
         lines.push(Line::toned(Tone::Quiet, "  white   ").and(Tone::Plain, format!("list of {entries}")));
     }
     lines.extend(collector.feeds.iter().map(|feed| of_feed(feed, clock)));
-    lines.extend(of_modules(&collector.modules));
+    // Over a folder these are the modules of this process, which judged nothing.
+    if folder.is_none() {
+        lines.extend(of_modules(&collector.modules));
+    }
     lines.extend(collector.outliers.iter().map(of_outliers));
     if let Some(reason) = &collector.degraded {
         lines.push(Line::toned(
@@ -280,6 +290,30 @@ fn gaps(gaps: &[(Option<SensorId>, Gap)], total: u64, clock: &Clock) -> Vec<Line
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_not_called_a_collector_that_runs() {
+        let collector = v1::CollectorStatus {
+            modules: vec![v1::ModuleStatus {
+                name: "arp_scan".to_owned(),
+                state: "running".to_owned(),
+                ..v1::ModuleStatus::default()
+            }],
+            ..v1::CollectorStatus::default()
+        };
+        let said = |folder| -> String {
+            let lines = of_collector(&collector, folder, &Clock::utc());
+            lines.iter().map(|line| line.plain() + "\n").collect()
+        };
+        let kept = said(Some("results/"));
+        assert!(kept.starts_with("results  results/\n"), "{kept}");
+        assert!(!kept.contains("up since") && !kept.contains("modules"), "{kept}");
+        let live = said(None);
+        assert!(
+            live.contains("up since") && live.contains("1 of 1 at work"),
+            "{live}"
+        );
+    }
 
     #[test]
     fn a_baseline_says_how_warm_it_is_and_that_nothing_is_raised_yet() {
