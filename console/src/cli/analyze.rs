@@ -75,7 +75,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// Most memory for open flows; beyond it the flows nearest to their timeout end early
-    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "512M")]
+    #[arg(long, value_name = "SIZE", value_parser = size::memory, default_value = "512M")]
     max_memory: u64,
     /// No progress bar
     #[arg(long, short)]

@@ -37,7 +37,7 @@ pub struct Options {
     layer: Layer,
     /// Most memory for flows. When it is full, the flows nearest to their timeout end early; with --no-timeouts the
     /// program stops
-    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "2G")]
+    #[arg(long, value_name = "SIZE", value_parser = size::memory, default_value = "2G")]
     max_memory: u64,
     /// No progress bar
     #[arg(long, short)]

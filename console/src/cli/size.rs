@@ -28,9 +28,30 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is more than this machine can count"))
 }
 
+/// Less holds hardly a flow, and is a unit that was forgotten.
+const LEAST: u64 = 4 << 10;
+
+/// Memory for flows.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    match parse(text)? {
+        bytes if bytes < LEAST => Err(format!(
+            "`{text}` is less than 4K; is a unit missing, as in 512M?"
+        )),
+        bytes => Ok(bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{memory, parse};
+
+    #[test]
+    fn memory_for_flows_has_a_minimum() {
+        assert_eq!(memory("4K"), Ok(4096));
+        for text in ["0", "1", "512", "4095"] {
+            assert!(memory(text).unwrap_err().contains("less than 4K"), "{text}");
+        }
+    }
 
     #[test]
     fn as_people_write_them() {
