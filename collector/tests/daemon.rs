@@ -152,3 +152,19 @@ async fn what_is_refused_is_named_and_counted() {
     );
     daemon.terminate();
 }
+
+#[test]
+fn what_went_wrong_is_one_line() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lynceus-collector"))
+        .args(["--config", "/nonexistent/x.toml"])
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("lynceus-collector: ") && said.contains("/nonexistent/x.toml"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+}

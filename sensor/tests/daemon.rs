@@ -155,3 +155,19 @@ fn frame(port: u16) -> [u8; 43] {
     frame[36..40].copy_from_slice(&[0, 9, 0, 9]);
     frame
 }
+
+#[test]
+fn what_went_wrong_is_one_line() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lynceus-sensor"))
+        .args(["--config", "/nonexistent/x.toml"])
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("lynceus-sensor: ") && said.contains("/nonexistent/x.toml"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
