@@ -216,6 +216,8 @@ fn uri(address: &str, certificates: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches as _;
+
     use super::*;
 
     #[test]
@@ -232,5 +234,26 @@ mod tests {
             assert_eq!(uri(address, false), expected);
         }
         assert_eq!(uri("127.0.0.1:7443", true), "https://127.0.0.1:7443");
+    }
+
+    #[test]
+    fn a_collector_that_is_away_is_named_with_a_way_out() {
+        let command = || Address::augment_args(clap::Command::new("blocked"));
+        let matches = command().get_matches_from(["blocked", "--connect", "127.0.0.1:1"]);
+        let address = Address::from_arg_matches(&matches).unwrap();
+        let away = address.explain(&tonic::Status::unavailable("connection refused"));
+        let said = away.to_string();
+        assert!(
+            said.starts_with("collector 127.0.0.1:1: connection refused; start lynceus-collector"),
+            "{said}"
+        );
+        let refused = address.explain(&tonic::Status::permission_denied("blocking is off"));
+        assert_eq!(refused.to_string(), "collector 127.0.0.1:1: blocking is off");
+        // A result folder cannot block.
+        assert!(
+            command()
+                .try_get_matches_from(["blocked", "--from", "results/"])
+                .is_err()
+        );
     }
 }
