@@ -1,7 +1,10 @@
 //! Which application protocol the first payload of a flow shows: by content, only where the content is certain.
 
+use std::sync::LazyLock;
+
 use lynceus_model::app::AppEvent;
 use lynceus_model::flow::Service;
+use memchr::memmem::Finder;
 
 use super::{TCP, http};
 
@@ -68,6 +71,25 @@ fn stream(bytes: &[u8]) -> Option<Service> {
     })
 }
 
+/// What lines and messages are searched for. Making a searcher costs more than a search.
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    smtp: Finder::new(b"SMTP"),
+    ftp: Finder::new(b"FTP"),
+    irc: Finder::new(b" :"),
+    sip: [Finder::new(b" SIP:"), Finder::new(b" SIP/2.0")],
+    http: Finder::new(b" HTTP/1."),
+    dht: [b"1:y1:q", b"1:y1:r", b"1:y1:e"].map(|kind| Finder::new(kind)),
+});
+
+struct Words {
+    smtp: Finder<'static>,
+    ftp: Finder<'static>,
+    irc: Finder<'static>,
+    sip: [Finder<'static>; 2],
+    http: Finder<'static>,
+    dht: [Finder<'static>; 3],
+}
+
 fn is_rdp(rest: &[u8], negotiation: u8) -> bool {
     rest.starts_with(b"Cookie: mstshash=") || matches!(*rest, [kind, _, 8, 0, ..] if kind == negotiation)
 }
@@ -76,9 +98,10 @@ fn is_rdp(rest: &[u8], negotiation: u8) -> bool {
 fn lines(bytes: &[u8]) -> Option<Service> {
     let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
     let line = bytes[..end].to_ascii_uppercase();
-    let holds = |words: &[u8]| memchr::memmem::find(&line, words).is_some();
-    if line.starts_with(b"220") && (holds(b"SMTP") || holds(b"FTP")) {
-        return Some(if holds(b"SMTP") {
+    let words = &*WORDS;
+    let holds = |word: &Finder<'_>| word.find(&line).is_some();
+    if line.starts_with(b"220") && (holds(&words.smtp) || holds(&words.ftp)) {
+        return Some(if holds(&words.smtp) {
             Service::Smtp
         } else {
             Service::Ftp
@@ -87,12 +110,12 @@ fn lines(bytes: &[u8]) -> Option<Service> {
     let begins = |words: &[u8]| line.starts_with(words);
     if begins(b"EHLO ") || begins(b"HELO ") {
         Some(Service::Smtp)
-    } else if begins(b"NICK ") || begins(b"CAP LS") || begins(b"USER ") && holds(b" :") {
+    } else if begins(b"NICK ") || begins(b"CAP LS") || begins(b"USER ") && holds(&words.irc) {
         Some(Service::Irc)
-    } else if holds(b" SIP:") && holds(b" SIP/2.0") || begins(b"SIP/2.0 ") {
+    } else if words.sip.iter().all(holds) || begins(b"SIP/2.0 ") {
         Some(Service::Sip)
     } else if begins(b"HTTP/1.")
-        || holds(b" HTTP/1.")
+        || holds(&words.http)
         || end == bytes.len() && http::may_be_head(bytes) == Some(true)
     {
         // Of a long target only the beginning may be here.
@@ -128,9 +151,7 @@ fn datagram(bytes: &[u8]) -> Option<Service> {
 
 /// A message of BEP 5 says which kind it is: query, response, error.
 fn is_dht(bytes: &[u8]) -> bool {
-    [b"1:y1:q".as_slice(), b"1:y1:r", b"1:y1:e"]
-        .iter()
-        .any(|kind| memchr::memmem::find(bytes, kind).is_some())
+    WORDS.dht.iter().any(|kind| kind.find(bytes).is_some())
 }
 
 #[cfg(test)]
