@@ -1,6 +1,6 @@
 //! The short form of a dossier that stands with evidence, alerts and flows.
 //!
-//! Made of the program's tables alone, in about a microsecond: nobody waits for it, and the same address gives the same words.
+//! Made of the program's tables alone, in less than a microsecond: nobody waits for it, and the same address gives the same words.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ impl Short {
                 organization: None,
             };
         };
-        let found = tables.find(ip);
+        let found = tables.find_owner(ip);
         let (dbip, iptoasn) = (
             found.dbip.map(|(code, _)| code),
             found.iptoasn.map(|(code, _)| code),

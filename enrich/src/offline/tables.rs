@@ -47,6 +47,13 @@ pub struct Offline<'a> {
     pub damaged: bool,
 }
 
+impl Offline<'_> {
+    /// Tables have leftovers of blocks that nobody routes; none of them is about the host at hand.
+    fn is_in_tables(&self) -> bool {
+        self.special.is_none_or(|special| special.global)
+    }
+}
+
 /// Up to three IANA names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Zones(u32);
@@ -133,6 +140,23 @@ impl Tables {
     /// Everything the tables say of an address.
     #[must_use]
     pub fn find(&self, ip: IpAddr) -> Offline<'_> {
+        let mut offline = self.owner(ip);
+        if offline.is_in_tables() {
+            offline.place = known(self.places.find(offline.ip), &mut offline.damaged);
+            offline.zones = offline
+                .place
+                .map_or_else(Zones::default, |place| self.zones_of(place));
+        }
+        self.count(offline)
+    }
+
+    /// The same without place and zones, which are most of the work.
+    #[must_use]
+    pub fn find_owner(&self, ip: IpAddr) -> Offline<'_> {
+        self.count(self.owner(ip))
+    }
+
+    fn owner(&self, ip: IpAddr) -> Offline<'_> {
         let ip = ip.to_canonical();
         let mut offline = Offline {
             ip,
@@ -145,18 +169,16 @@ impl Tables {
             damaged: false,
         };
         offline.special = special(ip).filter(|special| special.category != super::special::Category::Public);
-        if offline.special.is_some_and(|special| !special.global) {
-            // Tables have leftovers of such blocks; none of them is about the host at hand.
-            return offline;
+        if offline.is_in_tables() {
+            let damaged = &mut offline.damaged;
+            offline.system = known(self.systems.find(ip), damaged);
+            offline.iptoasn = known(self.iptoasn.find(ip), damaged);
+            offline.dbip = known(self.dbip.find(ip), damaged);
         }
-        let damaged = &mut offline.damaged;
-        offline.system = known(self.systems.find(ip), damaged);
-        offline.iptoasn = known(self.iptoasn.find(ip), damaged);
-        offline.dbip = known(self.dbip.find(ip), damaged);
-        offline.place = known(self.places.find(ip), damaged);
-        offline.zones = offline
-            .place
-            .map_or_else(Zones::default, |place| self.zones_of(place));
+        offline
+    }
+
+    fn count<'a>(&self, offline: Offline<'a>) -> Offline<'a> {
         if offline.damaged {
             self.damaged.fetch_add(1, Ordering::Relaxed);
         }
