@@ -146,6 +146,10 @@ impl Knowledge for Facts {
         })
     }
 
+    fn system_number(&self, ip: IpAddr) -> Option<u32> {
+        Some(Tables::embedded().ok()?.find_system(ip)?.number)
+    }
+
     /// By the program's tables; where they do not agree, DB-IP's word.
     fn country(&self, ip: IpAddr) -> Option<String> {
         Short::of(ip).country.map(|country| country.text().to_owned())
@@ -176,14 +180,14 @@ impl Knowledge for Facts {
             Indicator::Ip(ip) => feeds.ip(ip),
             Indicator::Domain(name) => feeds.domain(name),
             Indicator::Url(url) => feeds.exact(Kind::Url, url),
-            Indicator::AutonomousSystem(number) => feeds.exact(Kind::AutonomousSystem, &number.to_string()),
+            Indicator::AutonomousSystem(number) => feeds.autonomous_system(number),
             Indicator::Ja3(hash) => feeds.exact(Kind::Ja3, hash),
             Indicator::Ja3s(hash) => feeds.exact(Kind::Ja3s, hash),
             Indicator::Ja4(fingerprint) => feeds.exact(Kind::Ja4, fingerprint),
             Indicator::Certificate(hash) => feeds.exact(Kind::Certificate, hash),
             Indicator::File(hash) => feeds.exact(Kind::File, hash),
             Indicator::Jarm(hash) => feeds.exact(Kind::Jarm, hash),
-            Indicator::TorExit(ip) => tor_exit(&feeds, ip),
+            Indicator::TorExit(ip) => feeds.tor_exit(ip),
         };
         let from_feeds = hits.map(|hits| hits.into_iter().map(listing).collect::<Vec<_>>());
         let asked = self.lookups.get().and_then(|lookups| lookups.listed(indicator));
@@ -192,10 +196,6 @@ impl Knowledge for Facts {
             (feeds, asked) => Some(feeds.into_iter().chain(asked).flatten().collect()),
         }
     }
-}
-
-fn tor_exit(feeds: &Feeds, ip: IpAddr) -> Option<Vec<Hit>> {
-    feeds.exact(Kind::TorExit, &ip.to_string())
 }
 
 fn listing(hit: Hit) -> Listing {

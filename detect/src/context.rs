@@ -67,6 +67,11 @@ pub trait Knowledge: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Its number alone.
+    fn system_number(&self, ip: IpAddr) -> Option<u32> {
+        Some(self.autonomous_system(ip)?.number)
+    }
+
     /// Country of the address, two letters.
     fn country(&self, _ip: IpAddr) -> Option<String> {
         None

@@ -10,6 +10,7 @@ mod csv;
 mod json;
 mod plain;
 
+use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ impl Feeds {
     /// Feeds that list the address itself or a network that contains it. `None`: no feed with addresses is loaded.
     #[must_use]
     pub fn ip(&self, ip: IpAddr) -> Option<Vec<Hit>> {
-        let key = Key::ip(Kind::Ip, ip);
+        let key = LazyCell::new(|| Key::ip(Kind::Ip, ip));
         self.ask(&[Kind::Ip, Kind::Network], |feed, hits| {
             feed.collect(&key, None, hits);
             let networks = feed.index.networks(ip);
@@ -82,9 +83,9 @@ impl Feeds {
     /// Feeds that list the domain or one above it.
     #[must_use]
     pub fn domain(&self, domain: &str) -> Option<Vec<Hit>> {
-        let key = Key::new(Kind::Domain, domain);
+        let key = LazyCell::new(|| Key::new(Kind::Domain, domain));
         self.ask(&[Kind::Domain], |feed, hits| {
-            let Some(key) = &key else { return };
+            let Some(key) = &*key else { return };
             feed.collect(key, None, hits);
             let name = std::str::from_utf8(&key.bytes).unwrap_or_default();
             for (dot, _) in name.match_indices('.') {
@@ -104,9 +105,26 @@ impl Feeds {
     /// Feeds that list exactly this.
     #[must_use]
     pub fn exact(&self, kind: Kind, text: &str) -> Option<Vec<Hit>> {
-        let key = Key::new(kind, text);
+        self.exactly(kind, || Key::new(kind, text))
+    }
+
+    /// Feeds that list the number of an autonomous system.
+    #[must_use]
+    pub fn autonomous_system(&self, number: u32) -> Option<Vec<Hit>> {
+        self.exactly(Kind::AutonomousSystem, || Some(Key::autonomous_system(number)))
+    }
+
+    /// Feeds that list the address as an exit of Tor.
+    #[must_use]
+    pub fn tor_exit(&self, ip: IpAddr) -> Option<Vec<Hit>> {
+        self.exactly(Kind::TorExit, || Some(Key::ip(Kind::TorExit, ip)))
+    }
+
+    /// The key is made only where a feed could list it.
+    fn exactly(&self, kind: Kind, key: impl FnOnce() -> Option<Key>) -> Option<Vec<Hit>> {
+        let key = LazyCell::new(key);
         self.ask(&[kind], |feed, hits| {
-            if let Some(key) = &key {
+            if let Some(key) = &*key {
                 feed.collect(key, None, hits);
             }
         })

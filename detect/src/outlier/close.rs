@@ -71,11 +71,7 @@ impl Outlier {
         Values::of(
             profile,
             &Extras {
-                dst_asns: count(
-                    hosts
-                        .keys()
-                        .filter_map(|ip| Some(knowledge.autonomous_system(*ip)?.number)),
-                ),
+                dst_asns: count(hosts.keys().filter_map(|ip| knowledge.system_number(*ip))),
                 dst_countries: count(hosts.keys().filter_map(|ip| knowledge.country(*ip))),
                 new_peers: Extras::new_peers(profile, earlier),
                 dns_name_entropy: open.and_then(Open::name_entropy),
@@ -110,8 +106,8 @@ impl Outlier {
             if let Some(country) = self.context.knowledge.country(ip) {
                 *countries.entry(country).or_default() += flows;
             }
-            if let Some(system) = self.context.knowledge.autonomous_system(ip) {
-                *systems.entry(system.number).or_default() += flows;
+            if let Some(system) = self.context.knowledge.system_number(ip) {
+                *systems.entry(system).or_default() += flows;
             }
         }
         for system in most(systems) {
