@@ -24,14 +24,24 @@ pub(crate) fn is_own(name: &str) -> bool {
 
 /// Shannon entropy in bits per character; 0 for an empty text.
 pub(crate) fn entropy(text: &str) -> f64 {
+    if text.is_ascii() {
+        // Nearly every name, without a map.
+        let mut counts = [0_u32; 128];
+        text.bytes().for_each(|byte| counts[usize::from(byte)] += 1);
+        return entropy_of(counts.into_iter().filter(|count| *count > 0));
+    }
     let mut counts = std::collections::BTreeMap::<char, u32>::new();
     for character in text.chars() {
         *counts.entry(character).or_default() += 1;
     }
-    let all = f64::from(counts.values().sum::<u32>());
+    entropy_of(counts.values().copied())
+}
+
+/// Of how often each thing comes; the order of things is the order in which shares are added up.
+fn entropy_of(counts: impl Iterator<Item = u32> + Clone) -> f64 {
+    let all = f64::from(counts.clone().sum::<u32>());
     counts
-        .values()
-        .map(|count| f64::from(*count) / all)
+        .map(|count| f64::from(count) / all)
         .map(|share| -share * share.log2())
         .sum::<f64>()
         .max(0.0)
