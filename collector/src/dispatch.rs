@@ -344,6 +344,9 @@ impl Dispatch {
 
     /// Tells whoever watches what is in the tables now.
     fn tell(&self, effects: Effects) {
+        if !self.shared.is_watched() {
+            return;
+        }
         for evidence in effects.evidence.into_iter().chain(effects.grown) {
             self.shared
                 .tell(v1::watch_response::Change::Evidence(peers::evidence_to_wire(

@@ -161,6 +161,12 @@ impl Shared {
         self.watchers.subscribe()
     }
 
+    /// Whoever begins to watch after this reads the tables first.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watchers.receiver_count() > 0
+    }
+
     pub fn tell(&self, change: v1::watch_response::Change) {
         // Nobody watching is not an error.
         let _ = self.watchers.send(v1::WatchResponse { change: Some(change) });
