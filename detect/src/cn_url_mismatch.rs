@@ -51,7 +51,7 @@ impl CnUrlMismatch {
         let same_owner = words(&owner)
             .chain(words(system.as_deref().unwrap_or_default()))
             .any(|word| label.contains(word.as_str()));
-        (!same_owner).then(|| (asked, shown(common)))
+        (!same_owner).then(|| (asked.into_owned(), shown(common)))
     }
 }
 

@@ -88,9 +88,9 @@ impl Detector for DgaNxdomains {
             let AppEvent::Dns(dns) = &record.event else {
                 continue;
             };
-            if exists(dns)
-                && let Some(domains) = self.failed.detail(window, &())
+            if let Some(domains) = self.failed.detail(window, &())
                 && domains.exist.len() < MAX_EXISTING
+                && exists(dns)
             {
                 let mut hasher = std::hash::DefaultHasher::new();
                 registrable(&dns.name).hash(&mut hasher);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lynceus_model::address::is_target;
-use lynceus_model::app::{AppEvent, Dns};
+use lynceus_model::app::{AppEvent, AppRecord, Dns};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::profile::ProfileDelta;
 use lynceus_model::time::Timestamp;
@@ -64,6 +64,14 @@ struct Name {
     addresses: BTreeSet<IpAddr>,
 }
 
+impl Name {
+    fn add(&mut self, record: &AppRecord, dns: &Dns) {
+        self.tally.add(record.time, record.time, record.community_id);
+        let room = MAX_ADDRESSES.saturating_sub(self.addresses.len());
+        self.addresses.extend(addresses(dns).take(room));
+    }
+}
+
 /// Names of a window that are looked at, and addresses of a name.
 const MAX_NAMES: usize = 1_024;
 const MAX_ADDRESSES: usize = 64;
@@ -109,11 +117,10 @@ impl DnsWithoutConnection {
                 continue;
             }
             let names = self.windows.of(window);
-            if names.len() < MAX_NAMES || names.contains_key(&dns.name) {
-                let name = names.entry(dns.name.clone()).or_default();
-                name.tally.add(record.time, record.time, record.community_id);
-                let room = MAX_ADDRESSES.saturating_sub(name.addresses.len());
-                name.addresses.extend(addresses(dns).take(room));
+            if let Some(name) = names.get_mut(&dns.name) {
+                name.add(record, dns);
+            } else if names.len() < MAX_NAMES {
+                names.entry(dns.name.clone()).or_default().add(record, dns);
             } else {
                 self.windows.refuse();
             }
@@ -140,6 +147,9 @@ impl DnsWithoutConnection {
 /// A question for an address that a program asks in order to connect.
 fn is_judged(dns: &Dns) -> bool {
     const ADDRESS: [u16; 2] = [1, 28];
+    if !dns.response || dns.multicast || dns.rcode != 0 || !ADDRESS.contains(&dns.query_type) {
+        return false;
+    }
     let name = dns.name.as_str();
     let other = [".arpa", ".local", ".cymru.com"]
         .iter()
@@ -147,7 +157,7 @@ fn is_judged(dns: &Dns) -> bool {
         || !name.contains('.')
         || name.contains('*')
         || name.starts_with("wpad.");
-    dns.response && !dns.multicast && dns.rcode == 0 && ADDRESS.contains(&dns.query_type) && !other
+    !other
 }
 
 impl Detector for DnsWithoutConnection {

@@ -177,7 +177,7 @@ impl IncompatibleCn {
                 let own =
                     claimed.domains.contains(&registrable(&name)) || covers(certificate, &name) == Some(true);
                 // An address is no name that a certificate could be compared with.
-                (!own && name.parse::<IpAddr>().is_err()).then_some(name)
+                (!own && name.parse::<IpAddr>().is_err()).then(|| name.into_owned())
             }
             // Without a name only the address can tell, and only if somebody knows whose it is.
             None => system.map(|_| String::new()),

@@ -87,7 +87,7 @@ fn url(host: Option<&str>, server: IpAddr, port: u16, uri: &str) -> String {
     if uri.starts_with("http://") {
         return uri.to_owned();
     }
-    let name = host.map(host_name).unwrap_or_else(|| server.to_string());
+    let name = host.map_or_else(|| server.to_string(), |host| host_name(host).into_owned());
     let name = if name.contains(':') {
         format!("[{name}]")
     } else {

@@ -1,5 +1,7 @@
 //! Names as they stand in traffic: registrable domains, randomness, and text that is safe to show.
 
+use std::borrow::Cow;
+
 /// The registrable domain (public suffix and one label more): `example.co.uk` of `www.example.co.uk`. A name that has
 /// none (a suffix alone, a single label) stands for itself.
 pub(crate) fn registrable(name: &str) -> &str {
@@ -14,12 +16,13 @@ pub(crate) fn is_public(name: &str) -> bool {
 
 /// Names that are not of the public DNS: `.local` (RFC 6762), reverse look-ups, `localhost`, single labels.
 pub(crate) fn is_own(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    !name.contains('.')
-        || matches!(
-            last,
-            "local" | "arpa" | "localhost" | "localdomain" | "internal" | "lan"
-        )
+    let Some(dot) = name.bytes().rposition(|byte| byte == b'.') else {
+        return true;
+    };
+    matches!(
+        &name[dot + 1..],
+        "local" | "arpa" | "localhost" | "localdomain" | "internal" | "lan"
+    )
 }
 
 /// Shannon entropy in bits per character; 0 for an empty text.
@@ -81,8 +84,8 @@ const fn visible(character: char) -> char {
 }
 
 /// Host of a `Host` header or URI authority: lower case, without port.
-pub(crate) fn host_name(host: &str) -> String {
-    let host = host.trim().to_ascii_lowercase();
+pub(crate) fn host_name(host: &str) -> Cow<'_, str> {
+    let host = host.trim();
     let name = match host.strip_prefix('[') {
         // An IPv6 address in brackets.
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -90,10 +93,15 @@ pub(crate) fn host_name(host: &str) -> String {
             Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 name
             }
-            _ => &host,
+            _ => host,
         },
     };
-    name.strip_suffix('.').unwrap_or(name).to_owned()
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// `name` is `domain` or below it.

@@ -1,5 +1,6 @@
 //! Domains that were registered a short time ago.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ impl Detector for YoungDomain {
     fn inspect(&mut self, update: &ProfileUpdate<'_>, _: &History<'_>) -> Vec<Evidence> {
         let window = update.profile.window;
         for record in update.apps {
-            let Some((name, addresses)) = name_and_addresses(record) else {
+            let Some(name) = name_of(record) else {
                 continue;
             };
             if is_own(&name) {
@@ -88,7 +89,7 @@ impl Detector for YoungDomain {
             {
                 tally.detail.days = days;
                 let room = MAX_ADDRESSES.saturating_sub(tally.detail.addresses.len());
-                tally.detail.addresses.extend(addresses.into_iter().take(room));
+                tally.detail.addresses.extend(addresses_of(record).take(room));
             }
         }
         let limit = self.config.max_days;
@@ -100,24 +101,26 @@ impl Detector for YoungDomain {
     }
 }
 
-fn name_and_addresses(record: &AppRecord) -> Option<(String, Vec<IpAddr>)> {
+fn name_of(record: &AppRecord) -> Option<Cow<'_, str>> {
     match &record.event {
-        AppEvent::Dns(dns) if !dns.multicast && dns.response => {
-            let addresses = dns.answers.iter().filter_map(|answer| match answer.data {
-                DnsData::Address(ip) => Some(ip),
-                _ => None,
-            });
-            Some((dns.name.clone(), addresses.collect()))
-        }
-        AppEvent::HttpRequest(request) => {
-            Some((host_name(request.host.as_ref()?), vec![record.tuple.responder.ip]))
-        }
-        AppEvent::TlsClient(hello) => Some((
-            host_name(hello.server_name.as_ref()?),
-            vec![record.tuple.responder.ip],
-        )),
+        AppEvent::Dns(dns) if !dns.multicast && dns.response => Some(Cow::Borrowed(&dns.name)),
+        AppEvent::HttpRequest(request) => Some(host_name(request.host.as_ref()?)),
+        AppEvent::TlsClient(hello) => Some(host_name(hello.server_name.as_ref()?)),
         _ => None,
     }
+}
+
+/// Where its name leads: what the answer says, or the server that was asked by it.
+fn addresses_of(record: &AppRecord) -> impl Iterator<Item = IpAddr> {
+    let (answers, server) = match &record.event {
+        AppEvent::Dns(dns) => (&dns.answers[..], None),
+        _ => (&[][..], Some(record.tuple.responder.ip)),
+    };
+    let answers = answers.iter().filter_map(|answer| match answer.data {
+        DnsData::Address(ip) => Some(ip),
+        _ => None,
+    });
+    answers.chain(server)
 }
 
 fn describe(update: &ProfileUpdate<'_>, domain: &str, tally: &Tally<Seen>, limit: u32) -> Vec<Evidence> {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::app::{AppEvent, AppRecord, DnsData};
+use crate::seeded::Seeded;
 
 /// The last names of each address. Bounded: two generations, the older one goes when the younger is full, so what is
 /// used stays.
 #[derive(Clone, Debug)]
 pub struct Names {
-    young: HashMap<IpAddr, Vec<String>>,
-    old: HashMap<IpAddr, Vec<String>>,
+    young: HashMap<IpAddr, Vec<String>, Seeded>,
+    old: HashMap<IpAddr, Vec<String>, Seeded>,
     limit: usize,
 }
 
@@ -29,8 +30,8 @@ impl Names {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             limit: limit.max(1),
         }
     }
