@@ -81,11 +81,12 @@ fn alpn_ends(name: &[u8]) -> String {
 }
 
 fn list(numbers: impl IntoIterator<Item = u16>) -> String {
-    let mut text = String::new();
-    for (index, number) in numbers.into_iter().enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}{number:04x}");
+    let mut text = String::with_capacity(128);
+    for number in numbers {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        super::push_hex(&mut text, &number.to_be_bytes());
     }
     text
 }
