@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lynceus_model::app::{AppEvent, AppRecord, DnsData};
+use lynceus_model::app::{AppEvent, AppRecord, Dns, DnsData};
 use lynceus_model::flow::{CommunityId, ConnState, Flow};
 use lynceus_model::time::Timestamp;
 
@@ -97,6 +97,9 @@ pub fn names(messages: &[AppRecord]) -> HashMap<IpAddr, String> {
         let AppEvent::Dns(dns) = &record.event else {
             continue;
         };
+        if !names_its_addresses(dns) {
+            continue;
+        }
         for answer in &dns.answers {
             if let DnsData::Address(ip) = answer.data {
                 names.insert(ip, human::printable(&dns.name, MAX_NAME));
@@ -104,6 +107,16 @@ pub fn names(messages: &[AppRecord]) -> HashMap<IpAddr, String> {
         }
     }
     names
+}
+
+/// Whether the addresses in the answer are those of its name. An mDNS message says much at once and is named by its first
+/// record, often an instance of a service; the addresses beside it are those of the host that offers it.
+fn names_its_addresses(dns: &Dns) -> bool {
+    const A: u16 = 1;
+    const AAAA: u16 = 28;
+    // `_service._proto` (RFC 6763): a service runs on a host, it is none.
+    let of_service = || dns.name.split('.').any(|label| matches!(label, "_tcp" | "_udp"));
+    (!dns.multicast || matches!(dns.query_type, A | AAAA)) && !of_service()
 }
 
 /// What the messages of one flow say, a short sentence each.
@@ -229,7 +242,7 @@ fn arp_entry(profile: IpAddr, record: &AppRecord, arp: &lynceus_model::app::Arp)
 mod tests {
     use super::*;
     use crate::examples::{flow, message};
-    use lynceus_model::app::{Arp, Discovery, Dns, DnsAnswer, TlsClient};
+    use lynceus_model::app::{Arp, Discovery, DnsAnswer, TlsClient};
 
     #[test]
     fn a_name_learned_from_dns_stands_at_the_later_flow() {
@@ -268,6 +281,36 @@ mod tests {
             ["offers TLS 1.3 to www.example.com, JA4 t13d1516h2_8daaf6152771_02713d6af862"]
         );
         assert_eq!((entries[1].sent, entries[1].received), (480, 6400));
+    }
+
+    #[test]
+    fn a_service_announced_by_mdns_names_no_host() {
+        const SRV: u16 = 33;
+        let group = flow(10, "10.0.0.5", "224.0.0.251", 5353, 17, ConnState::S0);
+        let host: IpAddr = "10.0.0.5".parse().unwrap();
+        let said = |name: &str, query_type| {
+            let announced = Dns {
+                response: true,
+                multicast: true,
+                name: name.into(),
+                query_type,
+                answers: vec![DnsAnswer {
+                    record_type: 1,
+                    ttl: 120,
+                    data: DnsData::Address(host),
+                }],
+                ..Dns::default()
+            };
+            names(&[message(&group, false, AppEvent::Dns(announced))])
+        };
+        let instance = "pi\\032[b8:27:eb:00:00:01]._workstation._tcp.local";
+        for query_type in [SRV, 1] {
+            assert_eq!(said(instance, query_type), HashMap::new());
+        }
+        // The first record is of another owner than the address.
+        assert_eq!(said("5.0.0.10.in-addr.arpa", 12), HashMap::new());
+        assert_eq!(said("pi.local", 1)[&host], "pi.local");
+        assert_eq!(said("pi.local", 28)[&host], "pi.local");
     }
 
     #[test]
