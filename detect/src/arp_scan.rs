@@ -201,18 +201,19 @@ impl ArpScan {
         let (description, text) = if source.is_ipv6() {
             (
                 format!(
-                    "Neighbour discovery scan: {source} asked for {count} addresses within {seconds} seconds that nobody has."
+                    "Neighbour discovery scan: {source} asked for at least {count} addresses within {seconds} seconds \
+                     that nobody has."
                 ),
                 format!(
-                    "{count} different addresses were asked for by neighbour discovery within {seconds} seconds, and no \
+                    "At least {count} different addresses were asked for by neighbour discovery within {seconds} seconds, and no \
                      answer was seen. What a router asks for is left out, where it says that it is one."
                 ),
             )
         } else {
             (
-                format!("ARP scan: {source} asked for {count} addresses within {seconds} seconds."),
+                format!("ARP scan: {source} asked for at least {count} addresses within {seconds} seconds."),
                 format!(
-                    "{count} different addresses were asked for by ARP within {seconds} seconds. \
+                    "At least {count} different addresses were asked for by ARP within {seconds} seconds. \
                      ARP is no flow, so there are no flow ids."
                 ),
             )

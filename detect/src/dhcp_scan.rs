@@ -154,7 +154,7 @@ fn describe(
         threat_level: ThreatLevel::Medium,
         confidence: Confidence::new(0.8),
         description: format!(
-            "DHCP scan: the client {mac} asked for, or said it has, {size} different addresses."
+            "DHCP scan: the client {mac} asked for, or said it has, at least {size} different addresses."
         ),
         explanation: Explanation {
             features: vec![
@@ -162,7 +162,7 @@ fn describe(
                 feature("time", last.since(first).as_secs_f64(), "seconds"),
             ],
             text: format!(
-                "One network card named {size} different addresses to DHCP servers in this window. A client usually asks for \
+                "One network card named at least {size} different addresses to DHCP servers in this window. A client usually asks for \
                  the address it had before, and then for the one it is offered."
             ),
         },

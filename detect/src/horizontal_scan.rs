@@ -149,15 +149,15 @@ impl HorizontalScan {
         });
         let profile = update.profile;
         let (name, source) = (protocol_name(protocol), profile.window.profile);
-        let (hosts, packets, at_least) = (reached.targets, reached.packets, reached.at_least());
+        let (hosts, packets) = (reached.targets, reached.packets);
         Evidence {
             dst_port: Some(port),
             protocol: Some(protocol),
             threat_level: ThreatLevel::High,
             confidence: reached.confidence(),
             description: format!(
-                "Horizontal port scan of port {port}/{name}: {source} tried {at_least}{hosts} hosts that did not answer, \
-                 {packets} packets."
+                "Horizontal port scan of port {port}/{name}: {source} tried at least {hosts} hosts that did not answer, \
+                 with at least {packets} packets."
             ),
             explanation: Explanation {
                 features: vec![
@@ -173,7 +173,7 @@ impl HorizontalScan {
                     feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
                 ],
                 text: format!(
-                    "{hosts} different hosts were tried on {port}/{name} without a connection coming about; \
+                    "At least {hosts} different hosts were tried on {port}/{name} without a connection coming about; \
                      {} {answers:.0} hosts answered on that port in the whole window.",
                     estimate(profile)
                 ),

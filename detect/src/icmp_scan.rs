@@ -162,7 +162,7 @@ impl IcmpScan {
             protocol: rows.first().map(|(key, _)| key.protocol),
             threat_level: ThreatLevel::Medium,
             confidence: Confidence::new(size.saturating_sub(self.config.step) as f64 / sure),
-            description: format!("ICMP {what} scan: {source} sent an {request} to {size} hosts.")
+            description: format!("ICMP {what} scan: {source} sent an {request} to at least {size} hosts.")
                 .replace("an timestamp", "a timestamp"),
             explanation: Explanation {
                 features: vec![
@@ -172,7 +172,7 @@ impl IcmpScan {
                     feature("packets sent", packets as f64, "packets"),
                 ],
                 text: format!(
-                    "{size} different hosts got an ICMP {request} in this window; sure at {} hosts.",
+                    "At least {size} different hosts got an ICMP {request} in this window; sure at {} hosts.",
                     self.config.full
                 ),
             },

@@ -22,14 +22,11 @@ pub(crate) struct Group<'a> {
     rows: Vec<(&'a TupleKey, &'a Attempt)>,
     /// Distinct targets, estimated where the profile is truncated.
     pub(crate) targets: f64,
-    estimated: bool,
 }
 
-/// A group as it stood when it reached a size.
+/// A group as it stood when it reached a size. It may have grown since, or grow: whoever tells its numbers says "at least".
 pub(crate) struct Reached {
     pub(crate) targets: u64,
-    /// The number is a lower bound; the profile could not keep all targets.
-    pub(crate) estimated: bool,
     pub(crate) packets: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
@@ -169,7 +166,6 @@ pub(crate) fn group_by<K: Ord>(
         let group = groups.entry(part(key)).or_insert_with(|| Group {
             rows: Vec::new(),
             targets: 0.0,
-            estimated: attempts.truncated(),
         });
         group.rows.push((key, attempt));
     }
@@ -195,7 +191,6 @@ impl Group<'_> {
         let rows = &self.rows[..size.min(self.rows.len())];
         Reached {
             targets: size as u64,
-            estimated: self.estimated,
             packets: rows.iter().map(|(_, attempt)| attempt.earliest.packets).sum(),
             first: rows
                 .first()
@@ -216,10 +211,6 @@ impl Reached {
             1..=10 => self.packets as f64 / 10.0,
             _ => 1.0,
         })
-    }
-
-    pub(crate) const fn at_least(&self) -> &'static str {
-        if self.estimated { "at least " } else { "" }
     }
 }
 

@@ -120,15 +120,15 @@ impl VerticalScan {
         });
         let profile = update.profile;
         let (name, source) = (protocol_name(protocol), profile.window.profile);
-        let (ports, packets, at_least) = (reached.targets, reached.packets, reached.at_least());
+        let (ports, packets) = (reached.targets, reached.packets);
         Evidence {
             victim: Some(victim),
             protocol: Some(protocol),
             threat_level: ThreatLevel::High,
             confidence: reached.confidence(),
             description: format!(
-                "Vertical port scan of {victim}: {source} tried {at_least}{ports} {name} ports that did not answer, \
-                 {packets} packets."
+                "Vertical port scan of {victim}: {source} tried at least {ports} {name} ports that did not \
+                 answer, with at least {packets} packets."
             ),
             explanation: Explanation {
                 features: vec![
@@ -144,7 +144,7 @@ impl VerticalScan {
                     feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
                 ],
                 text: format!(
-                    "{ports} different {name} ports of {victim} were tried without a connection coming about; \
+                    "At least {ports} different {name} ports of {victim} were tried without a connection coming about; \
                      {} {answers:.0} ports of that host answered in the whole window.",
                     estimate(profile)
                 ),
