@@ -14,6 +14,7 @@ use lynceus_model::flow::{FlowUpdate, Service};
 use lynceus_model::seeded::Seeded;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{Stage, WindowId};
+use lynceus_model::words::plural;
 use serde::{Deserialize, Serialize};
 
 use self::channel::{Channel, Channels, Key, Said, Waiting};
@@ -295,13 +296,13 @@ fn description(update: &ProfileUpdate<'_>, key: Key, channel: &Channel, score: &
         failed => format!(", {failed} of them not answered"),
     };
     format!(
-        "Beaconing: {} calls {} port {}/{} about every {}: {at_least}{} flows{answers}.",
+        "Beaconing: {} calls {} port {}/{} about every {}: {at_least}{}{answers}.",
         key.client,
         key.server,
         key.port,
         protocol_name(key.protocol),
         time(score.gap),
-        channel.flows,
+        plural(channel.flows, "flow", "flows"),
     )
 }
 

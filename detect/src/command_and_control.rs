@@ -10,6 +10,7 @@ use lynceus_model::evidence::{
 use lynceus_model::profile::{Cell, LetterKey, Letters, TupleKey};
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::{SensorId, Stage, WindowId};
+use lynceus_model::words::plural;
 use serde::{Deserialize, Serialize};
 
 use crate::generations::Generations;
@@ -326,7 +327,8 @@ fn say(
         confidence: Confidence::new(characters as f64 / config.sure_at.max(1) as f64),
         description: format!(
             "C&C channel: {client} calls {server} port {port}/tcp in the manner of a program that waits for orders: \
-             {at_least}{flows} flows, score {:.4}.",
+             {at_least}{}, score {:.4}.",
+            plural(flows, "flow", "flows"),
             channel.score
         ),
         explanation: explain(config, channel, letters),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::{FlowEnd, FlowUpdate, Service};
+use lynceus_model::words::count;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{With, at_least_apps, evidence, feature};
@@ -189,7 +190,8 @@ impl CredentialStuffing {
             threat_level: ThreatLevel::Medium,
             confidence: Confidence::new(confidence),
             description: format!(
-                "{name} credential stuffing from {source} to {server} port {port}: {at_least}{attempts} {what}."
+                "{name} credential stuffing from {source} to {server} port {port}: {at_least}{} {what}.",
+                count(attempts)
             ),
             explanation: Explanation {
                 features: vec![

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use lynceus_model::app::{AppEvent, Dns};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::words::{self, plural};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{is_own, is_public, registrable, shown};
@@ -236,8 +237,9 @@ fn describe(update: &ProfileUpdate<'_>, config: &Config, domain: &str, tally: &T
         threat_level: ThreatLevel::High,
         confidence: Confidence::new(confidence),
         description: format!(
-            "Possible DNS tunnel: {source} sent {at_least}{:.0} bytes in {at_least}{count} names, {below}.",
-            names.bytes as f64
+            "Possible DNS tunnel: {source} sent {at_least}{} in {at_least}{} names, {below}.",
+            plural(names.bytes, "byte", "bytes"),
+            words::count(count.round() as u64)
         ),
         explanation: Explanation {
             features: vec![

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lynceus_model::app::{AppEvent, HttpRequest};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::window::Stage;
+use lynceus_model::words;
 use serde::{Deserialize, Serialize};
 
 use crate::names::host_name;
@@ -120,8 +121,9 @@ impl Detector for EmptyConnections {
                     threat_level: ThreatLevel::Medium,
                     confidence: Confidence::new(1.0),
                     description: format!(
-                        "{} made {at_least}{count} empty HTTP requests to {site}.",
-                        window.profile
+                        "{} made {at_least}{} empty HTTP requests to {site}.",
+                        window.profile,
+                        words::count(count)
                     ),
                     explanation: Explanation {
                         features: vec![

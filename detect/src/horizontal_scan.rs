@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::window::Stage;
+use lynceus_model::words::{count, plural};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
@@ -156,8 +157,10 @@ impl HorizontalScan {
             threat_level: ThreatLevel::High,
             confidence: reached.confidence(),
             description: format!(
-                "Horizontal port scan of port {port}/{name}: {source} tried at least {hosts} hosts that did not answer, \
-                 with at least {packets} packets."
+                "Horizontal port scan of port {port}/{name}: {source} tried at least {} hosts that did not answer, \
+                 with at least {} packets.",
+                count(hosts),
+                count(packets)
             ),
             explanation: Explanation {
                 features: vec![
@@ -173,9 +176,11 @@ impl HorizontalScan {
                     feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
                 ],
                 text: format!(
-                    "At least {hosts} different hosts were tried on {port}/{name} without a connection coming about; \
-                     {} {answers:.0} hosts answered on that port in the whole window.",
-                    estimate(profile)
+                    "At least {} different hosts were tried on {port}/{name} without a connection coming about; \
+                     {} {} answered on that port in the whole window.",
+                    count(hosts),
+                    estimate(profile),
+                    plural(answers.round() as u64, "host", "hosts")
                 ),
             },
             flows: reached.flows,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::words::plural;
 
 use crate::config::OnlyEnabled;
 use crate::report::{With, at_least_apps, feature, grown};
@@ -55,8 +56,9 @@ impl Detector for HttpTraffic {
                 threat_level: ThreatLevel::Info,
                 confidence: Confidence::new(1.0),
                 description: format!(
-                    "Unencrypted HTTP from {} to {server}, {at_least}{count} requests.",
-                    window.profile
+                    "Unencrypted HTTP from {} to {server}, {at_least}{}.",
+                    window.profile,
+                    plural(count, "request", "requests")
                 ),
                 explanation: Explanation {
                     features: vec![

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::profile::{Attempt, IcmpKey, ProfileDelta, TupleKey};
 use lynceus_model::window::Stage;
+use lynceus_model::words::count;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
@@ -162,8 +163,11 @@ impl IcmpScan {
             protocol: rows.first().map(|(key, _)| key.protocol),
             threat_level: ThreatLevel::Medium,
             confidence: Confidence::new(size.saturating_sub(self.config.step) as f64 / sure),
-            description: format!("ICMP {what} scan: {source} sent an {request} to at least {size} hosts.")
-                .replace("an timestamp", "a timestamp"),
+            description: format!(
+                "ICMP {what} scan: {source} sent an {request} to at least {} hosts.",
+                count(size)
+            )
+            .replace("an timestamp", "a timestamp"),
             explanation: Explanation {
                 features: vec![
                     feature("hosts asked", size as f64, "hosts")
@@ -172,8 +176,9 @@ impl IcmpScan {
                     feature("packets sent", packets as f64, "packets"),
                 ],
                 text: format!(
-                    "At least {size} different hosts got an ICMP {request} in this window; sure at {} hosts.",
-                    self.config.full
+                    "At least {} different hosts got an ICMP {request} in this window; sure at {} hosts.",
+                    count(size),
+                    count(self.config.full)
                 ),
             },
             flows: samples(rows.iter().map(|(_, attempt)| attempt.earliest.community_id)),

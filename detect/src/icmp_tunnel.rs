@@ -7,6 +7,7 @@ use lynceus_model::address::is_target;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::{Flow, Totals};
 use lynceus_model::window::Stage;
+use lynceus_model::words::count;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{With, feature, grown};
@@ -172,7 +173,8 @@ fn describe(update: &ProfileUpdate<'_>, ip: IpAddr, talk: &Talk, proof: Proof, l
         confidence: Confidence::new(confidence),
         description: format!(
             "Possible ICMP tunnel: {source} sent {} echo requests to {ip} and got {} answers; {what}.",
-            asked.packets, answered.packets
+            count(asked.packets),
+            count(answered.packets)
         ),
         explanation: Explanation {
             features: vec![
@@ -184,7 +186,8 @@ fn describe(update: &ProfileUpdate<'_>, ip: IpAddr, talk: &Talk, proof: Proof, l
             text: format!(
                 "{} bytes went to {ip} in echo requests and {} came back. An answer holds what its request held, and a ping \
                  has one size.",
-                asked.bytes, answered.bytes
+                count(asked.bytes),
+                count(answered.bytes)
             ),
         },
         ..grown(update, EvidenceType::IcmpTunnel, &ip.to_string(), &talk.tally)

@@ -10,7 +10,7 @@ use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, T
 use crate::config::OnlyEnabled;
 use crate::context::Knowledge;
 use crate::names::shown;
-use crate::report::{With, feature, grown};
+use crate::report::{With, feature, full_stop, grown};
 use crate::tally::Tallies;
 use crate::user_agent::System;
 use crate::{Context, Detector, History, ProfileUpdate};
@@ -133,7 +133,7 @@ impl Detector for IncompatibleUserAgent {
         let (macs, knowledge) = (&self.macs, &self.knowledge);
         let found = self.agents.say(window, |system, tally| {
             let vendor = knowledge.vendor(*macs.get(&window.profile)?)?;
-            let (vendor, maker) = (vendor.as_str(), Maker::of(&vendor)?);
+            let (vendor, maker) = (shown(&vendor), Maker::of(&vendor)?);
             (Maker::of_system(*system)? != maker).then(|| {
                 let Request { agent, host } = &tally.detail;
                 [Evidence {
@@ -141,18 +141,17 @@ impl Detector for IncompatibleUserAgent {
                     threat_level: ThreatLevel::High,
                     confidence: Confidence::new(1.0),
                     description: format!(
-                        "{} says it runs {} (user agent \"{agent}\", asking {host}), but its network card was made by {}.",
+                        "{} says it runs {} (user agent \"{agent}\", asking {host}), but its network card was made by {vendor}{}.",
                         window.profile,
                         system.name(),
-                        shown(vendor)
+                        full_stop(&vendor)
                     ),
                     explanation: Explanation {
                         features: vec![
                             feature("requests with this system", tally.count as f64, "requests").threshold(1.0),
                         ],
                         text: format!(
-                            "Devices of {} run another system than {}: the program lies about itself, or the card does.",
-                            shown(vendor),
+                            "Devices of {vendor} run another system than {}: the program lies about itself, or the card does.",
                             system.name()
                         ),
                     },

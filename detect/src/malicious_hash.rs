@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::words::plural;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Indicator, Knowledge};
@@ -124,7 +125,9 @@ impl Detector for MaliciousHash {
                     format!("The TLS server {server} of {source} has the listed certificate {hash}{words}."),
                 ),
                 _ => {
-                    let size = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+                    let size = bytes
+                        .map(|bytes| format!(", {}", plural(bytes, "byte", "bytes")))
+                        .unwrap_or_default();
                     (
                         0.7,
                         format!("{source} and {server} exchanged the listed file {hash}{size}{words}."),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use lynceus_model::address::is_host;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::Flow;
+use lynceus_model::words::plural;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{With, at_least, feature, grown, protocol_name};
@@ -105,10 +106,10 @@ fn describe(update: &ProfileUpdate<'_>, key: &Key, tally: &Tally) -> Evidence {
         explanation: Explanation {
             features: vec![feature("flows", tally.count as f64, "flows").threshold(1.0)],
             text: format!(
-                "Port 0 is reserved and no operating system takes it for itself; {}{} such flows. Tools that make their \
+                "Port 0 is reserved and no operating system takes it for itself; {}{}. Tools that make their \
                  own packets, to find out what answers, use it.",
                 at_least(update),
-                tally.count
+                plural(tally.count, "such flow", "such flows")
             ),
         },
         ..grown(update, EvidenceType::Port0Connection, &id, tally)

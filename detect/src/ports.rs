@@ -227,9 +227,9 @@ pub(crate) fn answered(profile: &ProfileDelta, part: impl Fn(&TupleKey) -> bool)
 /// How sure the number of targets with answer is: past its bound a table keeps a sample.
 pub(crate) const fn estimate(profile: &ProfileDelta) -> &'static str {
     if profile.out_tuples.truncated() {
-        "About"
+        "about"
     } else {
-        "Exactly"
+        "exactly"
     }
 }
 

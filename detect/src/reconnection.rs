@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use lynceus_model::address::is_host;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::{ConnState, Flow};
+use lynceus_model::words;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{With, at_least, feature, grown};
@@ -104,7 +105,7 @@ fn describe(
     least: u64,
 ) -> Evidence {
     let source = update.profile.window.profile;
-    let (count, at_least) = (tally.count, at_least(update));
+    let (count, at_least) = (words::count(tally.count), at_least(update));
     let (key, description, what) = match port {
         Some(port) => (
             format!("{ip}/{port}"),
@@ -129,7 +130,7 @@ fn describe(
         confidence: Confidence::new(0.5),
         description,
         explanation: Explanation {
-            features: vec![feature(what, count as f64, "flows").threshold(least as f64)],
+            features: vec![feature(what, tally.count as f64, "flows").threshold(least as f64)],
             text: "A program whose server is gone does this, and malware whose server was taken down; a person gives up."
                 .to_owned(),
         },

@@ -9,6 +9,7 @@ use lynceus_model::evidence::{
 use lynceus_model::flow::CommunityId;
 use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
+use lynceus_model::words::count;
 
 use crate::ProfileUpdate;
 use crate::tally::Tally;
@@ -170,11 +171,16 @@ pub(crate) fn span(
 }
 
 /// `once`, `7 times`.
-pub(crate) fn times(count: u64) -> Cow<'static, str> {
-    match count {
+pub(crate) fn times(number: u64) -> Cow<'static, str> {
+    match number {
         1 => Cow::Borrowed("once"),
-        count => Cow::Owned(format!("{count} times")),
+        many => Cow::Owned(format!("{} times", count(many))),
     }
+}
+
+/// What ends a sentence after `last`: names of companies may bring their own (`Apple, Inc.`).
+pub(crate) fn full_stop(last: &str) -> &'static str {
+    if last.ends_with('.') { "" } else { "." }
 }
 
 /// As link-layer addresses are written.
@@ -220,5 +226,22 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
             ip.is_private() || a == 100 && (64..128).contains(&b)
         }
         IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_ends_in_one_full_stop() {
+        assert_eq!(full_stop("Apple, Inc."), "");
+        assert_eq!(full_stop("Intel Corporate"), ".");
+    }
+
+    #[test]
+    fn times_have_separators() {
+        assert_eq!(times(1), "once");
+        assert_eq!(times(2_177), "2,177 times");
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use lynceus_model::app::{AppEvent, Smtp};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::time::Timestamp;
+use lynceus_model::words;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{With, at_least_apps, feature, grown};
+use crate::report::{With, at_least_apps, feature, grown, times};
 use crate::tally::{Tallies, Tally};
 use crate::{Context, Detector, History, ProfileUpdate};
 
@@ -119,8 +120,9 @@ fn bad_login(
         threat_level: ThreatLevel::High,
         confidence: Confidence::new(1.0),
         description: format!(
-            "Bad SMTP login from {} to {server}, {at_least}{count} times.",
-            update.profile.window.profile
+            "Bad SMTP login from {} to {server}, {at_least}{}.",
+            update.profile.window.profile,
+            times(count)
         ),
         explanation: Explanation {
             features: vec![feature("failed logins", count as f64, "logins").threshold(1.0)],
@@ -152,8 +154,9 @@ fn brute_force(
         confidence: Confidence::new(1.0),
         description: format!(
             "SMTP login brute force from {} to {server}: {busiest} failed logins in {seconds} seconds, \
-             {at_least}{count} in all.",
-            update.profile.window.profile
+             {at_least}{} in all.",
+            update.profile.window.profile,
+            words::count(count)
         ),
         explanation: Explanation {
             features: vec![

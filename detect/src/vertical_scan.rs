@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lynceus_model::evidence::{Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::profile::{Attempt, TupleKey};
 use lynceus_model::window::Stage;
+use lynceus_model::words::{count, plural};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Network;
@@ -127,8 +128,10 @@ impl VerticalScan {
             threat_level: ThreatLevel::High,
             confidence: reached.confidence(),
             description: format!(
-                "Vertical port scan of {victim}: {source} tried at least {ports} {name} ports that did not \
-                 answer, with at least {packets} packets."
+                "Vertical port scan of {victim}: {source} tried at least {} {name} ports that did not \
+                 answer, with at least {} packets.",
+                count(ports),
+                count(packets)
             ),
             explanation: Explanation {
                 features: vec![
@@ -144,9 +147,11 @@ impl VerticalScan {
                     feature("share without answer", share, "ratio").threshold(self.config.min_silent_share),
                 ],
                 text: format!(
-                    "At least {ports} different {name} ports of {victim} were tried without a connection coming about; \
-                     {} {answers:.0} ports of that host answered in the whole window.",
-                    estimate(profile)
+                    "At least {} different {name} ports of {victim} were tried without a connection coming about; \
+                     {} {} of that host answered in the whole window.",
+                    count(ports),
+                    estimate(profile),
+                    plural(answers.round() as u64, "port", "ports")
                 ),
             },
             flows: reached.flows,

@@ -20,3 +20,4 @@ mod text;
 pub mod time;
 pub mod whitelist;
 pub mod window;
+pub mod words;

@@ -4,20 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use lynceus_model::time::Timestamp;
-
-/// `1234567` → `1,234,567`.
-#[must_use]
-pub fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use lynceus_model::words::{count, plural};
 
 /// At most five characters where room is short: `950`, `12.3k`, `4.56M`.
 #[must_use]
@@ -90,8 +77,20 @@ pub fn quantity(value: f64, unit: &str) -> String {
         "B" | "bytes" if value >= 0.0 && value.is_finite() => bytes(value as u64),
         "s" | "seconds" if (0.0..1e12).contains(&value) => duration(Duration::from_secs_f64(value)),
         "" => number(value),
+        unit if value == 1.0 => format!("1 {}", one_of(unit)),
         unit => format!("{} {unit}", number(value)),
     }
+}
+
+/// The unit of one: `1 flow`, `1 address`. Units that are no plural stay: `1 of 1`.
+fn one_of(unit: &str) -> &str {
+    if unit.contains(' ') {
+        return unit;
+    }
+    unit.strip_suffix("sses").map_or_else(
+        || unit.strip_suffix('s').unwrap_or(unit),
+        |_| &unit[..unit.len() - 2],
+    )
 }
 
 /// Name of a window: `window 3`. Live windows are counted from the Unix epoch; their numbers say nothing to people, their
@@ -122,12 +121,6 @@ pub fn printable(text: &str, max: usize) -> String {
         clean.push('…');
     }
     clean
-}
-
-/// How many of what: `1 flow`, `2 flows`.
-#[must_use]
-pub fn plural(value: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(value), if value == 1 { one } else { many })
 }
 
 /// The zone in which times are shown; every screen and table says which.
@@ -232,19 +225,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_grouped_in_thousands() {
-        for (value, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-            (u64::MAX, "18,446,744,073,709,551,615"),
-        ] {
-            assert_eq!(count(value), text);
-        }
-    }
-
-    #[test]
     fn bytes_have_three_digits_and_never_a_thousand() {
         for (value, text) in [
             (0, "0 B"),
@@ -285,6 +265,10 @@ mod tests {
         assert_eq!(quantity(500e6, "bytes"), "500 MB");
         assert_eq!(quantity(1500.0, "s"), "25 min 00 s");
         assert_eq!(quantity(10.0, "hosts"), "10 hosts");
+        assert_eq!(quantity(1.0, "flows"), "1 flow");
+        assert_eq!(quantity(1.0, "addresses"), "1 address");
+        assert_eq!(quantity(1.0, "ratio"), "1 ratio");
+        assert_eq!(quantity(1.0, "of 1"), "1 of 1");
         assert_eq!(quantity(0.1234, ""), "0.123");
         assert_eq!(quantity(f64::NAN, "s"), "NaN s");
     }

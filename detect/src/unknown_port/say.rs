@@ -6,6 +6,7 @@ use lynceus_model::address::is_private;
 use lynceus_model::app::AppEvent;
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
 use lynceus_model::flow::Service;
+use lynceus_model::words::plural;
 
 use super::{Content, Target, Tried};
 use crate::ProfileUpdate;
@@ -69,9 +70,10 @@ pub(super) fn connection(
         explanation: Explanation {
             features: vec![feature("flows", count as f64, "flows").threshold(1.0)],
             text: format!(
-                "No service is known on {port}/{name}; {}{count} flows went there. {content}. Not a call, not peer-to-peer, \
+                "No service is known on {port}/{name}; {}{} went there. {content}. Not a call, not peer-to-peer, \
                  not a file transfer that FTP announced, and the host did not scan.",
-                at_least(update)
+                at_least(update),
+                plural(count, "flow", "flows")
             ),
         },
         ..grown(
@@ -115,9 +117,10 @@ pub(super) fn stranger(update: &ProfileUpdate<'_>, ip: IpAddr, tried: &Tried) ->
                 feature("flows", count as f64, "flows"),
             ],
             text: format!(
-                "{}{count} flows from outside to ports of {ip} on which no service is known; none came about. Every host \
+                "{}{} from outside to ports of {ip} on which no service is known; none came about. Every host \
                  that the Internet can reach is tried like this; enough ports make a scan.",
-                at_least(update)
+                at_least(update),
+                plural(count, "flow", "flows")
             ),
         },
         ..grown(

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::pattern::Pattern;
 use super::{Direction, Entry, Ignore, Organization, Whitelist};
+use crate::words::plural;
 
 /// A line that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +50,8 @@ fn entry(line: &str, number: u32) -> Result<(String, String, Entry), String> {
         .collect();
     let [kind, value, direction, ignore] = fields.as_slice() else {
         return Err(format!(
-            "has {} values, must have 4: type,value,direction,ignore",
-            fields.len()
+            "has {}, must have 4: type,value,direction,ignore",
+            plural(fields.len() as u64, "value", "values")
         ));
     };
     let direction = match direction.to_ascii_lowercase().as_str() {
@@ -192,6 +193,9 @@ mod tests {
             "{}",
             bad[4]
         );
+        let (_, bad) = parse("nonsense\ndomain,example.org");
+        assert!(bad[0].why.starts_with("has 1 value, must have 4"), "{}", bad[0]);
+        assert!(bad[1].why.starts_with("has 2 values, must"), "{}", bad[1]);
     }
 
     #[test]
