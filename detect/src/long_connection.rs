@@ -86,6 +86,13 @@ impl LongConnection {
         let seconds = flow.duration().as_secs_f64();
         let (client, server) = flow.client_server();
         let (minutes, name) = (seconds / 60.0, protocol_name(flow.tuple.protocol));
+        // Type and code of ICMP stand where others have ports.
+        let with_ports = has_ports(flow.tuple.protocol);
+        let by = if with_ports {
+            format!("port {}/{name}", server.port)
+        } else {
+            format!("by {name}")
+        };
         let so_far = if report.end == FlowEnd::Active {
             " so far"
         } else {
@@ -104,14 +111,14 @@ impl LongConnection {
             });
         Evidence {
             victim: Some(server.ip),
-            src_port: has_ports(flow.tuple.protocol).then_some(client.port),
-            dst_port: Some(server.port),
+            src_port: with_ports.then_some(client.port),
+            dst_port: with_ports.then_some(server.port),
             protocol: Some(flow.tuple.protocol),
             threat_level: ThreatLevel::Low,
             confidence: Confidence::new(confidence),
             description: format!(
-                "Long Connection. From {} to {} port {}/{name}: {minutes:.1} minutes{so_far}.",
-                client.ip, server.ip, server.port
+                "Long connection from {} to {} {by}: {minutes:.1} minutes{so_far}.",
+                client.ip, server.ip
             ),
             explanation: Explanation {
                 features: vec![
