@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use lynceus_model::app::{AppEvent, AppRecord, LoginOutcome};
 use lynceus_model::evidence::{Confidence, Evidence, EvidenceType, Explanation, ThreatLevel};
+use lynceus_model::words;
 use serde::{Deserialize, Serialize};
 
 use crate::names::shown;
@@ -190,7 +191,8 @@ impl PasswordGuessing {
             threat_level: ThreatLevel::Medium,
             confidence: self.confidence(size, told, client),
             description: format!(
-                "{service} password guessing from {source} to {server} port {port}: {at_least}{count} {what}.{banner}"
+                "{service} password guessing from {source} to {server} port {port}: at least {} {what}.{banner}",
+                words::count(size)
             ),
             explanation: Explanation {
                 features: vec![
@@ -198,7 +200,11 @@ impl PasswordGuessing {
                     feature("size that was reached", size as f64, "attempts"),
                     feature("finished SSH flows to the server", attempts.flows as f64, "flows"),
                 ],
-                text: format!("{at_least}{count} {what} in one window. {how}"),
+                text: format!(
+                    "At least {} {what} in one window; when this was told they were {at_least}{}. {how}",
+                    words::count(size),
+                    words::count(count)
+                ),
             },
             flows: tally.flows.clone(),
             first: tally.first,
