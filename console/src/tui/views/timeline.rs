@@ -115,17 +115,27 @@ struct Columns {
 }
 
 impl Columns {
+    /// `↑9.99kB`
+    const BYTES: usize = 7;
+
     fn of(width: usize) -> Self {
         let time = if width >= 90 { 12 } else { 8 };
-        // Room for `65535/udp`, which stands there for services without a name.
-        let what = if width >= 70 { 14 } else { 9 };
+        let what = match width {
+            // Room for `65535/udp`, which stands there for services without a name.
+            0..=69 => 9,
+            70..=119 => 14,
+            120..=139 => 24,
+            // Room for `administratively prohibited`.
+            _ => 28,
+        };
+        // These leave the target room for an IPv4 address and its port: `from 192.0.2.100 65535/udp` and more.
         let outcome = match width {
             0..=45 => 0,
-            46..=89 => 11,
-            90..=139 => 18,
+            46..=95 => 11,
+            96..=139 => 18,
             _ => 32,
         };
-        let bytes = if width >= 80 { 9 } else { 0 };
+        let bytes = if width >= 82 { Self::BYTES } else { 0 };
         let duration = if width >= 110 { 12 } else { 0 };
         let fixed = time + what + outcome + 2 * bytes + duration;
         let gaps = 2 + usize::from(outcome > 0) + 2 * usize::from(bytes > 0) + usize::from(duration > 0);
@@ -227,7 +237,15 @@ fn entry_line(app: &App, theme: Theme, entry: &Entry, in_run: bool, columns: &Co
         format!(" {}", entry.port)
     };
     // The port must stay readable: a long name gives way.
-    let lead = format!("{}{} ", if in_run { "  " } else { "" }, entry.direction.word());
+    let word = entry.direction.word();
+    let whole = word.len() + 1 + entry.peer.to_string().len() + port.len();
+    // An address says more than the indent below a row of attempts.
+    let indent = if in_run && whole + 2 <= columns.target {
+        "  "
+    } else {
+        ""
+    };
+    let lead = format!("{indent}{word} ");
     let room = columns.target.saturating_sub(lead.len() + port.len());
     let target = format!("{lead}{}{port}", peer(entry, room));
     let is_arp = entry.port == "arp";
@@ -360,4 +378,37 @@ fn brief(run: &Run, first: &Entry) -> String {
         len => format!(", {} flows", human::short_count(len as u64)),
     };
     format!("{direction}{peers}{ports}{flows}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_ipv4_address_and_port_have_room_wherever_there_are_bytes() {
+        let longest = "from 255.255.255.255 65535/udp".len();
+        // Panes of screens of 80 columns and wider.
+        for width in 52..300 {
+            let columns = Columns::of(width);
+            assert!(
+                columns.target
+                    >= if width < 70 {
+                        longest - " 65535/udp".len()
+                    } else {
+                        longest
+                    },
+                "{width}: {}",
+                columns.target
+            );
+        }
+        assert_eq!(Columns::of(82).bytes, Columns::BYTES);
+        assert!(Columns::of(148).what >= "administratively prohibited".len());
+    }
+
+    #[test]
+    fn bytes_fit_their_column() {
+        for bytes in [0, 999, 9_994, 99_960, 999_499, u64::MAX] {
+            assert!(format!("↑{}", short_bytes(bytes)).width() <= Columns::BYTES);
+        }
+    }
 }
