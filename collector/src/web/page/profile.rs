@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use lynceus_model::profile::ProfileDelta;
 use lynceus_model::window::WindowId;
 use lynceus_view::human;
-use lynceus_view::screens::WindowView;
+use lynceus_view::screens::{Tables, WindowView};
 use serde::Deserialize;
 
 use super::super::error::Refusal;
@@ -122,12 +123,9 @@ pub(super) async fn show(
         window: clock.span(window.start, window.end),
         number: human::window(window.number),
         facts: facts(window),
-        note: if data.truncated {
-            "The profile passed its bound of memory: totals are exact, tables hold the largest rows."
-        } else if !data.closed && web.0.options.live {
-            "This window is still open."
-        } else {
-            ""
+        note: match bound(&data.tables, data.delta.as_ref()) {
+            "" if !data.closed && web.0.options.live => "This window is still open.",
+            note => note,
         },
         views: VIEWS
             .iter()
@@ -158,6 +156,25 @@ pub(super) async fn show(
         view,
         shell: visit.shell(ip.to_string(), "Profiles"),
     }))
+}
+
+/// What had to go to keep the bound of memory. The profile's own flag says also of letters and of what no table shows.
+fn bound(tables: &Tables, delta: Option<&ProfileDelta>) -> &'static str {
+    let cut = [
+        &tables.source_ports,
+        &tables.destination_ips,
+        &tables.destination_ports,
+        &tables.server_ports,
+    ]
+    .iter()
+    .any(|histogram| histogram.truncated);
+    if cut || tables.tuples_truncated {
+        "The profile passed its bound of memory: totals are exact, tables hold the largest rows."
+    } else if delta.is_some_and(|delta| delta.letters.truncated()) {
+        "Only the tuples with the most flows have behavioral letters: there are more tuples than letters are kept of."
+    } else {
+        ""
+    }
 }
 
 fn lines_note(timeline: &Timeline, left_out: usize) -> String {
@@ -308,4 +325,27 @@ pub(super) async fn address(
         ip,
         shell: visit.shell(ip.to_string(), ""),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use lynceus_model::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_called_cut_only_where_they_are() {
+        let mut delta = ProfileDelta::new(WindowId {
+            profile: IpAddr::from([192, 0, 2, 1]),
+            start: Timestamp(0),
+        });
+        let mut tables = Tables::default();
+        assert_eq!(bound(&tables, Some(&delta)), "");
+        delta.letters.mark_truncated();
+        assert!(delta.truncated());
+        assert!(bound(&tables, Some(&delta)).starts_with("Only the tuples with the most flows have"));
+        tables.destination_ports.truncated = true;
+        assert!(bound(&tables, Some(&delta)).ends_with("tables hold the largest rows."));
+        assert_eq!(bound(&Tables::default(), None), "");
+    }
 }
