@@ -185,14 +185,14 @@ pub(in super::super) fn cards(
         card(
             at_least(data.alert_times.len()),
             format!(
-                "{}, {} of {} profiles",
+                "{}, {} of {}",
                 if data.alert_times.len() == 1 {
                     "alert"
                 } else {
                     "alerts"
                 },
                 human::count(flagged as u64),
-                human::count(data.index.profiles.len() as u64)
+                human::plural(data.index.profiles.len() as u64, "profile", "profiles")
             ),
             if data.alert_times.is_empty() {
                 "good"
@@ -363,9 +363,9 @@ pub(super) async fn profiles(
     }
     Ok(html(&ProfilesPage {
         shown: format!(
-            "{} of {} profiles",
+            "{} of {}",
             human::count(wanted.len() as u64),
-            human::count(index.profiles.len() as u64)
+            human::plural(index.profiles.len() as u64, "profile", "profiles")
         ),
         filter: filter.q,
         detected,
