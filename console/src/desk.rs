@@ -14,6 +14,7 @@ use lynceus_model::window::WindowId;
 
 use crate::outliers::dive::Dive;
 use crate::peers::Peers;
+use crate::table::Table;
 use crate::text::Line;
 use crate::timeline::Entry;
 use crate::view::{Overview, WindowDetail};
@@ -120,7 +121,24 @@ pub struct FlowList {
 #[derive(Clone, Debug)]
 pub struct Card {
     pub ip: IpAddr,
-    pub lines: Vec<Line>,
+    pub above: Vec<Line>,
+    /// The dossier; how it is laid out follows from the room.
+    pub known: Table,
+    pub below: Vec<Line>,
+}
+
+impl Card {
+    /// Lines of at most `width` columns as far as words allow.
+    #[must_use]
+    pub fn lines(&self, width: Option<usize>) -> Vec<Line> {
+        let known = self.known.folded(2, width, 2);
+        self.above
+            .iter()
+            .cloned()
+            .chain(known)
+            .chain(self.below.iter().cloned())
+            .collect()
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -51,6 +51,15 @@ const TOLD_ELSEWHERE: &[Field] = &[
 /// Everything that is known, and what is not with its reason.
 #[must_use]
 pub fn lines(dossier: &Dossier, width: Option<usize>) -> Vec<Line> {
+    let mut lines = vec![Line::toned(Tone::Heading, dossier.ip.to_string())];
+    // The headings of the first two columns are empty: the table speaks for itself.
+    lines.extend(table(dossier).lines_within(2, width));
+    lines
+}
+
+/// A row for each value.
+#[must_use]
+pub fn table(dossier: &Dossier) -> Table {
     let mut table = Table::new(vec![
         ("", Align::Left),
         ("", Align::Left),
@@ -73,10 +82,7 @@ pub fn lines(dossier: &Dossier, width: Option<usize>) -> Vec<Line> {
         table.row(row(dossier, &merged));
     }
     said::rows(dossier, &mut table);
-    let mut lines = vec![Line::toned(Tone::Heading, dossier.ip.to_string())];
-    // The headings of the first two columns are empty: the table speaks for itself.
-    lines.extend(table.lines_within(2, width));
-    lines
+    table
 }
 
 fn row(dossier: &Dossier, merged: &Merged<'_>) -> Vec<Cell> {

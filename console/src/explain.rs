@@ -33,9 +33,9 @@ pub fn headline(evidence: &Evidence) -> Line {
     )
 }
 
-/// Everything about one evidence.
+/// Everything about one evidence; its numbers in lines of at most `width` columns.
 #[must_use]
-pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
+pub fn evidence(evidence: &Evidence, clock: &Clock, width: Option<usize>) -> Vec<Line> {
     let level = evidence.threat_level;
     let weight = match evidence.attacker_side {
         AttackerSide::Source => {
@@ -77,7 +77,7 @@ pub fn evidence(evidence: &Evidence, clock: &Clock) -> Vec<Line> {
     );
     // First what would have to be otherwise: on a small screen the numbers go on below it.
     lines.extend(counterfactual(evidence));
-    lines.extend(features(&[evidence], false));
+    lines.extend(features(&[evidence], false, width));
     if !evidence.explanation.text.is_empty() {
         lines.push(human::printable(&evidence.explanation.text, MAX_DESCRIPTION).into());
         lines.push(Line::default());
@@ -124,7 +124,7 @@ fn whose(addresses: impl Iterator<Item = IpAddr>) -> Vec<Line> {
 
 /// The numbers that the detectors looked at, next to what is usual and from where on it counts; `named`: with what each
 /// row belongs to.
-fn features(found: &[&Evidence], named: bool) -> Vec<Line> {
+fn features(found: &[&Evidence], named: bool, width: Option<usize>) -> Vec<Line> {
     let mut all = found.iter().flat_map(|found| &found.explanation.features);
     if all.clone().next().is_none() {
         return Vec::new();
@@ -162,7 +162,7 @@ fn features(found: &[&Evidence], named: bool) -> Vec<Line> {
             table.row(cells);
         }
     }
-    let mut lines = table.lines(0);
+    let mut lines = table.folded(0, width, 1 + usize::from(named));
     lines.push(Line::default());
     lines
 }
@@ -242,9 +242,9 @@ fn flows(flows: &[CommunityId], most: usize) -> Vec<Line> {
     lines
 }
 
-/// Everything about one alert; `known` holds the evidence of its window.
+/// Everything about one alert; `known` holds the evidence of its window. Its numbers in lines of at most `width` columns.
 #[must_use]
-pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
+pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock, width: Option<usize>) -> Vec<Line> {
     let mut lines = vec![
         Line::toned(Tone::Alert, format!("ALERT for {}", alert.profile)).and(
             Tone::Plain,
@@ -302,16 +302,16 @@ pub fn alert(alert: &Alert, known: &[Evidence], clock: &Clock) -> Vec<Line> {
     if let Some(line) = without(alert) {
         lines.extend([Line::default(), line]);
     }
-    lines.extend(behind(alert, known));
+    lines.extend(behind(alert, known, width));
     lines
 }
 
 /// What the heaviest evidence of an alert was compared with, and the flows behind all of it.
-fn behind(alert: &Alert, known: &[Evidence]) -> Vec<Line> {
+fn behind(alert: &Alert, known: &[Evidence], width: Option<usize>) -> Vec<Line> {
     let find = |id| known.iter().find(|evidence| evidence.id == id);
     let heaviest = alerts::heaviest(alert, find, HEAVIEST);
     let mut lines = vec![Line::default()];
-    lines.extend(features(&heaviest, true));
+    lines.extend(features(&heaviest, true, width));
     let mut accounts: Vec<Line> = Vec::new();
     for line in heaviest.iter().flat_map(|evidence| account(evidence)) {
         if !accounts.contains(&line) {

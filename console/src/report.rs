@@ -173,7 +173,7 @@ pub fn alerts(alerts: &[Alert], evidence: &[Evidence], clock: &Clock) -> Vec<Lin
         let Some((first, further)) = group.alerts.split_first() else {
             continue;
         };
-        lines.extend(explain::alert(first, &terms(first), clock));
+        lines.extend(explain::alert(first, &terms(first), clock, None));
         if !further.is_empty() {
             let count = human::plural(further.len() as u64, "related alert", "related alerts");
             let heading = Line::toned(Tone::Heading, format!("{count} after it"));
@@ -222,8 +222,26 @@ mod tests {
         let detail = detail();
         let mut lines = evidence(&detail.evidence, &Clock::utc(), Some(90));
         lines.extend(alerts(&detail.alerts, &detail.evidence, &Clock::utc()));
-        lines.extend(explain::evidence(&detail.evidence[0], &Clock::utc()));
+        lines.extend(explain::evidence(&detail.evidence[0], &Clock::utc(), None));
         insta::assert_snapshot!(text(&lines));
+    }
+
+    #[test]
+    fn numbers_of_an_alert_are_folded_where_a_pane_is_narrow() {
+        let detail = detail();
+        let told = |width| {
+            text(&explain::alert(
+                &detail.alerts[0],
+                &detail.evidence,
+                &Clock::utc(),
+                width,
+            ))
+        };
+        assert!(told(Some(200)).contains("what was seen"));
+        let narrow = told(Some(50));
+        assert!(!narrow.contains("what was seen"), "{narrow}");
+        let folded = "\nhorizontal port scan  destinations\n    value 40 addresses · threshold 10 addresses";
+        assert!(narrow.contains(folded), "{narrow}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::{Line, Tone, fit};
+use crate::text::{Line, Tone, fit, pad};
 
 /// Which end of a column the text stands at: words left, numbers right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,42 @@ impl Table {
             .collect()
     }
 
+    /// The same where a line has room for it; where one has not, each row stands on lines of its own: the first `lead` cells
+    /// aligned, below them the others, each after its heading.
+    #[must_use]
+    pub fn folded(&self, indent: usize, width: Option<usize>, lead: usize) -> Vec<Line> {
+        let lines = self.lines(indent);
+        let Some(width) = width.filter(|width| lines.iter().any(|line| line.plain().width() > *width)) else {
+            return lines;
+        };
+        let mut folded = Vec::new();
+        for row in &self.rows {
+            let mut first = Line::toned(Tone::Plain, " ".repeat(indent));
+            for (place, cell) in row.iter().take(lead).enumerate() {
+                let column = row_width(&self.rows, place);
+                let text = if place + 1 == lead {
+                    cell.text.clone()
+                } else {
+                    pad(&cell.text, column) + "  "
+                };
+                first = first.and(cell.tone, text);
+            }
+            folded.extend(first.wrap(width, indent + 4));
+            let mut rest = Line::toned(Tone::Plain, " ".repeat(indent + 4));
+            let others = row.iter().zip(&self.columns).skip(lead);
+            for (cell, (name, _)) in others.filter(|(cell, _)| !cell.text.is_empty()) {
+                let gap = if rest.0.len() > 1 { " · " } else { "" };
+                rest = rest
+                    .and(Tone::Quiet, format!("{gap}{name} "))
+                    .and(cell.tone, cell.text.as_str());
+            }
+            if rest.0.len() > 1 {
+                folded.extend(rest.wrap(width, indent + 4));
+            }
+        }
+        folded
+    }
+
     fn line(&self, indent: usize, widths: &[usize], cells: &[Cell]) -> Line {
         let mut line = Line::default();
         // Blanks are kept back until something follows them: no line ends in blanks.
@@ -117,9 +153,46 @@ impl Table {
     }
 }
 
+/// Columns of the widest cell in this place.
+fn row_width(rows: &[Vec<Cell>], place: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.get(place));
+    cells.map(|cell| cell.text.width()).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_without_room_is_folded() {
+        let mut table = Table::new(vec![
+            ("seen", Align::Left),
+            ("value", Align::Right),
+            ("usual", Align::Right),
+        ]);
+        table.row(vec![
+            "ports without answer".into(),
+            "1,000 ports".into(),
+            "–".into(),
+        ]);
+        table.row(vec!["packets".into(), "10".into(), "".into()]);
+        let text = |width| -> Vec<String> {
+            let lines = table.folded(0, width, 1);
+            lines.iter().map(Line::plain).collect()
+        };
+        assert_eq!(text(None), text(Some(40)));
+        assert_eq!(text(Some(40))[0], "seen                        value  usual");
+        assert_eq!(
+            text(Some(39)),
+            [
+                "ports without answer",
+                "    value 1,000 ports · usual –",
+                "packets",
+                "    value 10",
+            ]
+        );
+        assert!(text(Some(20)).iter().all(|line| line.trim_end().width() <= 20));
+    }
 
     #[test]
     fn columns_line_up_by_display_width() {

@@ -151,7 +151,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
             .items
             .iter()
             .flat_map(|found| {
-                explain::evidence(found, &clock)
+                explain::evidence(found, &clock, None)
                     .into_iter()
                     .chain([Line::default()])
             })

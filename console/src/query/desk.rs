@@ -10,7 +10,7 @@ use lynceus_proto::{block, v1};
 
 use super::news::News;
 use super::{Query, Wanted, convert};
-use crate::desk::{Answer, BlockOrder, Card, Desk, Findings, FlowList, Index, Request, Spare};
+use crate::desk::{Answer, BlockOrder, Desk, Findings, FlowList, Index, Request, Spare};
 use crate::outliers::dive::Dive;
 use crate::peers::{self, other_side};
 use crate::view::Overview;
@@ -53,10 +53,7 @@ impl Desk for Query {
                 .map(|answer| Answer::Window(Box::new(answer))),
             Request::Findings(profile) => Some(Answer::Findings(self.findings(*profile)?)),
             Request::Flows { profile, span, ids } => Some(Answer::Flows(self.flows(*profile, *span, ids)?)),
-            Request::Dossier(ip) => Some(Answer::Dossier(Card {
-                ip: *ip,
-                lines: self.dossier(*ip)?,
-            })),
+            Request::Dossier(ip) => Some(Answer::Dossier(self.dossier(*ip)?)),
             Request::Dive(window) => Some(Answer::Dive(*window, self.dive(*window)?)),
             Request::Index => Some(Answer::Index(self.index()?)),
             Request::Block(order) => Some(Answer::Block(order.clone(), self.block(order)?)),

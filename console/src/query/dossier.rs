@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Query, Wanted};
+use crate::desk::Card;
 use crate::human;
 use crate::peers::{self, other_side};
 use crate::text::{Line, Tone};
@@ -12,7 +13,7 @@ use crate::text::{Line, Tone};
 const MAX_FINDINGS: usize = 12;
 
 impl Query {
-    pub(super) fn dossier(&self, ip: IpAddr) -> anyhow::Result<Vec<Line>> {
+    pub(super) fn dossier(&self, ip: IpAddr) -> anyhow::Result<Card> {
         let evidence = self.evidence(&Wanted::default())?;
         let mut about: Vec<_> = evidence
             .items
@@ -76,12 +77,8 @@ impl Query {
                 .then(a.id.cmp(&b.id))
         });
         lines.push(Line::default());
-        // The table's own first line is the address, which stands above.
-        lines.extend(
-            crate::dossier::lines(&self.known_of(ip)?, None)
-                .into_iter()
-                .skip(1),
-        );
+        let known = crate::dossier::table(&self.known_of(ip)?);
+        let above = std::mem::take(&mut lines);
         if !about.is_empty() {
             lines.push(Line::default());
             lines.push(Line::toned(Tone::Heading, "Evidence about it"));
@@ -99,6 +96,11 @@ impl Query {
                 format!("and {} more", about.len() - MAX_FINDINGS),
             ));
         }
-        Ok(lines)
+        Ok(Card {
+            ip,
+            above,
+            known,
+            below: lines,
+        })
     }
 }

@@ -52,9 +52,9 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
         .collect();
     frame.render_widget(Paragraph::new(lines), list);
     if let Some(reason) = reason {
-        let text = app
-            .selected_finding()
-            .map_or_else(Vec::new, |pointed| super::running::of_reason(app, &pointed));
+        let text = app.selected_finding().map_or_else(Vec::new, |pointed| {
+            super::running::of_reason(app, &pointed, Some(reason.width))
+        });
         let text = super::running::wrapped(&text, reason.width);
         let lines: Vec<Line<'_>> = text.iter().map(|line| widgets::line(theme, line)).collect();
         frame.render_widget(Paragraph::new(lines), reason);

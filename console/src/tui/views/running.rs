@@ -58,7 +58,7 @@ pub(in crate::tui) fn text_of(app: &App, width: Option<u16>) -> Vec<text::Line> 
             },
         ),
         Screen::Dossier => match &app.card {
-            Some(card) => card.lines.clone(),
+            Some(card) => card.lines(width.map(usize::from)),
             None => waiting("loading …"),
         },
         Screen::Dive => match &app.dive {
@@ -69,17 +69,18 @@ pub(in crate::tui) fn text_of(app: &App, width: Option<u16>) -> Vec<text::Line> 
             None => waiting("loading …"),
         },
         Screen::Block => block(app),
-        _ => app
-            .reason
-            .as_ref()
-            .map_or_else(|| waiting("nothing selected"), |reason| of_reason(app, reason)),
+        _ => app.reason.as_ref().map_or_else(
+            || waiting("nothing selected"),
+            |reason| of_reason(app, reason, width),
+        ),
     }
 }
 
-pub(super) fn of_reason(app: &App, reason: &Reason) -> Vec<text::Line> {
+pub(super) fn of_reason(app: &App, reason: &Reason, width: Option<u16>) -> Vec<text::Line> {
+    let width = width.map(usize::from);
     match reason {
-        Reason::Evidence(evidence) => explain::evidence(evidence, &app.clock),
-        Reason::Alert(alert, known) => explain::alert(alert, known, &app.clock),
+        Reason::Evidence(evidence) => explain::evidence(evidence, &app.clock, width),
+        Reason::Alert(alert, known) => explain::alert(alert, known, &app.clock, width),
     }
 }
 

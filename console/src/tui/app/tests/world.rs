@@ -14,6 +14,7 @@ use lynceus_model::time::Timestamp;
 use lynceus_model::window::WindowId;
 
 use super::super::*;
+use crate::table::{Align, Table};
 use crate::timeline;
 use crate::view::{Histogram, HistogramRow, ProfileView, Tables, TupleView, WindowView};
 use lynceus_view::examples::{flow, message};
@@ -345,14 +346,7 @@ pub(crate) fn answer(app: &mut App, effects: &[Effect]) {
                 peers: window_answer().peers,
                 asked: ids.len(),
             }),
-            Request::Dossier(ip) => Answer::Dossier(Card {
-                ip: *ip,
-                lines: vec![
-                    crate::text::Line::toned(Tone::Heading, ip.to_string()),
-                    crate::text::Line::toned(Tone::Quiet, "network       ")
-                        .and(Tone::Plain, "AS15133 Edgecast Inc."),
-                ],
-            }),
+            Request::Dossier(ip) => Answer::Dossier(card(*ip)),
             Request::Dive(window) => Answer::Dive(*window, None),
             Request::Index => Answer::Index(Index {
                 evidence: HashMap::from([(
@@ -364,6 +358,29 @@ pub(crate) fn answer(app: &mut App, effects: &[Effect]) {
             Request::Block(order) => Answer::Block(order.clone(), Ok("counted by 2 sensors".into())),
         };
         app.update(Input::Answer(answer));
+    }
+}
+
+fn card(ip: IpAddr) -> Card {
+    let mut known = Table::new(vec![
+        ("", Align::Left),
+        ("", Align::Left),
+        ("source", Align::Left),
+        ("of", Align::Left),
+        ("agreement", Align::Left),
+    ]);
+    known.row(vec![
+        "autonomous system".into(),
+        "AS15133 Edgecast Inc.".into(),
+        "DB-IP ASN Lite".into(),
+        "2026-11-01".into(),
+        "2 of 2 sources say so".into(),
+    ]);
+    Card {
+        ip,
+        above: vec![crate::text::Line::toned(Tone::Heading, ip.to_string())],
+        known,
+        below: Vec::new(),
     }
 }
 
