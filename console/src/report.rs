@@ -1,9 +1,11 @@
 //! Tables of profiles, evidence and alerts for the terminal.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use lynceus_model::alert::Alert;
 use lynceus_model::evidence::{Evidence, EvidenceId};
+use unicode_width::UnicodeWidthStr;
 
 use crate::alerts::groups;
 use crate::explain;
@@ -17,10 +19,95 @@ pub const BY_LIMIT: &str = " (--limit N shows more)";
 /// Longest description in a table.
 const MAX_DESCRIPTION: usize = 300;
 
+/// What a row of a profile has room for.
+#[derive(Clone, Copy)]
+struct Room {
+    number: bool,
+    packets: bool,
+    year: bool,
+    bytes: bool,
+    /// Columns of the address.
+    address: usize,
+}
+
+impl Room {
+    /// Each step leaves out what says the least.
+    const STEPS: [Self; 5] = {
+        let full = Self {
+            number: true,
+            packets: true,
+            year: true,
+            bytes: true,
+            address: usize::MAX,
+        };
+        let no_number = Self {
+            number: false,
+            ..full
+        };
+        let no_packets = Self {
+            packets: false,
+            ..no_number
+        };
+        let no_year = Self {
+            year: false,
+            ..no_packets
+        };
+        let no_bytes = Self {
+            bytes: false,
+            ..no_year
+        };
+        [full, no_number, no_packets, no_year, no_bytes]
+    };
+    /// Columns that an address keeps.
+    const LEAST_ADDRESS: usize = 16;
+}
+
 /// A row for each window of each profile, the most threatening profiles first, at most `limit` rows; then what was
-/// left out, and the `way` to it.
+/// left out, and the `way` to it. Where there is a terminal, columns are left out and addresses cut until a row fits into
+/// `width`.
 #[must_use]
-pub fn profiles(profiles: &[ProfileView], clock: &Clock, limit: usize, way: &str) -> Vec<Line> {
+pub fn profiles(
+    profiles: &[ProfileView],
+    clock: &Clock,
+    limit: usize,
+    way: &str,
+    width: Option<usize>,
+) -> Vec<Line> {
+    let wide = |lines: &[Line]| lines.iter().map(|line| line.plain().width()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for room in Room::STEPS {
+        lines = profile_rows(profiles, clock, (limit, way), room);
+        let Some(width) = width else { break };
+        let over = wide(&lines).saturating_sub(width);
+        if over == 0 {
+            break;
+        }
+        if !room.bytes {
+            let longest = profiles.iter().map(|profile| profile.ip.to_string().len()).max();
+            let address = longest.unwrap_or(0).saturating_sub(over).max(Room::LEAST_ADDRESS);
+            lines = profile_rows(profiles, clock, (limit, way), Room { address, ..room });
+        }
+    }
+    lines
+}
+
+/// Both ends of an address, which tell it from others, in at most `width` columns.
+fn ends(ip: IpAddr, width: usize) -> String {
+    let text = ip.to_string();
+    if text.len() <= width {
+        return text;
+    }
+    let kept = width.saturating_sub(1);
+    let tail = kept / 2;
+    format!("{}…{}", &text[..kept - tail], &text[text.len() - tail..])
+}
+
+fn profile_rows(
+    profiles: &[ProfileView],
+    clock: &Clock,
+    (limit, way): (usize, &str),
+    room: Room,
+) -> Vec<Line> {
     let mut order: Vec<&ProfileView> = profiles.iter().collect();
     order.sort_by(|a, b| {
         (b.flagged().cmp(&a.flagged()))
@@ -28,17 +115,19 @@ pub fn profiles(profiles: &[ProfileView], clock: &Clock, limit: usize, way: &str
             .then(b.bytes().cmp(&a.bytes()))
             .then(a.ip.cmp(&b.ip))
     });
-    let mut table = Table::new(vec![
-        ("profile", Align::Left),
-        ("window", Align::Right),
-        (clock.heading(), Align::Left),
-        ("flows", Align::Right),
-        ("packets", Align::Right),
-        ("bytes", Align::Right),
-        ("evidence", Align::Right),
-        ("threat", Align::Right),
-        ("", Align::Left),
-    ]);
+    let columns = [
+        (true, "profile", Align::Left),
+        (room.number, "window", Align::Right),
+        (true, clock.heading(), Align::Left),
+        (true, "flows", Align::Right),
+        (room.packets, "packets", Align::Right),
+        (room.bytes, "bytes", Align::Right),
+        (true, "evidence", Align::Right),
+        (true, "threat", Align::Right),
+        (true, "", Align::Left),
+    ];
+    let shown = columns.iter().filter(|(shown, ..)| *shown);
+    let mut table = Table::new(shown.map(|(_, name, align)| (*name, *align)).collect());
     let mut left_out = 0;
     for (rows, (profile, window)) in order
         .iter()
@@ -62,20 +151,31 @@ pub fn profiles(profiles: &[ProfileView], clock: &Clock, limit: usize, way: &str
                 Cell::toned(tone, text)
             }
         };
-        table.row(vec![
+        let time = if room.year {
+            clock.date_minute(window.start)
+        } else {
+            clock.day_minute(window.start)
+        };
+        let cells: [Cell; 9] = [
             Cell::toned(
                 tone,
-                format!("{}{}", profile.ip, if profile.me { " (me)" } else { "" }),
+                format!(
+                    "{}{}",
+                    ends(profile.ip, room.address),
+                    if profile.me { " (me)" } else { "" }
+                ),
             ),
             window.number.to_string().into(),
-            clock.date_minute(window.start).into(),
+            time.into(),
             human::count(window.flows).into(),
             human::count(window.packets).into(),
             human::bytes(window.bytes).into(),
             dash(human::count(window.evidence), window.evidence == 0),
             dash(format!("{:.2}", window.threat), window.threat == 0.0),
             Cell::toned(Tone::Alert, verdict),
-        ]);
+        ];
+        let shown = cells.into_iter().zip(&columns).filter(|(_, (shown, ..))| *shown);
+        table.row(shown.map(|(cell, _)| cell).collect());
     }
     let mut lines = table.lines(2);
     if left_out > 0 {
@@ -214,7 +314,39 @@ mod tests {
 
     #[test]
     fn profiles_as_a_table() {
-        insta::assert_snapshot!(text(&profiles(&overview().profiles, &Clock::utc(), 3, BY_LIMIT)));
+        insta::assert_snapshot!(text(&profiles(
+            &overview().profiles,
+            &Clock::utc(),
+            3,
+            BY_LIMIT,
+            None
+        )));
+    }
+
+    #[test]
+    fn rows_of_profiles_fit_the_terminal() {
+        let mut shown = overview().profiles;
+        shown[0].ip = "2001:db8:1234:5678:9abc:def0:1234:5678".parse().unwrap();
+        shown[0].windows[0].alerts = 120;
+        // A live window is counted from the Unix epoch.
+        shown[0].windows[0].number = 494_000;
+        for width in [72, 80, 100, 120, 140] {
+            let lines = profiles(&shown, &Clock::utc(), 3, BY_LIMIT, Some(width));
+            for line in &lines {
+                assert!(line.plain().width() <= width, "{width}: {}", line.plain());
+            }
+            let text = text(&lines);
+            assert!(text.contains("2001:db8:1"), "{width}: {text}");
+            assert!(
+                text.contains(":5678 ") && text.contains("120 alerts"),
+                "{width}: {text}"
+            );
+            assert!(text.contains("15.20"), "{width}: {text}");
+        }
+        let all = |width| text(&profiles(&shown, &Clock::utc(), 3, BY_LIMIT, width));
+        assert_eq!(all(Some(200)), all(None));
+        assert!(all(None).contains("494000"));
+        assert!(!all(Some(100)).contains("494000"));
     }
 
     #[test]

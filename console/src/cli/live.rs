@@ -259,7 +259,7 @@ fn close(query: Query, status: &SensorStatus, options: &Session) -> anyhow::Resu
         let alerts = query.alerts(&Wanted::default())?.items;
         let profiles = query.profiles()?.items;
         let mut lines = vec![Line::default(), Line::toned(Tone::Heading, "Profiles")];
-        lines.extend(report::profiles(&profiles, &clock, ROWS, ""));
+        lines.extend(report::profiles(&profiles, &clock, ROWS, "", output::width()));
         lines.push(Line::default());
         lines.extend(report::findings(
             &evidence,

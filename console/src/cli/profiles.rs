@@ -62,6 +62,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
             &options.zone.clock(),
             options.limit,
             report::BY_LIMIT,
+            output::width(),
         ))?;
     }
     if listed.more {

@@ -235,6 +235,7 @@ fn text(result: &Result, told: &Told, options: &Options) -> Vec<Line> {
         &clock,
         options.limit,
         report::BY_LIMIT,
+        output::width(),
     ));
     lines.push(Line::default());
     lines.extend(report::findings(
