@@ -78,7 +78,7 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
     irc: Finder::new(b" :"),
     sip: [Finder::new(b" SIP:"), Finder::new(b" SIP/2.0")],
     http: Finder::new(b" HTTP/1."),
-    dht: [b"1:y1:q", b"1:y1:r", b"1:y1:e"].map(|kind| Finder::new(kind)),
+    dht: [b"1:y1:q", b"1:y1:r", b"1:y1:e"].map(Finder::new),
 });
 
 struct Words {
