@@ -383,7 +383,10 @@ mod tests {
 
     #[test]
     fn what_is_no_directory_is_said() {
-        let error = FollowSource::start(Path::new("/nonexistent")).err().unwrap();
-        assert!(error.to_string().contains("cannot watch /nonexistent"));
+        let folder = tempfile::tempdir().unwrap();
+        let none = folder.path().join("none");
+        let error = FollowSource::start(&none).err().unwrap();
+        let said = format!("cannot watch {}", none.display());
+        assert!(error.to_string().contains(&said), "{error}");
     }
 }
