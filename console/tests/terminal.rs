@@ -143,6 +143,10 @@ fn every_screen_opens_in_tmux_and_the_terminal_is_given_back() {
     tmux.press("?");
     tmux.wait_for(&["Keys:", "this help"]);
     tmux.press("Escape");
+    // A key that comes at once after Escape is read as Alt and that key.
+    tmux.wait_until("the screen behind the help", |picture| {
+        !picture.contains("this help")
+    });
 
     // A filter, the clipboard, a file.
     tmux.press("c");
